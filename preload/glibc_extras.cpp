@@ -1,0 +1,79 @@
+// preload/glibc_extras.cpp -- the names that glibc adds to the family.
+//
+// Idea
+//   Programs ask these for tuning and statistics. What Ashlar does, it does and says so; what it
+//   has no counterpart of is refused, not pretended.
+#include <malloc.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "front/heap.h"
+#include "front/process.h"
+#include "inspect/format.h"
+#include "inspect/stats.h"
+
+#define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
+
+namespace {
+
+// The handlers must be there before the program forks, and must not be registered from malloc.
+[[gnu::constructor(101)]] void start() { front::start_process(); }
+
+// Holds the longest text there can be: a line for each cache.
+constexpr size_t kTextBytes = 16384;
+
+int as_int(size_t value) { return value > INT_MAX ? INT_MAX : static_cast<int>(value); }
+
+}  // namespace
+
+ASHLAR_EXPORT size_t malloc_usable_size(void* p) { return front::usable_size(p); }
+
+ASHLAR_EXPORT int malloc_trim(size_t) { return front::reap() ? 1 : 0; }
+
+ASHLAR_EXPORT int mallopt(int parameter, int value) {
+  if (parameter != M_TRIM_THRESHOLD) return 0;  // nothing else has a counterpart
+  size_t bytes = value < 0 ? SIZE_MAX : static_cast<size_t>(value);
+  front::set_retention(0, bytes);
+  return 1;
+}
+
+ASHLAR_EXPORT struct mallinfo2 mallinfo2() {
+  inspect::Totals totals = inspect::totals();
+  struct mallinfo2 info {};
+  info.arena = totals.committed;
+  info.hblks = totals.large_blocks;
+  info.hblkhd = totals.large_bytes;
+  info.uordblks = totals.live;
+  info.fordblks = totals.committed - totals.live;
+  info.keepcost = totals.dirty;
+  return info;
+}
+
+ASHLAR_EXPORT struct mallinfo mallinfo() {
+  struct mallinfo2 wide = mallinfo2();
+  struct mallinfo info {};
+  info.arena = as_int(wide.arena);
+  info.hblks = as_int(wide.hblks);
+  info.hblkhd = as_int(wide.hblkhd);
+  info.uordblks = as_int(wide.uordblks);
+  info.fordblks = as_int(wide.fordblks);
+  info.keepcost = as_int(wide.keepcost);
+  return info;
+}
+
+ASHLAR_EXPORT void malloc_stats() {
+  base::Line<kTextBytes> text;
+  inspect::describe(text);
+  base::write_error(text.data(), text.size());
+}
+
+ASHLAR_EXPORT int malloc_info(int options, FILE* stream) {
+  if (options != 0) return EINVAL;
+  base::Line<kTextBytes> text;
+  inspect::describe_xml(text);
+  return fwrite(text.data(), 1, text.size(), stream) == text.size() ? 0 : errno;
+}

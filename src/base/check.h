@@ -1,0 +1,34 @@
+// base/check.h -- ASHLAR_CHECK and ASHLAR_ASSERT.
+//
+// Idea
+//   CHECK is always on, for facts whose violation would let a fault of ours corrupt memory. ASSERT
+//   is for debug builds. Both compile their condition in every build, so that a condition cannot
+//   rot. A failure prints the condition and its place on standard error and aborts; it allocates
+//   nothing and stands on no other floor, because it may be that floor which is broken.
+#pragma once
+
+#include "base/config.h"
+
+namespace base {
+
+/// Prints "ashlar: <file>:<line>: check failed: <condition>" and aborts. Async-signal-safe.
+[[noreturn, gnu::cold]] void check_failed(const char* condition, const char* file, int line);
+
+/// Writes one line to standard error, as far as it goes; errno is left alone. Async-signal-safe.
+void write_error(const char* bytes, unsigned long size);
+
+}  // namespace base
+
+#define ASHLAR_CHECK(condition)                                  \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      base::check_failed(#condition, __FILE__, __LINE__);        \
+  } while (false)
+
+#define ASHLAR_ASSERT(condition)                                 \
+  do {                                                           \
+    if constexpr (base::kAsserts) {                              \
+      if (!(condition)) [[unlikely]]                             \
+        base::check_failed(#condition, __FILE__, __LINE__);      \
+    }                                                            \
+  } while (false)

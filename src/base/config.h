@@ -1,0 +1,43 @@
+// base/config.h -- every number that is chosen when Ashlar is built.
+//
+// Idea
+//   A constant stands here once, with its reason, and every relation between constants is a
+//   static_assert sentence. What a user may change while the program runs is in front/options.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/build_config.h"
+
+namespace base {
+
+/// A frame is the page heap's unit. It stays 4 KiB where the system's page is 16 or 64 KiB: only
+/// commit and purge round to the system's page.
+inline constexpr unsigned kFrameShift = 12;
+inline constexpr size_t kFrameSize = size_t{1} << kFrameShift;
+
+/// Blocks of the buddy heap are 2^order frames; 2^22 frames are 16 GiB, the largest request.
+inline constexpr unsigned kMaxOrder = 22;
+
+/// Least distance between objects, and the alignment of every one of them (C's max_align_t).
+inline constexpr size_t kGrain = 16;
+
+/// The largest request that the per-CPU magazines serve. Above it a block is a count of frames.
+inline constexpr size_t kMaxCached = 32 * 1024;
+
+/// Object caches have ids 1 .. kMaxCaches - 1; 0 says "no cache" in the class map.
+inline constexpr unsigned kMaxCaches = 96;
+
+/// Requests of this size and more live in a zone of their own, away from slabs, so that neither
+/// breaks up the other's address space and growth in place mostly finds its neighbour free.
+inline constexpr size_t kGiantSize = size_t{1} << 20;
+
+/// What two CPUs may write without disturbing each other.
+inline constexpr size_t kCacheLine = 64;
+
+static_assert(kMaxCached >= kFrameSize, "classes end above one frame");
+static_assert(kMaxCaches <= 256, "a cache's id is one byte in the class map");
+static_assert(kMaxOrder + kFrameShift < 40, "a block fits a zone");
+
+}  // namespace base

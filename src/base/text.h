@@ -1,0 +1,62 @@
+// base/text.h -- text built in a caller's buffer.
+//
+// Idea
+//   An allocator may not print with printf, which allocates. Text is a bounded buffer that swallows
+//   what no longer fits and always ends in a zero byte, so a message cut short is still a message.
+//
+// Invariants
+//   1. size() < capacity, and the byte at size() is zero.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace base {
+
+class Text {
+ public:
+  /// A text over `capacity` bytes at `buffer`; capacity is at least 1.
+  Text(char* buffer, size_t capacity) : buffer_(buffer), capacity_(capacity) { buffer_[0] = '\0'; }
+
+  Text& add(const char* words);
+  Text& add(const char* bytes, size_t count);
+  /// Appends `value` in decimal.
+  Text& add_decimal(uint64_t value);
+  /// Appends `value` in hexadecimal behind "0x".
+  Text& add_hex(uint64_t value);
+  Text& add_pointer(const void* pointer) {
+    return add_hex(reinterpret_cast<uint64_t>(pointer));  // the digits are the point
+  }
+
+  const char* data() const { return buffer_; }
+  size_t size() const { return size_; }
+  /// Whether something has been cut off.
+  bool is_cut() const { return cut_; }
+
+ private:
+  char* buffer_;
+  size_t capacity_;
+  size_t size_ = 0;
+  bool cut_ = false;
+};
+
+/// A text that brings its own N bytes.
+template <size_t N>
+class Line : public Text {
+ public:
+  Line() : Text(bytes_, N) {}
+
+ private:
+  char bytes_[N];
+};
+
+/// Reads a decimal number from [first, last). `is_number` is false where there is none, where other
+/// characters follow, and where 64 bits do not hold it.
+struct Number {
+  uint64_t value = 0;
+  bool is_number = false;
+};
+Number parse_decimal(const char* first, const char* last);
+
+}  // namespace base

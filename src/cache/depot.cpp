@@ -1,0 +1,60 @@
+#include "cache/depot.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "cache/magazine.h"
+
+namespace cache {
+namespace {
+
+constexpr unsigned kFirstRoom = 8;  // one cache line of slots
+
+}  // namespace
+
+uint64_t Depot::take() {
+  os::Locked held(lock_);
+  if (count_ == 0) return kNoMagazine;
+  uint64_t magazine = slots_[--count_];
+  idle_ = std::min(idle_, count_);
+  return magazine;
+}
+
+// Slots double; the old array is left behind, which at most doubles what the largest one takes.
+bool Depot::make_room() {
+  unsigned room = room_ == 0 ? kFirstRoom : 2u * room_;
+  void* slots = meta_->alloc(room * sizeof(uint64_t), base::kCacheLine);
+  if (slots == nullptr) return false;
+  std::copy_n(slots_, count_, static_cast<uint64_t*>(slots));
+  slots_ = static_cast<uint64_t*>(slots);
+  room_ = static_cast<uint16_t>(room);
+  return true;
+}
+
+bool Depot::try_put(uint64_t magazine) {
+  os::Locked held(lock_);
+  if (count_ >= limit_) return false;
+  if (count_ == room_ && !make_room()) return false;
+  slots_[count_++] = magazine;
+  return true;
+}
+
+uint64_t Depot::take_idle() {
+  os::Locked held(lock_);
+  if (idle_ == 0) return kNoMagazine;
+  --idle_;
+  return slots_[--count_];
+}
+
+void Depot::end_interval() {
+  os::Locked held(lock_);
+  idle_ = count_;
+}
+
+void Depot::audit() {
+  os::Locked held(lock_);
+  ASHLAR_CHECK(count_ <= limit_ && count_ <= room_ && idle_ <= count_);
+  for (unsigned i = 0; i < count_; ++i) ASHLAR_CHECK(!is_empty(slots_[i]));
+}
+
+}  // namespace cache

@@ -1,0 +1,71 @@
+// cache/depot.h -- the full magazines of one cache, between the CPUs and the stock.
+//
+// Idea
+//   A CPU whose magazine is full exchanges it here, and one whose magazine is empty takes a full
+//   one: one word under a lock, whatever the magazine holds. So objects that one CPU allocates and
+//   another frees come back a magazine at a time, and no object is touched on the way.
+//
+//   What an interval never needed goes back to the stock: the least number of magazines seen in it
+//   is the number that could have been missing.
+//
+// Invariants (audit())
+//   1. count <= limit <= kSlots; idle <= count.
+//   2. Each slot below count holds a magazine that is not empty.
+//
+// Locking
+//   lock_ (LockRank::kDepot).
+//
+// Source
+//   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "os/lock.h"
+#include "page/meta_arena.h"
+
+namespace cache {
+
+class Depot {
+ public:
+  constexpr Depot() = default;
+  void start(page::MetaArena& meta, unsigned limit) {
+    meta_ = &meta;
+    limit_ = static_cast<uint16_t>(limit);
+  }
+
+  /// A magazine, or kNoMagazine.
+  uint64_t take() ASHLAR_EXCLUDES(lock_);
+  /// False where there is no room: then the caller still has it.
+  bool try_put(uint64_t magazine) ASHLAR_EXCLUDES(lock_);
+  /// A magazine that nobody has needed since end_interval() was last called, or kNoMagazine.
+  uint64_t take_idle() ASHLAR_EXCLUDES(lock_);
+  void end_interval() ASHLAR_EXCLUDES(lock_);
+
+  /// Calls visit(word) for each magazine, under the lock.
+  template <class Visit>
+  void for_each(Visit visit) ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    for (unsigned i = 0; i < count_; ++i) visit(slots_[i]);
+  }
+  unsigned count() ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    return count_;
+  }
+  void audit() ASHLAR_EXCLUDES(lock_);
+  os::Lock& lock() { return lock_; }
+
+ private:
+  bool make_room() ASHLAR_REQUIRES(lock_);
+
+  os::Lock lock_{os::LockRank::kDepot};
+  uint16_t limit_ = 0;
+  uint16_t room_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint16_t count_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint16_t idle_ ASHLAR_GUARDED_BY(lock_) = 0;  // least count in this interval
+  uint64_t* slots_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  page::MetaArena* meta_ = nullptr;
+};
+
+}  // namespace cache

@@ -1,0 +1,212 @@
+#include "cache/object_cache.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "harden/misuse.h"
+
+namespace cache {
+namespace {
+
+// A magazine holds about this many bytes. More would be held idle on each CPU, fewer would make
+// trips too often: see bench/micro/cache.
+constexpr size_t kMagazineBytes = size_t{32} << 10;
+constexpr size_t kLeastMagazine = 4;
+// What the depot may hold, in bytes of objects.
+constexpr size_t kDepotBytes = size_t{1} << 20;
+constexpr unsigned kLeastDepot = 4;
+
+void count(std::atomic<uint32_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+size_t height(uint64_t magazine) {
+  size_t objects = 0;
+  for (; !is_empty(magazine) && objects < kMaxMagazine; magazine = below(magazine)) ++objects;
+  return objects;
+}
+
+bool contains(uint64_t magazine, const void* object) {
+  for (unsigned i = 0; !is_empty(magazine) && i < kMaxMagazine; ++i, magazine = below(magazine))
+    if (top_of(magazine) == object) return true;
+  return false;
+}
+
+}  // namespace
+
+void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
+                        const char* name) {
+  size_t objects = std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine,
+                              size_t{kMaxMagazine});
+  capacity_ = static_cast<uint8_t>(objects);
+  first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{1}));
+  size_t magazines = kDepotBytes / (objects * layout.object_size);
+  depot_.start(heap.meta(), std::max(static_cast<unsigned>(magazines), kLeastDepot));
+  stock_.start(heap, layout, id, name);
+  id_.store(id, std::memory_order_release);
+}
+
+void* ObjectCache::alloc_slow() {
+  count(slow_allocs_);
+  for (;;) {
+    Seat seat = take_seat();
+    if (seat.is_none()) {
+      void* object = nullptr;
+      return stock_.refill(&object, 1) == 1 ? object : nullptr;
+    }
+    uint64_t loaded = seat.load(id());
+    if (!is_empty(loaded)) {  // another thread filled it, or we are on another CPU by now
+      if (void* object = seat.pop(id())) return object;
+      continue;
+    }
+    uint64_t magazine = next_magazine(seat);
+    if (magazine == kNoMagazine) return nullptr;
+    void* object = top_of(magazine);
+    uint64_t rest = below(magazine);
+    if (!seat.exchange(id(), loaded, rest)) give_back(rest);
+    return object;
+  }
+}
+
+// A magazine that is not empty: the spare, the depot's, or one filled from the slabs.
+uint64_t ObjectCache::next_magazine(const Seat& seat) {
+  uint64_t spare = seat.load(spare_of(id()));
+  if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
+  uint64_t full = depot_.take();
+  return full != kNoMagazine ? full : refill(seat);
+}
+
+uint64_t ObjectCache::refill(const Seat& seat) {
+  count(refills_);
+  unsigned capacity = seat.capacity(id());
+  capacity = capacity == 0 ? first_ : std::min(2 * capacity, unsigned{capacity_});
+  Batch batch;
+  batch.count = stock_.refill(batch.objects, capacity);
+  if (batch.count == 0) return kNoMagazine;
+  seat.set_capacity(id(), capacity);
+  return chain(batch.objects, batch.count, capacity);
+}
+
+void ObjectCache::free_slow(void* object) {
+  count(slow_frees_);
+  for (;;) {
+    Seat seat = take_seat();
+    if (seat.is_none()) {
+      stock_.flush(&object, 1);
+      return;
+    }
+    uint64_t loaded = seat.load(id());
+    if (is_full(loaded)) make_room(seat, loaded);
+    if (seat.push(id(), object)) return;
+  }
+}
+
+// Sees to it that the seat's magazine is not full, if we still sit there.
+void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
+  unsigned capacity = seat.capacity(id());
+  if (capacity < capacity_) {
+    enlarge(seat, loaded, capacity == 0 ? first_ : std::min(2 * capacity, unsigned{capacity_}));
+    return;
+  }
+  if (!seat.exchange(id(), loaded, empty_word(capacity_))) return;
+  uint64_t spare = seat.load(spare_of(id()));
+  if (!seat.exchange(spare_of(id()), spare, loaded)) {
+    give_back(loaded);
+  } else if (spare != kNoMagazine) {
+    give_back(spare);
+  }
+}
+
+// Puts the objects of a small magazine into one of larger capacity.
+void ObjectCache::enlarge(const Seat& seat, uint64_t loaded, unsigned capacity) {
+  uint64_t larger = empty_word(capacity);
+  if (!seat.exchange(id(), loaded, larger)) return;
+  seat.set_capacity(id(), capacity);
+  if (is_empty(loaded)) return;
+  Batch batch = unchain(loaded);
+  if (batch.count > capacity) {  // it came from a CPU with larger ones
+    give_back(loaded);
+    return;
+  }
+  uint64_t refilled = chain(batch.objects, batch.count, capacity);
+  if (!seat.exchange(id(), larger, refilled)) give_back(refilled);
+}
+
+void ObjectCache::give_back(uint64_t magazine) {
+  if (is_empty(magazine) || depot_.try_put(magazine)) return;
+  flush(magazine);
+}
+
+void ObjectCache::flush(uint64_t magazine) {
+  count(flushes_);
+  Batch batch = unchain(magazine);
+  stock_.flush(batch.objects, batch.count);
+}
+
+// Follows the links. They lie in freed memory: what leads out of the heap was overwritten.
+Batch ObjectCache::unchain(uint64_t magazine) {
+  Batch batch;
+  page::Zone& zone = stock_.heap().slabs();
+  for (; !is_empty(magazine); magazine = below(magazine)) {
+    void* object = top_of(magazine);
+    if (batch.count == kMaxMagazine || !zone.contains(object) ||
+        zone.class_map()[zone.number_of(object)] != id())
+      misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
+                        "a freed object was written to");
+    batch.objects[batch.count++] = object;
+  }
+  return batch;
+}
+
+void ObjectCache::reap(bool everything) {
+  for (;;) {
+    uint64_t magazine = everything ? depot_.take() : depot_.take_idle();
+    if (magazine == kNoMagazine) break;
+    flush(magazine);
+  }
+  depot_.end_interval();
+  if (everything) stock_.reap();
+}
+
+template <class Visit>
+void ObjectCache::for_each_magazine(const Area* own, Visit visit) {
+  depot_.for_each(visit);
+  auto visit_area = [&](const Area* area) {
+    if (area == nullptr) return;
+    visit(area->words[id()]);
+    visit(area->words[spare_of(id())]);
+  };
+  visit_area(own);
+  for (unsigned cpu = 0; cpu < cpu_bound(); ++cpu) visit_area(cpu_area(cpu));
+}
+
+bool ObjectCache::holds(const slab::Slab& slab, const void* object, const Area* own) {
+  bool found = stock_.holds(slab, object);
+  for_each_magazine(own, [&](uint64_t magazine) { found |= contains(magazine, object); });
+  return found;
+}
+
+size_t ObjectCache::count_ready(const Area* own) {
+  size_t ready = 0;
+  for_each_magazine(own, [&](uint64_t magazine) { ready += height(magazine); });
+  return ready;
+}
+
+CacheStats ObjectCache::stats() {
+  return {.name = stock_.name(),
+          .object_size = stock_.layout().object_size,
+          .capacity = capacity_,
+          .slow_allocs = slow_allocs_.load(std::memory_order_relaxed),
+          .slow_frees = slow_frees_.load(std::memory_order_relaxed),
+          .refills = refills_.load(std::memory_order_relaxed),
+          .flushes = flushes_.load(std::memory_order_relaxed),
+          .depot_magazines = depot_.count(),
+          .stock = stock_.stats()};
+}
+
+void ObjectCache::audit() {
+  depot_.audit();
+  stock_.audit();
+}
+
+}  // namespace cache

@@ -1,0 +1,93 @@
+// cache/object_cache.h -- ready objects of one size: magazines in front, depot between, stock behind.
+//
+// Idea
+//   This is the kernel's kmem_cache. Most calls push or pop this CPU's magazine and touch nothing
+//   shared. When the magazine is empty or full the slow path moves a whole one: first to or from
+//   the CPU's spare (so that a program which breathes around a magazine's edge stays on its CPU),
+//   then the depot, and only then objects one by one to or from the slabs, in one batch.
+//
+//   A magazine starts small and doubles each time it runs empty or full, up to what the cache
+//   allows; so a process that uses little holds little, and a busy CPU makes few trips.
+//
+// Invariants (audit())
+//   1. Those of the depot and the stock.
+//
+// Locking
+//   None of its own. alloc and free take kDepot and kStock one after the other, never nested.
+//
+// Source
+//   J. Bonwick, The Slab Allocator, USENIX 1994; J. Bonwick, J. Adams, Magazines and Vmem, 2001.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "cache/depot.h"
+#include "cache/magazine.h"
+#include "cache/seat.h"
+#include "slab/slab_stock.h"
+
+namespace cache {
+
+struct CacheStats {
+  const char* name = nullptr;
+  size_t object_size = 0;
+  unsigned capacity = 0;       ///< objects in a magazine at most
+  size_t slow_allocs = 0, slow_frees = 0;  ///< entries of the slow path
+  size_t refills = 0, flushes = 0;         ///< trips to the stock
+  size_t depot_magazines = 0;
+  slab::StockStats stock;
+};
+
+class ObjectCache {
+ public:
+  constexpr ObjectCache() = default;
+  void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name);
+  bool is_started() const { return id_.load(std::memory_order_acquire) != 0; }
+
+  /// An object; null when memory is out. The bytes are whatever they were, but for the mark of a
+  /// free object, which is gone.
+  void* alloc_slow();
+
+  /// Takes an object back. Misuse that shows is told.
+  void free_slow(void* object);
+
+  /// Gives a whole magazine's objects back to the slabs.
+  void flush(uint64_t magazine);
+
+  /// Gives back what the last interval did not need; all of the depot where `everything`.
+  void reap(bool everything);
+
+  /// Whether an object that bears the mark of a free one is free in truth: it is searched for in
+  /// the stock, the depot, and all CPUs' magazines, which must be drained, and `seat`'s.
+  bool holds(const slab::Slab& slab, const void* object, const Area* own);
+
+  /// Objects in the depot and in all magazines, which must be drained, and in `own`.
+  size_t count_ready(const Area* own);
+
+  slab::SlabStock& stock() { return stock_; }
+  Depot& depot() { return depot_; }
+  uint8_t id() const { return id_.load(std::memory_order_relaxed); }
+  CacheStats stats();
+  void audit();
+
+ private:
+  uint64_t next_magazine(const Seat& seat);
+  uint64_t refill(const Seat& seat);
+  void make_room(const Seat& seat, uint64_t loaded);
+  void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
+  void give_back(uint64_t magazine);
+  Batch unchain(uint64_t magazine);
+  template <class Visit>
+  void for_each_magazine(const Area* own, Visit visit);
+
+  std::atomic<uint8_t> id_{0};  // 0 until the cache is ready
+  uint8_t capacity_ = 0;  // of a full-grown magazine
+  uint8_t first_ = 0;     // of a new one
+  std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
+  Depot depot_{};
+  slab::SlabStock stock_{};
+};
+
+}  // namespace cache

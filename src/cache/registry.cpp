@@ -1,0 +1,84 @@
+#include "cache/registry.h"
+
+namespace cache {
+
+constinit Registry g_registry;
+
+os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq) {
+  heap_ = &heap;
+  return start_seats(heap.meta(), allow_rseq, on_thread_exit);
+}
+
+ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const char* name) {
+  ObjectCache& cache = caches_[id];
+  if (!cache.is_started()) {
+    os::Locked held(seat_lock());
+    if (!cache.is_started()) cache.start(*heap_, layout, id, name);
+  }
+  return cache;
+}
+
+bool Registry::is_free(uint8_t id, const slab::Slab& slab, const void* object) {
+  const Area* own = static_cast<Area*>(os::this_thread().fallback);
+  os::Locked held(seat_lock());
+  bool is_drained = drain_seats();
+  bool is_held = (is_drained || has_thread_seats()) && caches_[id].holds(slab, object, own);
+  if (is_drained) restore_seats();
+  return is_held;
+}
+
+void Registry::count_ready(size_t (&counts)[base::kMaxCaches]) {
+  const Area* own = static_cast<Area*>(os::this_thread().fallback);
+  os::Locked held(seat_lock());
+  bool is_drained = drain_seats();
+  if (is_drained || has_thread_seats())
+    for_each([&](ObjectCache& cache) { counts[cache.id()] = cache.count_ready(own); });
+  if (is_drained) restore_seats();
+}
+
+void Registry::reap() {
+  for_each([](ObjectCache& cache) { cache.reap(false); });
+}
+
+void Registry::empty_area(Area& area) {
+  for_each([&](ObjectCache& cache) {
+    for (size_t index : {size_t{cache.id()}, spare_of(cache.id())}) {
+      uint64_t magazine = area.words[index];
+      if (is_empty(magazine)) continue;
+      area.words[index] = index == cache.id() ? os::kClosedWord : kNoMagazine;
+      cache.flush(magazine);
+    }
+    area.words[cache.id()] = os::kClosedWord;
+    area.capacity[cache.id()] = 0;
+  });
+}
+
+void Registry::reap_everything() {
+  if (has_thread_seats()) {
+    if (void* own = os::this_thread().fallback) empty_area(*static_cast<Area*>(own));
+  } else {
+    os::Locked held(seat_lock());
+    if (drain_seats()) {
+      for (unsigned id = 0; id < cpu_bound(); ++id)
+        if (Area* area = cpu_area(id)) empty_area(*area);
+      restore_seats();
+    }
+  }
+  for_each([](ObjectCache& cache) { cache.reap(true); });
+}
+
+void Registry::forget_magazines() {
+  for (unsigned id = 0; id < cpu_bound(); ++id)
+    if (Area* area = cpu_area(id)) close_words(*area);
+}
+
+void Registry::on_thread_exit(void* area) {
+  g_registry.empty_area(*static_cast<Area*>(area));
+  leave_seat(static_cast<Area*>(area));
+}
+
+void Registry::audit() {
+  for_each([](ObjectCache& cache) { cache.audit(); });
+}
+
+}  // namespace cache

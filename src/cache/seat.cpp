@@ -1,0 +1,137 @@
+#include "cache/seat.h"
+
+#include <algorithm>
+
+#include "os/lock.h"
+
+namespace cache {
+namespace {
+
+constinit os::Lock g_lock{os::LockRank::kRegistry};
+os::RseqMode g_mode = os::RseqMode::kNone;
+page::MetaArena* g_meta = nullptr;
+void (*g_on_exit)(void*) = nullptr;
+Area* g_unused = nullptr;  // areas of threads that have ended
+bool g_is_drained = false;
+unsigned g_cpu_bound = 0;
+Area* g_areas[os::kMaxCpus];  // by id, whether drained or not
+
+void store_entry(unsigned id, const os::CpuArea* area) {
+  __atomic_store_n(&os::g_cpu_areas[id], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
+}
+
+Area* make_area() {
+  Area* area = static_cast<Area*>(g_meta->alloc(sizeof(Area), base::kCacheLine));
+  if (area != nullptr) close_words(*area);
+  return area;
+}
+
+Seat cpu_seat() {
+  int id = os::rseq_cpu();
+  if (id < 0) return {};
+  os::CpuArea* entry = __atomic_load_n(&os::g_cpu_areas[id], __ATOMIC_ACQUIRE);
+  if (entry != &os::kNullArea) [[likely]] return {static_cast<Area*>(entry), false};
+  os::Locked held(g_lock);
+  if (g_is_drained || g_areas[id] != nullptr) return {};
+  Area* area = make_area();
+  if (area == nullptr) return {};
+  g_areas[id] = area;
+  store_entry(static_cast<unsigned>(id), area);
+  return {area, false};
+}
+
+Area* reuse_area() {
+  os::Locked held(g_lock);
+  Area* area = g_unused;
+  if (area == nullptr) return make_area();
+  g_unused = area->next;
+  return area;
+}
+
+Seat thread_seat() {
+  os::ThreadState& thread = os::this_thread();
+  if (thread.fallback != nullptr) [[likely]] return {static_cast<Area*>(thread.fallback), true};
+  if (thread.has_exited) return {};
+  Area* area = reuse_area();
+  if (area == nullptr) return {};
+  // From here on calls of malloc find the seat: registering the hook makes some.
+  thread.fallback = area;
+  os::at_thread_exit(g_on_exit, area);
+  return {area, true};
+}
+
+}  // namespace
+
+void close_words(Area& area) {
+  std::fill_n(area.words, base::kMaxCaches, os::kClosedWord);
+  std::fill_n(area.words + base::kMaxCaches, base::kMaxCaches, kNoMagazine);
+  std::fill_n(area.capacity, base::kMaxCaches, uint16_t{0});
+}
+
+os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {
+  g_meta = &meta;
+  g_on_exit = on_exit;
+  g_mode = os::start_rseq(allow_rseq);
+  if (g_mode != os::RseqMode::kNone) g_cpu_bound = os::cpu_bound();
+  return g_mode;
+}
+
+bool has_thread_seats() { return g_mode == os::RseqMode::kNone; }
+
+Seat take_seat() { return has_thread_seats() ? thread_seat() : cpu_seat(); }
+
+Area* cpu_area(unsigned id) { return g_areas[id]; }
+
+unsigned cpu_bound() { return g_cpu_bound; }
+
+bool drain_seats() {
+  if (has_thread_seats()) return false;
+  for (unsigned id = 0; id < g_cpu_bound; ++id) store_entry(id, &os::kNullArea);
+  g_is_drained = true;
+  if (os::rseq_fence()) return true;
+  restore_seats();
+  return false;
+}
+
+void restore_seats() {
+  g_is_drained = false;
+  for (unsigned id = 0; id < g_cpu_bound; ++id)
+    if (g_areas[id] != nullptr) store_entry(id, g_areas[id]);
+}
+
+void leave_seat(Area* area) {
+  os::ThreadState& thread = os::this_thread();
+  thread.fallback = nullptr;
+  thread.has_exited = 1;
+  close_words(*area);
+  os::Locked held(g_lock);
+  area->next = g_unused;
+  g_unused = area;
+}
+
+os::Lock& seat_lock() { return g_lock; }
+
+bool Seat::exchange(size_t index, uint64_t expected, uint64_t desired) const {
+  if (!is_mine_) return os::rseq_exchange(area_, index, expected, desired);
+  if (area_->words[index] != expected) return false;
+  area_->words[index] = desired;
+  return true;
+}
+
+void* Seat::pop(size_t cache) const {
+  if (!is_mine_) return os::rseq_pop(cache);
+  uint64_t word = area_->words[cache];
+  if (is_empty(word)) return nullptr;
+  area_->words[cache] = below(word);
+  return top_of(word);
+}
+
+bool Seat::push(size_t cache, void* object) const {
+  if (!is_mine_) return os::rseq_push(cache, object);
+  uint64_t word = area_->words[cache];
+  if (is_full(word)) return false;
+  area_->words[cache] = pushed(word, object);
+  return true;
+}
+
+}  // namespace cache

@@ -1,0 +1,93 @@
+// cache/seat.h -- where a thread's magazines are: its CPU's area, or one of its own.
+//
+// Idea
+//   The slow path is written once for both ways of having magazines. With restartable sequences a
+//   seat is the area of the CPU that we run on, and each operation on it may find that we no
+//   longer do; then it has changed nothing. Without them a seat is an area that belongs to this
+//   thread alone, and the same operations are plain loads and stores. A thread that has neither
+//   (not registered, or past its exit hook, or its CPU is being drained) has no seat and works on
+//   the stock directly.
+//
+//   Behind the words an area keeps each magazine's capacity. It is a hint, changed by whoever
+//   changes the magazine: magazines start small and double while they are busy.
+//
+//   *Draining* takes an area away from its CPU: its table entry is exchanged for the null area,
+//   and a fence waits until no section can have seen the old entry.
+//
+// Invariants
+//   1. g_cpu_areas[id] is the area of id, or the null area: while it has none or is drained.
+//
+// Locking
+//   A drain and the making of an area hold the registry's lock (LockRank::kRegistry).
+#pragma once
+
+#include <cstdint>
+
+#include "cache/magazine.h"
+#include "page/meta_arena.h"
+
+namespace cache {
+
+/// An area with the capacities of its magazines.
+struct Area : os::CpuArea {
+  uint16_t capacity[base::kMaxCaches];
+  Area* next;  ///< unused areas of threads that have ended
+};
+
+constexpr size_t spare_of(size_t cache) { return base::kMaxCaches + cache; }
+
+class Seat {
+ public:
+  Seat() = default;
+  Seat(Area* area, bool is_mine) : area_(area), is_mine_(is_mine) {}
+  bool is_none() const { return area_ == nullptr; }
+
+  uint64_t load(size_t index) const {
+    return __atomic_load_n(&area_->words[index], __ATOMIC_RELAXED);
+  }
+  /// Replaces a word if it still is `expected` and we still sit here.
+  bool exchange(size_t index, uint64_t expected, uint64_t desired) const;
+  void* pop(size_t cache) const;
+  bool push(size_t cache, void* object) const;
+
+  unsigned capacity(size_t cache) const {
+    return __atomic_load_n(&area_->capacity[cache], __ATOMIC_RELAXED);
+  }
+  void set_capacity(size_t cache, unsigned capacity) const {
+    __atomic_store_n(&area_->capacity[cache], static_cast<uint16_t>(capacity), __ATOMIC_RELAXED);
+  }
+
+ private:
+  Area* area_ = nullptr;
+  bool is_mine_ = false;
+};
+
+/// Decides how this process has magazines. Called once, before any seat is taken. A thread with a
+/// seat of its own gives it back through `on_exit(Area*)` when it ends.
+os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*));
+
+/// The calling thread's seat, made if need be. Takes LockRank::kRegistry when it makes one.
+Seat take_seat();
+
+/// Whether threads have seats of their own, for want of restartable sequences.
+bool has_thread_seats();
+
+/// The area of the CPU with this id, drained or not; null where it has none. id < cpu_bound().
+Area* cpu_area(unsigned id);
+unsigned cpu_bound();
+
+/// Takes all areas from their CPUs. False where the kernel cannot fence; then nothing has changed.
+/// The caller holds seat_lock(), or no other thread can be in the slow path.
+bool drain_seats();
+/// Gives the areas back.
+void restore_seats();
+
+/// Ends the calling thread's own seat, whose magazines are empty, and keeps the area for another.
+void leave_seat(Area* area);
+
+/// Makes every magazine of an area one of no capacity: empty and full at once.
+void close_words(Area& area);
+
+os::Lock& seat_lock();
+
+}  // namespace cache

@@ -1,0 +1,277 @@
+#include "front/heap.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "cache/registry.h"
+#include "front/contract.h"
+#include "front/process.h"
+#include "harden/misuse.h"
+#include "large/large.h"
+#include "os/env.h"
+#include "os/lock.h"
+#include "os/thread.h"
+
+namespace front {
+
+constinit FastPath g_fast{};
+constinit Heap g_heap;
+
+namespace {
+
+using cache::FreeObject;
+using cache::g_registry;
+using page::Frame;
+using page::FrameKind;
+using page::Zone;
+
+// 0: not started, 1: somebody is at it, 2: started, 3: there is no address space.
+enum class State : uint32_t { kNew, kStarting, kStarted, kFailed };
+std::atomic<State> g_state{State::kNew};
+
+// How often the slow path looks at the clock.
+constexpr uint32_t kTickEvery = 64;
+std::atomic<uint32_t> g_ticks{0};
+std::atomic<uint64_t> g_next_reap_ms{0};
+
+page::Retention retention_of(const Options& options) {
+  return {.percent = options.retain_percent,
+          .least_bytes = options.retain_kib * 1024,
+          .interval_ms = options.decay_ms};
+}
+
+bool ensure_started() {
+  State state = g_state.load(std::memory_order_acquire);
+  if (state == State::kStarted) [[likely]] return true;
+  if (state == State::kNew &&
+      g_state.compare_exchange_strong(state, State::kStarting, std::memory_order_acquire)) {
+    bool is_started = g_heap.start();
+    g_state.store(is_started ? State::kStarted : State::kNew, std::memory_order_release);
+    return is_started;
+  }
+  while (g_state.load(std::memory_order_acquire) == State::kStarting) os::yield_cpu();
+  return g_state.load(std::memory_order_acquire) == State::kStarted;
+}
+
+void reap_idle() {
+  uint64_t now = g_heap.pages().slabs().vm().now_ms();
+  if (now < g_next_reap_ms.load(std::memory_order_relaxed)) return;
+  g_next_reap_ms.store(now + g_heap.options().decay_ms, std::memory_order_relaxed);
+  g_registry.reap();
+  g_heap.pages().trim();
+}
+
+// What the slow path does on its way out, with no lock held: give back what need not be kept.
+void maintain() {
+  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
+  g_ticks.store(ticks + 1, std::memory_order_relaxed);
+  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
+  if (ticks % kTickEvery == 0) reap_idle();
+}
+
+cache::ObjectCache& cache_for(uint8_t id) {
+  return g_registry.create(id, kLayouts[id], class_name(id));
+}
+
+void* alloc_object(uint8_t id) {
+  void* object = cache_for(id).alloc_slow();
+  if (object != nullptr) static_cast<FreeObject*>(object)->key = 0;
+  return object;
+}
+
+struct Request {
+  size_t size, align;
+};
+
+large::Memory alloc_once(Request request) {
+  uint8_t id = class_of_aligned(request.size, request.align);
+  if (id != 0) return {alloc_object(id), false};
+  return large::alloc(g_heap.pages(), request.size, request.align);
+}
+
+large::Memory alloc_inside(Request request) {
+  large::Memory memory = alloc_once(request);
+  if (memory.address == nullptr) {
+    // Free objects of other classes may make up whole frames.
+    g_registry.reap_everything();
+    memory = alloc_once(request);
+  }
+  maintain();
+  return memory;
+}
+
+// Every allocation that the fast path does not serve comes through here.
+large::Memory alloc_memory(Request request) {
+  if (request.size > kMaxRequest || !ensure_started()) return {};
+  for (;;) {
+    {
+      GateEntry entry;
+      if (entry.is_open()) return alloc_inside(request);
+    }
+    if (wait_for_gate()) continue;
+    if (void* block = alloc_beside(request.size, request.align)) return {block, false};
+  }
+}
+
+[[noreturn]] void tell_misuse(Zone& zone, const void* p) {
+  // Back to the first frame of the block that contains p.
+  uint32_t number = zone.number_of(p);
+  while (number > 0 && zone.frame_at(number).kind == FrameKind::kInside) --number;
+  const Frame& frame = zone.frame_at(number);
+  char* start = zone.address_of(number);
+  size_t offset = static_cast<size_t>(static_cast<const char*>(p) - start);
+  if (frame.kind == FrameKind::kLarge && offset < base::Pages(frame.count).bytes())
+    misuse::interior_free(p, start);
+  if (base::is_aligned(p, base::kFrameSize)) misuse::double_free_large(p);
+  misuse::foreign_free(p);
+}
+
+void free_object(const Frame& frame, void* p) {
+  const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
+  slab::SlabStock& stock = *slab.stock;
+  const char* object = slab.object_around(stock.layout(), p);
+  if (object != p) misuse::interior_free(p, object);
+  uint8_t id = stock.cache_id();
+  FreeObject& free_object = *static_cast<FreeObject*>(p);
+  if (free_object.key == os::g_rseq.key) {
+    if (g_registry.is_free(id, slab, p))
+      misuse::double_free(p, stock.name(), stock.layout().object_size);
+    free_object.key = 0;  // a chance value, or left behind by an interrupted free
+  }
+  g_registry.at(id).free_slow(p);
+}
+
+void free_inside(Zone& zone, void* p) {
+  Frame& frame = zone.frame_of(p);
+  switch (frame.kind) {
+    case FrameKind::kSlab: free_object(frame, p); return;
+    case FrameKind::kLarge:
+      if (zone.address_of(frame) != p) tell_misuse(zone, p);
+      large::free({&zone, &frame});
+      return;
+    case FrameKind::kInside:
+    case FrameKind::kFree:
+    case FrameKind::kIsolated: tell_misuse(zone, p);
+  }
+  __builtin_unreachable();
+}
+
+void* copy_to_new(void* p, size_t have, size_t size) {
+  void* fresh = alloc(size);
+  if (fresh == nullptr) return nullptr;
+  std::memcpy(fresh, p, std::min(have, size));
+  free(p);
+  return fresh;
+}
+
+}  // namespace
+
+bool Heap::start() {
+  os::start_env();
+  options_ = options_from_environment();
+  if (!pages_.start(os::kVm, retention_of(options_))) return false;
+  mode_ = g_registry.start(pages_, options_.rseq != 0);
+  if (mode_ == os::RseqMode::kNone) return true;
+  // Published last: from here on the fast path runs.
+  g_fast.class_map = pages_.slabs().class_map();
+  g_fast.window = pages_.slabs().window();
+  pages_.slabs().publish_size(g_fast.window_size);
+  g_fast.cached_end = kMaxCached + 1;
+  return true;
+}
+
+bool is_heap_started() { return g_state.load(std::memory_order_acquire) == State::kStarted; }
+
+void* alloc_slow(size_t size) { return alloc_memory({size, kGrain}).address; }
+
+void* alloc_aligned(size_t size, size_t align) {
+  align = std::max(align, kGrain);
+  if (uint8_t id = class_of_aligned(size, align); id != 0) return alloc(kClassSize[id]);
+  return alloc_memory({size, align}).address;
+}
+
+void* alloc_zeroed(size_t size) {
+  if (size <= kMaxCached) {
+    void* object = alloc(size);
+    return object == nullptr ? nullptr : std::memset(object, 0, size);
+  }
+  large::Memory memory = alloc_memory({size, kGrain});
+  if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, size);
+  return memory.address;
+}
+
+void free_slow(void* p) {
+  if (p == nullptr) return;
+  Zone* zone = g_heap.pages().zone_of(p);
+  if (zone == nullptr) misuse::foreign_free(p);
+  {
+    GateEntry entry;
+    if (entry.is_open()) {
+      free_inside(*zone, p);
+      maintain();
+      return;
+    }
+  }
+  free_beside(p);
+}
+
+void free_sized(void* p, size_t size) {
+  free_aligned_sized(p, kGrain, size);
+}
+
+void free_aligned_sized(void* p, size_t align, size_t size) {
+  if constexpr (base::kAsserts) {
+    uint8_t id = class_of_aligned(size, std::max(align, kGrain));
+    size_t usable = usable_size(p);
+    // A block that realloc has shrunk in place is of a larger class than its size.
+    bool is_right = (size <= usable && size > usable / 2) || kClassSize[id] == usable;
+    if (p != nullptr && !is_right) misuse::wrong_size(p, size, usable);
+  }
+  free(p);
+}
+
+size_t usable_size(const void* p) {
+  if (p == nullptr) return 0;
+  Zone* zone = g_heap.pages().zone_of(p);
+  if (zone == nullptr) misuse::foreign_free(p);
+  const Frame& frame = zone->frame_of(p);
+  if (frame.kind == FrameKind::kSlab)
+    return static_cast<const slab::Slab*>(frame.tenant)->stock->layout().object_size;
+  if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
+  return base::Pages(frame.count).bytes();
+}
+
+void* resize(void* p, size_t size) {
+  if (size > kMaxRequest) return nullptr;
+  size_t have = usable_size(p);
+  // A block that is half used or more stays where it is.
+  if (have <= kMaxCached && size <= have && size > have / 2) return p;
+  if (have > kMaxCached && size > kMaxCached) {
+    Zone* zone = g_heap.pages().zone_of(p);
+    GateEntry entry;
+    if (entry.is_open()) {
+      void* resized = large::try_resize(g_heap.pages(), {zone, &zone->frame_of(p)}, size);
+      maintain();
+      if (resized != nullptr) return resized;
+    }
+  }
+  return copy_to_new(p, have, size);
+}
+
+bool reap() {
+  if (!is_heap_started()) return false;
+  GateEntry entry;
+  if (!entry.is_open()) return false;
+  g_registry.reap_everything();
+  return g_heap.pages().purge(0) > 0;
+}
+
+void set_retention(size_t percent, size_t least_bytes) {
+  if (!ensure_started()) return;
+  g_heap.pages().set_retention({.percent = percent,
+                                .least_bytes = least_bytes,
+                                .interval_ms = g_heap.options().decay_ms});
+}
+
+}  // namespace front

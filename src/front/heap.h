@@ -1,0 +1,116 @@
+// front/heap.h -- malloc: which tenant serves a request, and whose an address is.
+//
+// Idea
+//   A request up to kMaxCached bytes pops its class's magazine; anything else, and every state in
+//   which that does not succeed (not started, empty, no rseq, draining, forking, out of memory), is
+//   the slow path's business. The fast path compares with *variables* that are 0 until the heap has
+//   started, so that "not started" needs no question of its own, and never becomes true where
+//   restartable sequences are not to be had.
+//
+//   free is the mirror image, with one step in front: the class map tells the cache in one byte
+//   load. What the map does not know, free_slow decides by the kind of the frame.
+//
+// Locking
+//   None here. start() runs once, under a flag that later callers wait for.
+//
+// Cost
+//   bench/micro/front; instructions are counted by tests/front/instruction_count.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.h"
+#include "cache/magazine.h"
+#include "front/options.h"
+#include "front/size_class.h"
+#include "os/rseq.h"
+#include "page/page_heap.h"
+
+namespace front {
+
+/// What the fast path reads, in one cache line. All zero until the heap has started, and for good
+/// where there are no restartable sequences.
+struct alignas(base::kCacheLine) FastPath {
+  size_t cached_end;   ///< requests below this size have a class
+  char* window;        ///< where slabs live
+  /// Bytes of it that have a class. Written atomically by the zone and read plainly, since an
+  /// atomic read costs an instruction: who frees a block has seen the size that covers it.
+  size_t window_size;
+  uint8_t* class_map;  ///< cache ids by frame
+};
+
+ASHLAR_HIDDEN extern FastPath g_fast;
+
+class Heap {
+ public:
+  page::PageHeap& pages() { return pages_; }
+  const Options& options() const { return options_; }
+  os::RseqMode mode() const { return mode_; }
+  /// Lays everything out. False where the kernel gives no address space.
+  bool start();
+
+ private:
+  page::PageHeap pages_{};
+  Options options_{};
+  os::RseqMode mode_ = os::RseqMode::kNone;
+};
+
+/// The process's heap.
+ASHLAR_HIDDEN extern Heap g_heap;
+
+bool is_heap_started();
+
+/// At least `size` bytes, 16-aligned; null when memory is out. errno is left alone.
+void* alloc_slow(size_t size);
+
+/// As alloc_slow, with `align` a power of two.
+void* alloc_aligned(size_t size, size_t align);
+
+/// As alloc_slow, zeroed.
+void* alloc_zeroed(size_t size);
+
+/// As C's realloc; p and size are not 0.
+void* resize(void* p, size_t size);
+
+/// Frees a block, or does nothing for null. Misuse that shows ends the process.
+void free_slow(void* p);
+
+/// As free; in debug builds a size of another class than the block's is misuse.
+void free_sized(void* p, size_t size);
+
+/// As free_sized, for a block that was asked for with an alignment.
+void free_aligned_sized(void* p, size_t align, size_t size);
+
+/// The bytes that the owner of a block may use; 0 for null.
+size_t usable_size(const void* p);
+
+/// Returns all memory that can be to the kernel. Whether any was.
+bool reap();
+
+/// Sets what is kept of free memory, in percent of live memory and in bytes at least.
+void set_retention(size_t percent, size_t least_bytes);
+
+/// An object of a class from this CPU's magazine; null where it takes the slow path.
+ASHLAR_INLINE void* try_alloc(size_t size) {
+  if (size >= g_fast.cached_end) [[unlikely]] return nullptr;
+  auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(class_of(size)));
+  if (object == nullptr) [[unlikely]] return nullptr;
+  object->key = 0;  // not free any more
+  return object;
+}
+
+ASHLAR_INLINE void* alloc(size_t size) {
+  if (void* object = try_alloc(size)) [[likely]] return object;
+  return alloc_slow(size);
+}
+
+ASHLAR_INLINE void free(void* p) {
+  size_t offset = static_cast<size_t>(static_cast<char*>(p) - g_fast.window);
+  if (offset < g_fast.window_size) [[likely]]
+    if (os::rseq_push(g_fast.class_map[offset >> base::kFrameShift], p)) [[likely]] return;
+  free_slow(p);
+}
+
+}  // namespace front

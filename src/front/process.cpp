@@ -1,0 +1,168 @@
+#include "front/process.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/bits.h"
+#include "base/units.h"
+#include "cache/registry.h"
+#include "front/heap.h"
+#include "os/lock.h"
+#include "os/thread.h"
+
+namespace front {
+namespace {
+
+// Counts of threads inside, spread over cache lines so that slow paths do not meet here.
+struct alignas(base::kCacheLine) Count {
+  std::atomic<uint32_t> threads{0};
+};
+constexpr size_t kCounts = 8;
+Count g_inside[kCounts];
+
+std::atomic<os::ThreadState*> g_closer{nullptr};
+std::atomic<uint32_t> g_is_closed{0};  // what waiters sleep on
+constinit os::Lock g_fork_lock{os::LockRank::kFork};
+std::atomic<void*> g_freed_beside{nullptr};
+bool g_is_drained = false;
+
+// Frames put aside: each request beside takes some from the front.
+page::PageHeap::Block g_aside{};
+std::atomic<uint32_t> g_aside_used{0};
+constexpr uint32_t kAsideFrames = 2048;
+
+constexpr unsigned kWaitMs = 1;
+constexpr unsigned kSignalWaits = 200;  // times yielded by a fork that cannot wait for good
+
+Count& count_of(const os::ThreadState& thread) {
+  return g_inside[reinterpret_cast<uintptr_t>(&thread) / base::kFrameSize % kCounts];
+}
+
+uint32_t threads_inside() {
+  uint32_t sum = 0;
+  for (Count& count : g_inside) sum += count.threads.load(std::memory_order_seq_cst);
+  return sum;
+}
+
+void close_gate() {
+  os::ThreadState& me = os::this_thread();
+  g_is_closed.store(1, std::memory_order_relaxed);
+  g_closer.store(&me, std::memory_order_seq_cst);
+  bool is_interrupting = me.gate_depth > 0;
+  for (unsigned waits = 0; threads_inside() > me.gate_depth; ++waits) {
+    if (is_interrupting && waits == kSignalWaits) break;
+    os::yield_cpu();
+  }
+}
+
+void open_gate() {
+  g_closer.store(nullptr, std::memory_order_release);
+  g_is_closed.store(0, std::memory_order_release);
+  os::futex_wake_all(g_is_closed);
+}
+
+void put_aside() {
+  g_aside = g_heap.pages().alloc_large(base::Pages(kAsideFrames), base::Order(0));
+  g_aside_used.store(0, std::memory_order_relaxed);
+}
+
+void take_rest_back() {
+  if (g_aside.frame == nullptr) return;
+  uint32_t used = std::min(g_aside_used.load(std::memory_order_relaxed), kAsideFrames);
+  uint32_t first = g_aside.zone->number_of(*g_aside.frame);
+  g_aside.zone->free(first + used, base::Pages(kAsideFrames - used));
+  g_aside = {};
+}
+
+// A fork by the only thread needs nothing: neither does one from a handler inside our handlers.
+bool is_forking() { return g_closer.load(std::memory_order_relaxed) == &os::this_thread(); }
+
+void before_fork() {
+  if (!os::has_other_threads() || !is_heap_started() || g_fork_lock.is_mine()) return;
+  g_fork_lock.acquire();
+  close_gate();
+  if (os::this_thread().gate_depth == 0) put_aside();
+  g_is_drained = cache::drain_seats();
+}
+
+void after_fork_in_parent() {
+  if (!is_forking()) return;
+  if (g_is_drained) cache::restore_seats();
+  if (os::this_thread().gate_depth == 0) take_rest_back();
+  open_gate();
+  g_fork_lock.release();
+  for (void* block = g_freed_beside.exchange(nullptr); block != nullptr;) {
+    void* next = *static_cast<void**>(block);
+    free_slow(block);
+    block = next;
+  }
+}
+
+void after_fork_in_child() {
+  if (!is_forking()) return;
+  auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
+  cache::g_registry.for_each_lock(reset);
+  g_heap.pages().for_each_lock(reset);
+  g_heap.pages().reset_in_child();
+  os::ThreadState& me = os::this_thread();
+  for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
+  count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
+  g_aside = {};
+  g_freed_beside.store(nullptr, std::memory_order_relaxed);
+  // Without a fence another thread may have been inside a section while its page was copied.
+  if (!g_is_drained) cache::g_registry.forget_magazines();
+  cache::restore_seats();
+  open_gate();
+  g_fork_lock.release();
+}
+
+}  // namespace
+
+GateEntry::GateEntry() {
+  os::ThreadState& me = os::this_thread();
+  is_counted_ = os::has_other_threads();
+  if (!is_counted_) return;
+  count_of(me).threads.fetch_add(1, std::memory_order_seq_cst);
+  ++me.gate_depth;
+  os::ThreadState* closer = g_closer.load(std::memory_order_seq_cst);
+  if (closer == nullptr || closer == &me || me.gate_depth > 1) [[likely]] return;
+  is_open_ = false;
+}
+
+GateEntry::~GateEntry() {
+  if (!is_counted_) return;
+  os::ThreadState& me = os::this_thread();
+  --me.gate_depth;
+  count_of(me).threads.fetch_sub(1, std::memory_order_release);
+}
+
+bool wait_for_gate() {
+  os::futex_wait(g_is_closed, 1, kWaitMs);
+  return g_is_closed.load(std::memory_order_acquire) == 0;
+}
+
+void* alloc_beside(size_t size, size_t align) {
+  if (g_aside.frame == nullptr || align > base::kFrameSize) return nullptr;
+  size_t pages = std::max(base::Pages::ceil(size).n, size_t{1});
+  if (pages > kAsideFrames) return nullptr;
+  uint32_t at = g_aside_used.load(std::memory_order_relaxed);
+  do {
+    if (at + pages > kAsideFrames) return nullptr;
+  } while (!g_aside_used.compare_exchange_weak(at, at + static_cast<uint32_t>(pages)));
+  page::Frame& frame = g_aside.zone->frame_at(g_aside.zone->number_of(*g_aside.frame) + at);
+  frame.count = static_cast<uint32_t>(pages);
+  frame.is_new = 0;
+  frame.kind = page::FrameKind::kLarge;
+  return g_aside.zone->address_of(frame);
+}
+
+void free_beside(void* block) {
+  void* top = g_freed_beside.load(std::memory_order_relaxed);
+  do {
+    *static_cast<void**>(block) = top;
+  } while (!g_freed_beside.compare_exchange_weak(top, block, std::memory_order_release));
+}
+
+void start_process() { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child); }
+
+}  // namespace front

@@ -1,0 +1,61 @@
+// front/process.h -- the gate of the slow path, and what happens around fork.
+//
+// Idea
+//   A forked child has one thread and a copy of memory that was taken page by page while the other
+//   threads went on. For the copy to be a heap, nobody may be changing the heap while it is taken:
+//   neither under a lock nor in a restartable section. So the prepare handler closes a *gate*,
+//   waits until every thread has left the slow path, and drains all CPUs, which makes every fast
+//   path fail into the gate.
+//
+//   But nobody may wait at the gate for long: libc takes the locks of stdio after our handler has
+//   run, and a thread inside getline that holds one may be waiting for memory. So a thread that
+//   finds the gate closed waits a millisecond at most, and then takes frames *beside* the heap,
+//   from a block that was put aside when the gate closed; what it frees is noted and freed when
+//   the gate opens. The child gives up what other threads took or freed beside: a bounded loss.
+//
+//   No lock is held over fork. A fork inside a signal handler that has interrupted this very slow
+//   path cannot wait for threads that wait for us: it waits a short while and goes on. In the child
+//   locks whose holder does not exist are freed; our own are ours to release.
+//
+// Invariants
+//   1. While the gate is closed, no thread but its closer is between enter and leave.
+//
+// Locking
+//   One fork at a time: g_fork_lock, which no other code takes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace front {
+
+/// A stay inside the slow path.
+class GateEntry {
+ public:
+  GateEntry();
+  ~GateEntry();
+  GateEntry(const GateEntry&) = delete;
+  GateEntry& operator=(const GateEntry&) = delete;
+
+  /// False where the gate was closed: then the heap must not be touched.
+  bool is_open() const { return is_open_; }
+
+ private:
+  bool is_open_ = true;
+  bool is_counted_ = false;
+};
+
+/// Waits a little for the gate to open. True if it has; else it is time to work beside the heap.
+bool wait_for_gate();
+
+/// A block beside the heap, which may be freed like any other once the gate is open; null where
+/// what was put aside is used up.
+void* alloc_beside(size_t size, size_t align);
+
+/// Notes a block to be freed when the gate opens. The block holds 16 bytes at least.
+void free_beside(void* block);
+
+/// Registers the fork handlers. Called from a constructor.
+void start_process();
+
+}  // namespace front

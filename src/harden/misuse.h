@@ -1,0 +1,27 @@
+// harden/misuse.h -- the whole vocabulary of fatal findings.
+//
+// Idea
+//   A misuse that has been seen is told in one line on standard error and ends the process with
+//   SIGABRT: a heap that goes on after it has been seen corrupted hides the fault and helps an
+//   attacker. Each finding is one function here, so that its text is exact and its test can assert
+//   it. Nothing is allocated; every function is async-signal-safe and takes no lock.
+#pragma once
+
+#include <cstddef>
+
+namespace misuse {
+
+/// An object was freed that is already free. `cache` names its object cache.
+[[noreturn, gnu::cold]] void double_free(const void* object, const char* cache, size_t size);
+/// A block of frames was freed that is already free.
+[[noreturn, gnu::cold]] void double_free_large(const void* block);
+/// An address was freed that lies outside every block this heap has given out.
+[[noreturn, gnu::cold]] void foreign_free(const void* address);
+/// An address was freed that lies inside a block, not at its start.
+[[noreturn, gnu::cold]] void interior_free(const void* address, const void* block);
+/// The size given with a free belongs to another class than the block.
+[[noreturn, gnu::cold]] void wrong_size(const void* object, size_t told, size_t real);
+/// A link inside a free object leads nowhere: somebody wrote into freed memory.
+[[noreturn, gnu::cold]] void corrupted(const void* object, const char* finding);
+
+}  // namespace misuse

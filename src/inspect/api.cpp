@@ -1,0 +1,34 @@
+#include "ashlar/ashlar.h"
+#include "ashlar/inspect.h"
+#include "front/heap.h"
+#include "inspect/audit.h"
+#include "inspect/format.h"
+#include "inspect/stats.h"
+
+#define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
+
+ASHLAR_EXPORT const char* ashlar_version() { return base::kVersion; }
+
+ASHLAR_EXPORT int ashlar_reap() { return front::reap() ? 1 : 0; }
+
+ASHLAR_EXPORT void ashlar_audit() { inspect::audit(); }
+
+ASHLAR_EXPORT void ashlar_get_stats(struct ashlar_stats* stats) {
+  inspect::Totals totals = inspect::totals();
+  *stats = {.committed = totals.committed,
+            .live = totals.live,
+            .cached = totals.cached,
+            .dirty = totals.dirty,
+            .metadata = totals.metadata,
+            .large_blocks = totals.large_blocks,
+            .large_bytes = totals.large_bytes,
+            .slow_allocs = totals.slow_allocs,
+            .slow_frees = totals.slow_frees,
+            .purged = totals.purged};
+}
+
+ASHLAR_EXPORT size_t ashlar_describe(char* buffer, size_t size) {
+  base::Text text(buffer, size);
+  inspect::describe(text);
+  return text.size();
+}

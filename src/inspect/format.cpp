@@ -1,0 +1,95 @@
+#include "inspect/format.h"
+
+#include "front/heap.h"
+
+namespace inspect {
+namespace {
+
+// A column of numbers, right-aligned.
+void add_column(base::Text& text, size_t value, size_t width) {
+  base::Line<24> digits;
+  digits.add_decimal(value);
+  for (size_t i = digits.size(); i < width; ++i) text.add(" ");
+  text.add(digits.data(), digits.size());
+}
+
+void add_name(base::Text& text, const char* name, size_t width) {
+  text.add(name);
+  for (size_t i = std::strlen(name); i < width; ++i) text.add(" ");
+}
+
+template <class Visit>
+void for_each_cache(const Snapshot& snapshot, Visit visit) {
+  for (const CacheTotals& cache : snapshot.caches)
+    if (cache.stats.name != nullptr) visit(cache);
+}
+
+void add_attribute(base::Text& text, const char* name, size_t value) {
+  text.add(" ").add(name).add("=\"").add_decimal(value).add("\"");
+}
+
+void add_free_blocks(base::Text& text, const char* name, page::Zone& zone) {
+  add_name(text, name, 8);
+  for (unsigned order = 0; order <= base::kMaxOrder; ++order)
+    add_column(text, zone.free_blocks(base::Order(order)), 6);
+  text.add("\n");
+}
+
+}  // namespace
+
+void describe(base::Text& text) {
+  Snapshot snapshot;
+  take_snapshot(snapshot);
+  const Totals& totals = snapshot.totals;
+  text.add("ashlar ").add(base::kVersion).add(", bytes: live ").add_decimal(totals.live);
+  text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
+  text.add(", committed ").add_decimal(totals.committed);
+  text.add(", metadata ").add_decimal(totals.metadata).add("\n");
+  text.add("cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
+  for_each_cache(snapshot, [&](const CacheTotals& cache) {
+    const slab::StockStats& stock = cache.stats.stock;
+    add_name(text, cache.stats.name, 14);
+    add_column(text, cache.stats.object_size, 7);
+    add_column(text, stock.live - cache.ready, 8);
+    add_column(text, cache.ready, 8);
+    add_column(text, stock.held - stock.live, 8);
+    add_column(text, stock.slabs, 7);
+    add_column(text, cache.stats.capacity, 10);
+    add_column(text, cache.stats.slow_allocs, 12);
+    add_column(text, cache.stats.slow_frees, 12);
+    text.add("\n");
+  });
+  text.add("free blocks of 4 KiB << 0, 1, 2 ...\n");
+  add_free_blocks(text, "slabs", front::g_heap.pages().slabs());
+  add_free_blocks(text, "giants", front::g_heap.pages().giants());
+}
+
+void describe_xml(base::Text& text) {
+  Snapshot snapshot;
+  take_snapshot(snapshot);
+  const Totals& totals = snapshot.totals;
+  text.add("<malloc version=\"1\" allocator=\"ashlar\" release=\"").add(base::kVersion).add("\">\n");
+  for_each_cache(snapshot, [&](const CacheTotals& cache) {
+    text.add("<cache name=\"").add(cache.stats.name).add("\"");
+    add_attribute(text, "size", cache.stats.object_size);
+    add_attribute(text, "live", cache.stats.stock.live - cache.ready);
+    add_attribute(text, "ready", cache.ready);
+    add_attribute(text, "free", cache.stats.stock.held - cache.stats.stock.live);
+    add_attribute(text, "slabs", cache.stats.stock.slabs);
+    text.add("/>\n");
+  });
+  text.add("<large");
+  add_attribute(text, "count", totals.large_blocks);
+  add_attribute(text, "size", totals.large_bytes);
+  text.add("/>\n<total type=\"live\"");
+  add_attribute(text, "size", totals.live);
+  text.add("/>\n<total type=\"cached\"");
+  add_attribute(text, "size", totals.cached);
+  text.add("/>\n<total type=\"dirty\"");
+  add_attribute(text, "size", totals.dirty);
+  text.add("/>\n<system type=\"current\"");
+  add_attribute(text, "size", totals.committed);
+  text.add("/>\n</malloc>\n");
+}
+
+}  // namespace inspect

@@ -1,0 +1,62 @@
+#include "inspect/stats.h"
+
+#include "cache/registry.h"
+#include "front/heap.h"
+#include "front/process.h"
+
+namespace inspect {
+namespace {
+
+using base::Pages;
+
+void add_zone(Snapshot& snapshot, unsigned index, page::Zone& zone) {
+  page::ZoneStats stats = zone.stats();
+  snapshot.zones[index] = stats;
+  Totals& totals = snapshot.totals;
+  totals.committed += Pages(stats.committed).bytes();
+  totals.dirty += Pages(stats.dirty).bytes();
+  totals.purged += Pages(stats.purged).bytes();
+  totals.large_blocks += stats.large_blocks;
+  totals.large_bytes += Pages(stats.large).bytes();
+}
+
+void add_caches(Snapshot& snapshot) {
+  size_t ready[base::kMaxCaches] = {};
+  cache::g_registry.count_ready(ready);
+  Totals& totals = snapshot.totals;
+  totals.live = totals.large_bytes;
+  cache::g_registry.for_each([&](cache::ObjectCache& cache) {
+    CacheTotals& entry = snapshot.caches[cache.id()];
+    entry.stats = cache.stats();
+    // Counted a moment apart: never let the difference wrap.
+    entry.ready = ready[cache.id()] < entry.stats.stock.live ? ready[cache.id()]
+                                                             : entry.stats.stock.live;
+    size_t size = entry.stats.object_size;
+    totals.live += (entry.stats.stock.live - entry.ready) * size;
+    totals.cached += (entry.stats.stock.held - entry.stats.stock.live + entry.ready) * size;
+    totals.slow_allocs += entry.stats.slow_allocs;
+    totals.slow_frees += entry.stats.slow_frees;
+  });
+}
+
+}  // namespace
+
+void take_snapshot(Snapshot& snapshot) {
+  snapshot = {};
+  if (!front::is_heap_started()) return;
+  front::GateEntry entry;
+  if (!entry.is_open()) return;
+  page::PageHeap& pages = front::g_heap.pages();
+  add_zone(snapshot, 0, pages.slabs());
+  add_zone(snapshot, 1, pages.giants());
+  add_caches(snapshot);
+  snapshot.totals.metadata = pages.meta().used() + pages.table_bytes();
+}
+
+Totals totals() {
+  Snapshot snapshot;
+  take_snapshot(snapshot);
+  return snapshot.totals;
+}
+
+}  // namespace inspect

@@ -1,0 +1,44 @@
+// large/large.h -- blocks above the largest cached class: exact counts of frames.
+//
+// Idea
+//   A large block is as many frames as its size needs, from the page heap. It grows in place when
+//   what follows is free, gives its tail back when it shrinks, and where it must move and is large
+//   enough to be worth a system call, its pages are moved by the kernel (mremap), not copied.
+//
+// Invariants
+//   1. A block's record is its first frame: kLarge, with its count.
+//
+// Locking
+//   None of its own: the page heap's. A block's record belongs to whoever owns the block.
+#pragma once
+
+#include <cstddef>
+
+#include "page/page_heap.h"
+
+namespace large {
+
+using Block = page::PageHeap::Block;
+
+/// What alloc gives: an address, and whether the bytes there are known to be zero.
+struct Memory {
+  void* address = nullptr;
+  bool is_zero = false;
+};
+
+/// At least `size` bytes at a multiple of `align` (a power of two). address is null when memory is
+/// out.
+Memory alloc(page::PageHeap& heap, size_t size, size_t align);
+
+inline void free(Block block) { page::PageHeap::free_large(block); }
+
+/// The bytes that the block's owner may use.
+inline size_t usable_size(Block block) {
+  return size_t{block.frame->count} << base::kFrameShift;
+}
+
+/// Makes a block `size` bytes long, where it stands or elsewhere, and keeps its content. The new
+/// address, or null where that cannot be had without copying; then nothing has changed.
+void* try_resize(page::PageHeap& heap, Block block, size_t size);
+
+}  // namespace large

@@ -1,0 +1,73 @@
+// os/lock.h -- a lock of four bytes that knows its place in the order.
+//
+// Idea
+//   A futex lock whose word names its holder, or is 0; its lowest bit says that somebody waits. The
+//   holder's name is for the child of a fork, which must tell the locks of threads that do not
+//   exist any more from its own. The order of locks is the order of the
+//   floors; a debug build keeps, per thread, the set of ranks it holds and refuses any that is not
+//   further down. Critical sections are short (tens of nanoseconds), so a taker spins a little
+//   before it sleeps.
+//
+// Invariants
+//   1. Whoever sleeps has seen or set the waiting bit, and is woken when the word becomes 0.
+//
+// Source
+//   U. Drepper, Futexes Are Tricky, 2011 (the second mutex).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/attributes.h"
+
+namespace os {
+
+/// Outermost first. Whoever holds a lock may only take one further down this list.
+enum class LockRank : uint8_t {
+  kFork,       // front/   one fork at a time
+  kRegistry,   // cache/   reaping, draining, forking: whoever looks at all caches
+  kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
+  kStock,      // slab/    one cache's slabs
+  kLarge,      // large/   blocks kept for reuse
+  kZone,       // page/    one zone's buddy lists and frame records
+  kMetaArena,  // page/    metadata space
+};
+
+class ASHLAR_CAPABILITY Lock {
+ public:
+  constexpr explicit Lock(LockRank rank) : rank_(rank) {}
+
+  void acquire() ASHLAR_ACQUIRES();
+  void release() ASHLAR_RELEASES();
+  /// Whether the calling thread holds it.
+  bool is_mine() const;
+  /// In the child of a fork: frees the lock if the thread that holds it does not exist here.
+  void reset_in_child() {
+    if (!is_mine()) word_.store(0, std::memory_order_relaxed);
+  }
+
+ private:
+  void acquire_slow(uint32_t me);
+
+  static constexpr uint32_t kWaiting = 1;
+  std::atomic<uint32_t> word_{0};
+  LockRank rank_;
+};
+
+/// Holds a lock for as long as it lives.
+class ASHLAR_SCOPED_CAPABILITY Locked {
+ public:
+  explicit Locked(Lock& lock) ASHLAR_ACQUIRES(lock) : lock_(lock) { lock_.acquire(); }
+  ~Locked() ASHLAR_RELEASES() { lock_.release(); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  Lock& lock_;
+};
+
+/// Sleeps while `word` is `expected`, at most `milliseconds` (0: without end).
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned milliseconds);
+void futex_wake_all(const std::atomic<uint32_t>& word);
+
+}  // namespace os

@@ -1,0 +1,102 @@
+// os/rseq.h -- restartable sequences: a CPU's own words, changed without locks or atomics.
+//
+// Idea
+//   The kernel promises that a registered *section* of code is either finished without interruption
+//   or started again at its abort handler. A section that ends in a single store therefore changes
+//   its CPU's memory atomically for every thread of that CPU, at the price of plain instructions.
+//   libc registers each thread; we use its registration and write nothing but rseq_cs.
+//
+//   Each CPU has an *area*: an array of words, one per object cache. A word is the head of a
+//   magazine, a stack linked through its own objects:
+//
+//       word = address of the top object << 16 | height, biased
+//       first 8 bytes of an object = address of the object below << 16 | its own height
+//
+//   so a push or a pop is one committing store, and the height is exact without being counted.
+//   The bias makes a full magazine's next height negative as a 16-bit number; an empty one has
+//   address 0. Neither test loads a limit. The word of an empty magazine holds the bias alone.
+//
+//   A table leads from the id of a CPU to its area. An id without an area leads to the *null area*,
+//   whose words are empty and full at once: there every section leaves by its slow exit. "Not
+//   started", "drained", "no area yet" are all that one state. Nothing else is asked.
+//
+//   The id is mm_cid where the kernel has it (dense: bounded by the threads and CPUs in use), else
+//   cpu_id. A thread that is not registered has a negative cpu_id and leaves by the slow exit.
+//
+// Invariants
+//   1. An area's words are changed only by sections on its own CPU, or by whoever has swapped its
+//      table entry to the null area and fenced.
+//   2. Word 0 of every area is kClosedWord: the class map's "no cache".
+//   3. Before start() succeeds no section runs: they store through the thread pointer.
+//
+// Source
+//   P. Turner and M. Desnoyers, restartable sequences; Linux Documentation/userspace-api/rseq.rst.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.h"
+#include "base/config.h"
+#include "os/thread.h"
+
+namespace os {
+
+/// Both empty (address 0) and full (the next height is negative).
+inline constexpr uint64_t kClosedWord = 0x8000;
+inline constexpr uint64_t kHeightMask = 0xffff;
+
+/// One CPU's words. Behind the loaded magazines stand the spare ones, which no fast path touches.
+struct alignas(base::kCacheLine) CpuArea {
+  uint64_t words[2 * base::kMaxCaches];
+};
+
+/// What the sections load, in one cache line with nothing that changes.
+struct alignas(base::kCacheLine) RseqState {
+  long area_offset;  ///< struct rseq, from the thread pointer
+  long id_offset;    ///< mm_cid or cpu_id, from the thread pointer
+  uint64_t key;      ///< what a freed object carries in its second word
+};
+
+ASHLAR_HIDDEN extern RseqState g_rseq;
+ASHLAR_HIDDEN extern CpuArea* g_cpu_areas[kMaxCpus];
+ASHLAR_HIDDEN extern const CpuArea kNullArea;
+
+/// Which id numbers the areas.
+enum class RseqMode : uint8_t { kNone, kCpuId, kMmCid };
+
+/// Looks for libc's registration and readies the table. kNone where this process shall use the
+/// fallback: no registration, no membarrier to drain with, or a kernel whose rseq is broken.
+RseqMode start_rseq(bool allowed);
+
+/// Whether the calling thread is registered.
+bool is_rseq_registered();
+
+/// The id of the CPU we run on, for now; negative for an unregistered thread.
+int rseq_cpu();
+
+/// Returns when every section that was running anywhere in this process has ended or aborted.
+/// False where the kernel refuses; then nothing may be concluded.
+bool rseq_fence();
+
+// Exactly one file per machine defines the three sections:
+//
+//   void* rseq_pop(size_t cache)
+//     Removes the top object of this CPU's magazine; null where it is empty or closed.
+//   bool rseq_push(size_t cache, void* object)
+//     Puts an object, at least 16 bytes, on this CPU's magazine and marks it with the key; false
+//     where it is full or closed, and then the object is untouched. Also false where the object
+//     bears the key: it may be free already. (An aborted section leaves the mark, too: whoever finds
+//     it must search.)
+//   bool rseq_exchange(CpuArea* area, size_t index, uint64_t expected, uint64_t desired)
+//     Replaces a word of `area` if that is this CPU's area and the word is `expected`.
+
+}  // namespace os
+
+#if defined(__x86_64__)
+#include "os/rseq_x86_64.h"
+#elif defined(__aarch64__)
+#include "os/rseq_aarch64.h"
+#else
+#include "os/rseq_none.h"
+#endif

@@ -1,0 +1,101 @@
+// os/rseq_x86_64.h -- push, pop and exchange as restartable sections for x86-64.
+//
+// Idea
+//   Each section is written instruction by instruction, because its last one must be the commit.
+//   Labels: 1 arms (and is where an aborted section begins again), 2 starts, 4 is behind the
+//   commit, 5 is the abort handler, 3 the descriptor that tells the kernel of 2, 4 and 5. The four
+//   bytes in front of the abort handler are the signature that libc registered with; they are the
+//   operand of an undefined instruction, so that nothing ever runs into them.
+#pragma once
+
+#define ASHLAR_RSEQ_FRAME                                  \
+  ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"        \
+  ".balign 32\n"                                           \
+  "3: .long 0, 0\n"                                        \
+  "   .quad 2f, 4f - 2f, 5f\n"                             \
+  ".popsection\n"                                          \
+  ".pushsection .text.ashlar_rseq_abort, \"ax\"\n"         \
+  "   .byte 0x0f, 0xb9, 0x3d\n" /* ud1 0x53053053(%rip) */ \
+  "   .long 0x53053053\n"                                  \
+  "5: jmp 1f\n"                                            \
+  ".popsection\n"                                          \
+  "1: lea 3b(%%rip), %[area]\n"      /* area = descriptor            */ \
+  "   mov %[area], %%fs:8(%[rseq])\n" /* rseq->rseq_cs = area: armed  */ \
+  "2: cmpl $0, %%fs:4(%[rseq])\n"    /* if (rseq->cpu_id < 0)        */ \
+  "   js %l[slow]\n"                 /*   nobody would restart us    */ \
+  "   mov %%fs:(%[id]), %k[area]\n"  /* area = rseq->mm_cid          */ \
+  "   mov (%[table], %[area], 8), %[area]\n" /* area = g_cpu_areas[area] */
+
+namespace os {
+
+inline constexpr bool kHasRseq = true;
+
+ASHLAR_INLINE void* rseq_pop(size_t cache) {
+  void* object;
+  uint64_t area, below;
+  asm volatile goto(ASHLAR_RSEQ_FRAME
+      "   mov (%[area], %[cache], 8), %[object]\n"  // object = area->words[cache]
+      "   shr $16, %[object]\n"                     // object >>= 16: the address
+      "   jz %l[slow]\n"                            // if (object == 0) it is empty
+      "   mov (%[object]), %[below]\n"              // below = object->link
+      "   dec %[below]\n"                           // its height is one less
+      "   mov %[below], (%[area], %[cache], 8)\n"   // commit
+      "4:\n"
+      : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
+      : [cache] "r"(cache), [rseq] "r"(g_rseq.area_offset), [id] "r"(g_rseq.id_offset),
+        [table] "r"(g_cpu_areas)
+      : "memory", "cc"
+      : slow);
+  if (object == nullptr) __builtin_unreachable();  // tested in the section
+  return object;
+slow:
+  return nullptr;
+}
+
+ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
+  uint64_t area, word, top;
+  asm volatile goto(ASHLAR_RSEQ_FRAME
+      "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
+      "   inc %w[word]\n"                         // one higher
+      "   js %l[slow]\n"                          // if (height < 0) it is full
+      "   cmp %[key], 8(%[object])\n"             // if (object->key == key)
+      "   je %l[slow]\n"                          //   it may be free already
+      "   mov %[word], (%[object])\n"             // object->link = word
+      "   mov %[key], 8(%[object])\n"             // object->key = g_rseq.key
+      "   mov %[object], %[top]\n"                // top = object << 16 | height
+      "   shl $16, %[top]\n"
+      "   mov %w[word], %w[top]\n"
+      "   mov %[top], (%[area], %[cache], 8)\n"   // commit
+      "4:\n"
+      : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
+      : [cache] "r"(cache), [object] "r"(object), [key] "r"(g_rseq.key),
+        [rseq] "r"(g_rseq.area_offset), [id] "r"(g_rseq.id_offset), [table] "r"(g_cpu_areas)
+      : "memory", "cc"
+      : slow);
+  return true;
+slow:
+  return false;
+}
+
+inline bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t expected,
+                          uint64_t desired) {
+  uint64_t area;
+  asm volatile goto(ASHLAR_RSEQ_FRAME
+      "   cmp %[area], %[mine]\n"                    // if (area != mine)
+      "   jne %l[slow]\n"                            //   we were moved, or the CPU is drained
+      "   cmp %[expected], (%[area], %[index], 8)\n" // if (area->words[index] != expected)
+      "   jne %l[slow]\n"                            //   somebody was here
+      "   mov %[desired], (%[area], %[index], 8)\n"  // commit
+      "4:\n"
+      : [area] "=&r"(area)
+      : [mine] "r"(expected_area), [index] "r"(index), [expected] "r"(expected),
+        [desired] "r"(desired), [rseq] "r"(g_rseq.area_offset), [id] "r"(g_rseq.id_offset),
+        [table] "r"(g_cpu_areas)
+      : "memory", "cc"
+      : slow);
+  return true;
+slow:
+  return false;
+}
+
+}  // namespace os

@@ -1,0 +1,41 @@
+#include "os/thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include "os/syscall.h"
+
+extern "C" {
+int __cxa_thread_atexit_impl(void (*)(void*), void*, void*) noexcept;
+extern void* __dso_handle;
+// glibc 2.32 and later; absent elsewhere, and then every process counts as threaded.
+extern char __libc_single_threaded [[gnu::weak]];
+}
+
+namespace os {
+
+ASHLAR_THREAD_LOCAL ThreadState t_state{};
+
+bool at_thread_exit(void (*hook)(void*), void* object) {
+  return __cxa_thread_atexit_impl(hook, object, &__dso_handle) == 0;
+}
+
+void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
+  pthread_atfork(prepare, parent, child);
+}
+
+bool has_other_threads() {
+  return &__libc_single_threaded == nullptr || __libc_single_threaded == 0;
+}
+
+unsigned cpu_bound() {
+  // The answer is the size of the kernel's own mask in bytes, whatever is set in it.
+  unsigned long mask[kMaxCpus / (8 * sizeof(unsigned long))];
+  long bytes = call(SYS_sched_getaffinity, 0, sizeof mask, mask);
+  return is_error(bytes) ? kMaxCpus : static_cast<unsigned>(bytes) * 8;
+}
+
+void yield_cpu() { call(SYS_sched_yield); }
+
+}  // namespace os

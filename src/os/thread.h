@@ -1,0 +1,54 @@
+// os/thread.h -- the sixteen bytes that each thread has of us, and its end.
+//
+// Idea
+//   With restartable sequences the fast path needs no thread-local memory at all. The slow path
+//   keeps sixteen bytes, reached through initial-exec TLS, so that dlopen of the library does not
+//   exhaust the static TLS block and no access can allocate.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.h"
+
+namespace os {
+
+struct ThreadState {
+  void* fallback;       ///< cache/: the thread's own magazines where there is no rseq
+  uint32_t gate_depth;  ///< front/: how often this thread is inside the slow path
+  uint8_t held_ranks;   ///< debug builds: ranks of the locks held
+  uint8_t has_exited;   ///< the exit hook has run; what follows goes without magazines
+};
+static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
+
+ASHLAR_HIDDEN extern ASHLAR_THREAD_LOCAL ThreadState t_state;
+
+inline ThreadState& this_thread() { return t_state; }
+
+/// Arranges for hook(object) to run when this thread ends. May itself call malloc. False where it
+/// cannot be had. Source: the Itanium C++ ABI's thread-exit list, as libc keeps it.
+bool at_thread_exit(void (*hook)(void*), void* object);
+
+/// Registers the three fork handlers. Called from a constructor, not from malloc.
+void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
+
+/// False only where it is certain that this thread is the only one.
+bool has_other_threads();
+
+/// More CPUs than Linux can be built for (NR_CPUS is at most 8192 on every machine).
+inline constexpr unsigned kMaxCpus = 8192;
+
+/// No CPU of this machine will ever have this number or a larger one. One system call.
+unsigned cpu_bound();
+
+/// Lets the other hardware thread, or another thread, go ahead.
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  asm volatile("pause");
+#else
+  asm volatile("yield");
+#endif
+}
+void yield_cpu();
+
+}  // namespace os

@@ -1,0 +1,103 @@
+#include "os/vm.h"
+
+#include <linux/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/bits.h"
+#include "os/env.h"
+#include "os/syscall.h"
+
+namespace os {
+namespace {
+
+// Linux values that older headers lack.
+constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
+constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
+
+constexpr size_t kGiB = size_t{1} << 30;
+constexpr size_t kTiB = kGiB << 10;
+
+long map(char* at, size_t size, int protection, int flags) {
+  return call(SYS_mmap, at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+void unmap(long at, size_t size) { call(SYS_munmap, at, size); }
+
+// Maps exactly at `at`, or nowhere. Kernels that do not know the flag take the address as a hint.
+bool map_if_free(char* at, size_t size, int protection) {
+  long answer = map(at, size, protection, MAP_NORESERVE * (protection == PROT_NONE) | kNoReplace);
+  if (is_error(answer)) return false;
+  if (answer == word(at)) return true;
+  unmap(answer, size);
+  return false;
+}
+
+// 48 to 80 TiB: above the base of bottom-up layouts (a third of 128 TiB), below programs, stacks
+// and top-down mappings, and outside the ranges that sanitizers, Go and Java are known to take.
+constexpr size_t kQuietFirst = 48 * kTiB;
+constexpr size_t kQuietSize = 32 * kTiB;
+
+Place find_quiet(size_t size) {
+  for (unsigned attempt = 0; attempt < 4; ++attempt) {
+    size_t slots = kQuietSize / size;
+    char* base = reinterpret_cast<char*>(kQuietFirst + (entropy(attempt) % slots) * size);
+    // Its last page tells whether the address space reaches so far. What else may stand in the
+    // range is met, and gone around, when the heap grows that far.
+    char* last = base + size - page_size();
+    if (!map_if_free(last, page_size(), PROT_NONE)) continue;
+    unmap(word(last), page_size());
+    return {base, size, false};
+  }
+  return {};
+}
+
+Place vm_reserve(size_t size, size_t least) {
+  if (Place quiet = find_quiet(size); quiet.base != nullptr) return quiet;
+  for (; size >= least; size /= 2) {
+    size_t align = size < kGiB ? size : kGiB;
+    long answer = map(nullptr, size + align, PROT_NONE, MAP_NORESERVE);
+    if (is_error(answer)) continue;
+    char* raw = reinterpret_cast<char*>(answer);
+    size_t head = base::round_up(static_cast<size_t>(answer), align) - static_cast<size_t>(answer);
+    if (head != 0) unmap(answer, head);
+    if (align != head) unmap(answer + static_cast<long>(head + size), align - head);
+    return {raw + head, size, true};
+  }
+  return {};
+}
+
+void vm_release(const Place& place) { unmap(word(place.base), place.size); }
+
+bool vm_commit(const Place& place, char* at, size_t size) {
+  if (!place.is_reserved) return map_if_free(at, size, PROT_READ | PROT_WRITE);
+  return !is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED));
+}
+
+bool vm_purge(char* at, size_t size) {
+  return !is_error(call(SYS_madvise, at, size, MADV_DONTNEED));
+}
+
+bool vm_move(char* from, char* to, size_t size) {
+  // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
+  // mmap could take the hole.
+  int flags = MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap;
+  return !is_error(call(SYS_mremap, from, size, size, flags, to));
+}
+
+void vm_advise_huge(char* at, size_t size, bool huge) {
+  call(SYS_madvise, at, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+uint64_t vm_now_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // answered by the vDSO, without a system call
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
+}  // namespace
+
+constinit const Vm kVm = {vm_reserve, vm_release, vm_commit,      vm_purge,
+                          vm_move,    vm_advise_huge, vm_now_ms};
+
+}  // namespace os

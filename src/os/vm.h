@@ -1,0 +1,61 @@
+// os/vm.h -- address space and the memory behind it.
+//
+// Idea
+//   Five verbs are all that the page heap wants of the kernel: reserve and release address space,
+//   commit and purge the memory behind it, and move pages to another address without copying them.
+//   They stand in a struct of function pointers, so that a test can be the kernel and say no at any
+//   moment. Each verb's contract is written here once.
+//
+//   Address space is not held by a mapping. A *place* is a range in a quiet part of the address
+//   space, far from where the kernel puts mappings by itself, and it is committed piece by piece
+//   with MAP_FIXED_NOREPLACE. So a process that uses little has little address space: RLIMIT_AS
+//   set late, mlockall and a core dump see what they would see under the system's malloc. Where no
+//   such place is to be had (small address spaces, tools that lay out memory themselves), the
+//   kernel is asked for a PROT_NONE reservation, and pieces of it are committed by MAP_FIXED.
+//
+// Invariants
+//   1. No verb changes errno or allocates.
+//   2. A verb that fails has changed nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/attributes.h"
+
+namespace os {
+
+/// A range of address space that is ours to commit.
+struct Place {
+  char* base = nullptr;
+  size_t size = 0;
+  bool is_reserved = false;  ///< a PROT_NONE mapping holds it; else only our word does
+};
+
+struct Vm {
+  /// Finds `size` bytes of address space (a power of two), aligned to 1 GiB, or less if there is
+  /// not as much, down to `least`. base is null where nothing is to be had.
+  Place (*reserve)(size_t size, size_t least);
+  /// Gives a place back. Everything committed in it must have been released with it in mind.
+  void (*release)(const Place& place);
+  /// Puts zeroed, readable and writable memory behind [at, at + size) of a place. False where the
+  /// kernel refuses (limits, overcommit) or where somebody else's mapping stands in the way.
+  bool (*commit)(const Place& place, char* at, size_t size);
+  /// Takes the memory behind [at, at + size) back; it reads as zero from then on.
+  bool (*purge)(char* at, size_t size);
+  /// Moves the pages of [from, from + size) to `to`, whose own pages are dropped; `from` reads as
+  /// zero afterwards. Both are committed. Costs page-table work, no copying.
+  bool (*move)(char* from, char* to, size_t size);
+  /// Asks for huge pages behind [at, at + size), or for none.
+  void (*advise_huge)(char* at, size_t size, bool huge);
+  /// Milliseconds of a clock that never goes backwards. Cheap: a few nanoseconds.
+  uint64_t (*now_ms)();
+};
+
+/// The real kernel.
+ASHLAR_HIDDEN extern const Vm kVm;
+
+/// The system's page size in bytes: 4, 16 or 64 KiB. Known after start_env().
+size_t page_size();
+
+}  // namespace os

@@ -1,0 +1,202 @@
+#include "page/buddy.h"
+
+#include "base/bits.h"
+#include "base/check.h"
+
+namespace page {
+
+using base::kMaxOrder;
+using base::Order;
+using base::Pages;
+
+static_assert(kMaxOrder < 32, "one bit per order in nonempty_");
+
+Buddy::Buddy(Frame* frames, DirtyMap dirty) : frames_(frames), dirty_map_(dirty) {}
+
+size_t Buddy::dirty_in(uint32_t first, size_t count, Content content) const {
+  switch (content) {
+    case Content::kClean: return 0;
+    case Content::kDirty: return count;
+    case Content::kMixed: return dirty_map_.count(first, count);
+  }
+  __builtin_unreachable();
+}
+
+Buddy::Content Buddy::content_of(uint32_t block) const {
+  const Frame& frame = frames_[block];
+  if (frame.count == 0) return Content::kClean;
+  return frame.count == Order(frame.order).pages().n ? Content::kDirty : Content::kMixed;
+}
+
+void Buddy::insert(uint32_t block, unsigned order, size_t dirty) {
+  Frame& frame = frames_[block];
+  frame.kind = FrameKind::kFree;
+  frame.order = static_cast<uint8_t>(order);
+  frame.count = static_cast<uint32_t>(dirty);
+  free_ += Order(order).pages().n;
+  dirty_ += dirty;
+
+  Ends& list = lists_[order];
+  bool front = dirty != 0;
+  frame.link.next = front ? list.first : kNone;
+  frame.link.prev = front ? kNone : list.last;
+  uint32_t& behind = front ? (list.first == kNone ? list.last : frames_[list.first].link.prev)
+                           : (list.last == kNone ? list.first : frames_[list.last].link.next);
+  behind = block;
+  (front ? list.first : list.last) = block;
+  nonempty_ |= 1u << order;
+}
+
+void Buddy::remove(uint32_t block) {
+  Frame& frame = frames_[block];
+  ASHLAR_CHECK(frame.kind == FrameKind::kFree);
+  Ends& list = lists_[frame.order];
+  uint32_t next = frame.link.next, prev = frame.link.prev;
+  (prev == kNone ? list.first : frames_[prev].link.next) = next;
+  (next == kNone ? list.last : frames_[next].link.prev) = prev;
+  if (list.first == kNone) nonempty_ &= ~(1u << frame.order);
+  free_ -= Order(frame.order).pages().n;
+  dirty_ -= frame.count;
+  frame.kind = FrameKind::kInside;
+}
+
+uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
+  unsigned order = Order::ceil(pages).n;
+  if (order < align.n) order = align.n;
+  if (order > kMaxOrder) return kNone;
+  uint32_t fitting = nonempty_ & ~((1u << order) - 1);
+  if (fitting == 0) return kNone;
+  unsigned found = base::lowest_bit(fitting);
+  uint32_t block = lists_[found].first;
+  Content content = content_of(block);
+  remove(block);
+  // Give back what lies behind the request: one block for each step down from the found order.
+  size_t rest = Order(found).pages().n - pages.n;
+  give(block + static_cast<uint32_t>(pages.n), Pages(rest), content);
+  bool is_new = content == Content::kClean ||
+                (content == Content::kMixed && dirty_map_.count(block, pages.n) == 0);
+  dirty_map_.set(block, pages.n);
+  frames_[block].kind = kind;
+  frames_[block].is_new = is_new;
+  frames_[block].count = static_cast<uint32_t>(pages.n);
+  return block;
+}
+
+bool Buddy::try_take_range(uint32_t first, Pages pages) {
+  // The frame in front of the range is not free, so the range begins with a block, and each free
+  // block is followed by another's first frame or by none that is free.
+  uint32_t end = first + static_cast<uint32_t>(pages.n);
+  uint32_t at = first;
+  while (at < end && at < end_ && frames_[at].kind == FrameKind::kFree)
+    at += static_cast<uint32_t>(Order(frames_[at].order).pages().n);
+  if (at < end) return false;
+  Content last = Content::kClean;
+  for (at = first; at < end;) {
+    uint32_t size = static_cast<uint32_t>(Order(frames_[at].order).pages().n);
+    last = content_of(at);
+    remove(at);
+    at += size;
+  }
+  give(end, Pages(at - end), last);
+  dirty_map_.set(first, pages.n);
+  return true;
+}
+
+void Buddy::extend(uint32_t first, Pages pages) {
+  ASHLAR_CHECK(first >= end_);
+  end_ = first + static_cast<uint32_t>(pages.n);
+  give(first, pages, Content::kClean);
+}
+
+void Buddy::give(uint32_t first, Pages pages, Content content) {
+  size_t left = pages.n;
+  while (left > 0) {
+    unsigned order = base::log2_floor(left);
+    unsigned aligned = first == 0 ? kMaxOrder : base::lowest_bit(first);
+    if (order > aligned) order = aligned;
+    if (order > kMaxOrder) order = kMaxOrder;
+    give_block(first, order, dirty_in(first, Order(order).pages().n, content));
+    first += static_cast<uint32_t>(Order(order).pages().n);
+    left -= Order(order).pages().n;
+  }
+}
+
+void Buddy::give_block(uint32_t block, unsigned order, size_t dirty) {
+  frames_[block].kind = FrameKind::kInside;
+  for (; order < kMaxOrder; ++order) {
+    uint32_t buddy = block ^ (uint32_t{1} << order);
+    if (buddy >= end_) break;
+    if (frames_[buddy].kind != FrameKind::kFree || frames_[buddy].order != order) break;
+    dirty += frames_[buddy].count;
+    remove(buddy);
+    block &= ~(uint32_t{1} << order);
+  }
+  insert(block, order, dirty);
+}
+
+uint32_t Buddy::isolate(Order least, Pages most) {
+  for (uint32_t lists = nonempty_; lists != 0;) {
+    unsigned order = base::log2_floor(lists);
+    if (order < least.n) return kNone;
+    lists &= ~(1u << order);
+    uint32_t block = lists_[order].first;
+    if (frames_[block].count == 0) continue;
+    size_t dirty = frames_[block].count;
+    remove(block);
+    while (order > least.n && Order(order - 1).pages() >= most) {
+      uint32_t upper = block + (uint32_t{1} << --order);
+      size_t in_upper = dirty_map_.count(upper, Order(order).pages().n);
+      if (in_upper == 0) {
+        insert(upper, order, 0);
+      } else {
+        insert(block, order, dirty - in_upper);
+        block = upper;
+        dirty = in_upper;
+      }
+    }
+    frames_[block].kind = FrameKind::kIsolated;
+    frames_[block].order = static_cast<uint8_t>(order);
+    return block;
+  }
+  return kNone;
+}
+
+void Buddy::put_back(uint32_t first) {
+  ASHLAR_CHECK(frames_[first].kind == FrameKind::kIsolated);
+  unsigned order = frames_[first].order;
+  give_block(first, order, dirty_map_.count(first, Order(order).pages().n));
+}
+
+size_t Buddy::blocks(Order order) const {
+  size_t count = 0;
+  for (uint32_t at = lists_[order.n].first; at != kNone; at = frames_[at].link.next) ++count;
+  return count;
+}
+
+void Buddy::audit() const {
+  size_t free = 0, dirty = 0;
+  for (unsigned order = 0; order <= kMaxOrder; ++order) {
+    uint32_t size = uint32_t{1} << order;
+    bool seen_clean = false;
+    ASHLAR_CHECK((lists_[order].first != kNone) == ((nonempty_ >> order & 1) != 0));
+    for (uint32_t at = lists_[order].first, before = kNone; at != kNone;
+         before = at, at = frames_[at].link.next) {
+      const Frame& frame = frames_[at];
+      ASHLAR_CHECK(at % size == 0);
+      ASHLAR_CHECK(frame.kind == FrameKind::kFree && frame.order == order);
+      ASHLAR_CHECK(frame.link.prev == before);
+      uint32_t buddy = at ^ size;
+      ASHLAR_CHECK(order == kMaxOrder || buddy >= end_ ||
+                   frames_[buddy].kind != FrameKind::kFree || frames_[buddy].order != order);
+      ASHLAR_CHECK(frame.count == dirty_map_.count(at, size));
+      ASHLAR_CHECK(frame.count == 0 || !seen_clean);
+      seen_clean |= frame.count == 0;
+      free += size;
+      dirty += frame.count;
+    }
+  }
+  ASHLAR_CHECK(free == free_);
+  ASHLAR_CHECK(dirty == dirty_);
+}
+
+}  // namespace page

@@ -1,0 +1,102 @@
+// page/buddy.h -- blocks of 2^n frames, split on demand and merged on return.
+//
+// Idea
+//   A block and its *buddy* are the two halves of one parent; their frame numbers differ in bit n
+//   alone, so the buddy is found by one XOR, and its record tells in one load whether it is free
+//   and whole. A request takes a block of its order, or splits the smallest larger one; freeing
+//   merges upward while the buddy is free. Nothing is searched.
+//
+//   A request that is no power of two takes the front of a block and gives the tail back, and a
+//   range of any length returns as the few blocks it is made of: memory is never rounded up.
+//
+//   Blocks that may hold memory stand in front of those that hold none in each list. So warm
+//   memory is used first, and whoever looks for memory to purge stops at the first clean block.
+//
+// Invariants (audit() proves them in this order)
+//   1. A block of order n starts at a frame number divisible by 2^n.
+//   2. A frame is in list n  <=>  it is kFree, of order n, and first in its block.
+//   3. Below kMaxOrder no two free blocks are buddies: they would have been merged.
+//   4. A free block's count is the number of its dirty bits; dirty blocks come before clean ones.
+//   5. free_frames() and dirty_frames() are the sums over all lists.
+//
+// Locking
+//   None here. Callers hold their zone's lock (LockRank::kZone).
+//
+// Cost
+//   take and give: at most kMaxOrder list steps each, no system call, no allocation.
+//
+// Source
+//   K. C. Knowlton, A fast storage allocator, CACM 8(10), 1965. The tail given back: Linux,
+//   alloc_pages_exact. Bound on fragmentation: J. M. Robson, JACM 21(3), 1974.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/config.h"
+#include "base/units.h"
+#include "page/dirty_map.h"
+#include "page/frame.h"
+
+namespace page {
+
+/// No frame.
+inline constexpr uint32_t kNone = UINT32_MAX;
+
+class Buddy {
+ public:
+  constexpr Buddy() = default;
+  /// A heap over the records at `frames`, empty until memory is given to it.
+  Buddy(Frame* frames, DirtyMap dirty);
+
+  /// Takes `pages` adjacent frames whose first number is divisible by align's pages. Marks them
+  /// dirty and the first one `kind`. kNone where no free block is large enough.
+  uint32_t take(base::Pages pages, base::Order align, FrameKind kind);
+
+  /// Takes the frames [first, first + pages) if all of them are free, or nothing.
+  bool try_take_range(uint32_t first, base::Pages pages);
+
+  /// Gives back frames that were taken; all of them count as dirty.
+  void give(uint32_t first, base::Pages pages) { give(first, pages, Content::kDirty); }
+
+  /// Gives new address space, which holds no memory. It follows all that was given so far; what
+  /// lies between is nobody's and stays so.
+  void extend(uint32_t first, base::Pages pages);
+
+  /// Removes a dirty free block, from the largest, and marks it kIsolated; kNone where there is
+  /// none. It returns by put_back(). Its order is at least `least`, and no more above that than
+  /// `most` frames need: of a larger block the upper end goes, and the lower stays warm.
+  uint32_t isolate(base::Order least, base::Pages most);
+  void put_back(uint32_t first);
+
+  size_t free_frames() const { return free_; }
+  size_t dirty_frames() const { return dirty_; }
+  /// Free blocks of an order, for buddyinfo. Costs a walk.
+  size_t blocks(base::Order order) const;
+
+  void audit() const;
+
+ private:
+  /// What is known of a range's dirty bits without counting them.
+  enum class Content : uint8_t { kClean, kDirty, kMixed };
+
+  size_t dirty_in(uint32_t first, size_t count, Content content) const;
+  void insert(uint32_t block, unsigned order, size_t dirty);
+  void remove(uint32_t block);
+  void give(uint32_t first, base::Pages pages, Content content);
+  void give_block(uint32_t block, unsigned order, size_t dirty);
+  Content content_of(uint32_t block) const;
+
+  Frame* frames_ = nullptr;
+  uint32_t end_ = 0;  // records from here on are not there
+  DirtyMap dirty_map_{};
+  size_t free_ = 0;
+  size_t dirty_ = 0;
+  uint32_t nonempty_ = 0;  // bit n: list n has a block
+  struct Ends {
+    uint32_t first = kNone, last = kNone;
+  };
+  Ends lists_[base::kMaxOrder + 1]{};
+};
+
+}  // namespace page

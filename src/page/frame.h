@@ -1,0 +1,44 @@
+// page/frame.h -- the record of one frame.
+//
+// Idea
+//   Every 4 KiB frame of a zone has a record, apart from the frame itself, so that purging a frame
+//   loses nothing and a stray write into it damages nothing. The record says what the frame is for.
+//   Sixteen bytes, 0.4 % of the memory they describe: only what every tenant needs. A slab's bitmap
+//   is the slab's own and lies in the metadata arena.
+//
+//   Only the first frame of a block speaks for it; the others are kInside, which is also what fresh
+//   zeroed memory says. A slab marks all its frames, since free() arrives at any of them.
+//
+// Invariants
+//   1. A frame that is neither the first of a block nor a slab's is kInside.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace page {
+
+enum class FrameKind : uint8_t {
+  kInside = 0,  ///< not the first of its block, or address space that was never used
+  kFree,        ///< first of a free block, in the buddy's list of its order
+  kIsolated,    ///< first of a free block that is just being purged, in no list
+  kSlab,        ///< belongs to the slab that `tenant` points to
+  kLarge,       ///< first of a block that a caller holds
+};
+
+struct Frame {
+  FrameKind kind;
+  uint8_t order;   ///< kFree: the block has 2^order frames
+  uint8_t is_new;  ///< kLarge: the block was zero when it was given out
+  uint8_t unused;
+  uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge, kSlab: its frames
+  union {
+    struct {
+      uint32_t next, prev;  ///< kFree: neighbours in the list, by frame number
+    } link;
+    void* tenant;  ///< kSlab: the slab's descriptor
+  };
+};
+static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");
+
+}  // namespace page

@@ -1,0 +1,54 @@
+#include "page/page_heap.h"
+
+namespace page {
+
+using base::Order;
+using base::Pages;
+
+namespace {
+
+// Larger than any machine's memory, and one eighth of what is looked at for a quiet place.
+constexpr size_t kWindow = size_t{1} << 40;
+
+}  // namespace
+
+bool PageHeap::start(const os::Vm& vm, const Retention& retention) {
+  vm_ = &vm;
+  retention_ = retention;
+  if (!slabs_.start(vm, retention, kWindow)) return false;
+  meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());
+  return true;
+}
+
+bool PageHeap::start_giants() {
+  if (has_giants()) return true;
+  os::Locked held(start_);
+  if (has_giants()) return true;
+  if (!giants_.start(*vm_, retention_, kWindow)) return false;
+  has_giants_.store(true, std::memory_order_release);
+  return true;
+}
+
+PageHeap::Block PageHeap::alloc_large(Pages pages, Order align) {
+  if (pages.bytes() >= base::kGiantSize && start_giants())
+    if (Frame* frame = giants_.alloc(pages, align, FrameKind::kLarge)) return {&giants_, frame};
+  return {&slabs_, slabs_.alloc(pages, align, FrameKind::kLarge)};
+}
+
+void PageHeap::trim() {
+  slabs_.trim();
+  if (has_giants()) giants_.trim();
+}
+
+void PageHeap::set_retention(const Retention& retention) {
+  retention_ = retention;
+  slabs_.set_retention(retention);
+  giants_.set_retention(retention);
+}
+
+void PageHeap::audit() {
+  slabs_.audit();
+  giants_.audit();
+}
+
+}  // namespace page

@@ -1,0 +1,92 @@
+// page/page_heap.h -- the page floor's public face: frames for tenants.
+//
+// Idea
+//   Two zones. Slabs and blocks of moderate size share the first; giant blocks have the second, so
+//   that neither breaks up the other's address space, whole ranges come free in both, and a giant
+//   block that grows mostly finds what follows it free. The second zone is laid out when first
+//   needed. When a zone is out of memory the answer is null; whoever can give something back does
+//   so and asks again. Nothing here calls upward.
+//
+// Invariants (audit())
+//   1. Those of each zone.
+//
+// Locking
+//   start_ (LockRank::kLarge) while the second zone is laid out; else each zone's own.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "base/units.h"
+#include "page/meta_arena.h"
+#include "page/zone.h"
+
+namespace page {
+
+class PageHeap {
+ public:
+  constexpr PageHeap() = default;
+
+  /// Lays out the first zone. False where there is no address space.
+  bool start(const os::Vm& vm, const Retention& retention);
+
+  /// A block of frames and the zone it lies in.
+  struct Block {
+    Zone* zone = nullptr;
+    Frame* frame = nullptr;
+  };
+  /// A kLarge block of `pages` frames aligned to align's bytes; frame is null when memory is out.
+  Block alloc_large(base::Pages pages, base::Order align);
+  /// Gives a kLarge block back.
+  static void free_large(Block block) { block.zone->free_large(*block.frame); }
+
+  /// The zone whose window an address lies in; null for memory that is not ours.
+  Zone* zone_of(const void* p) {
+    if (slabs_.contains(p)) return &slabs_;
+    return giants_.contains(p) ? &giants_ : nullptr;  // its window is empty until it is laid out
+  }
+
+  /// Where slabs live: free()'s fast path looks here.
+  Zone& slabs() { return slabs_; }
+  Zone& giants() { return giants_; }
+  MetaArena& meta() { return meta_; }
+
+  /// Returns to the kernel what the zones need not keep. Called with no lock held.
+  void trim();
+  bool wants_trim() const { return slabs_.wants_trim() || giants_.wants_trim(); }
+
+  /// Returns to the kernel all free memory but `keep` frames in each zone. Frames returned.
+  size_t purge(size_t keep) { return slabs_.purge(keep) + (has_giants() ? giants_.purge(keep) : 0); }
+  void set_retention(const Retention& retention);
+
+  /// Calls visit(Lock&) for every lock of this floor, in order.
+  template <class Visit>
+  void for_each_lock(Visit visit) {
+    visit(start_);
+    visit(slabs_.lock());
+    visit(giants_.lock());
+    visit(meta_.lock());
+  }
+
+  size_t table_bytes() const { return slabs_.table_bytes() + giants_.table_bytes(); }
+  void reset_in_child() {
+    slabs_.reset_in_child();
+    giants_.reset_in_child();
+  }
+
+  void audit();
+
+ private:
+  bool start_giants();
+  bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
+
+  Zone slabs_{};
+  Zone giants_{};
+  MetaArena meta_{};
+  os::Lock start_{os::LockRank::kLarge};
+  std::atomic<bool> has_giants_{false};
+  const os::Vm* vm_ = nullptr;
+  Retention retention_{};
+};
+
+}  // namespace page

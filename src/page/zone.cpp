@@ -1,0 +1,262 @@
+#include "page/zone.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+#include "base/check.h"
+
+namespace page {
+
+using base::kFrameSize;
+using base::Order;
+using base::Pages;
+
+namespace {
+
+// Tables are committed for this many frames at once (64 MiB of memory), so that growth of a heap
+// costs few system calls; untouched table pages hold no memory.
+constexpr size_t kTableStep = 16384;
+// A zone grows by an eighth of itself, within these bounds: small processes stay small in address
+// space, large ones make few calls.
+constexpr size_t kLeastGrowth = (size_t{1} << 20) / kFrameSize;
+constexpr size_t kMostGrowth = (size_t{64} << 20) / kFrameSize;
+constexpr size_t kLeastWindow = size_t{16} << 20;
+// Somebody else's mapping in the window's way is gone around by one of these distances.
+constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
+// At most this much is purged by one call, so that nothing is out of reach for long.
+constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
+
+}  // namespace
+
+bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size) {
+  os::Place place = vm.reserve(2 * window_size, 2 * kLeastWindow);
+  if (place.base == nullptr) return false;
+  vm_ = &vm;
+  retention_ = retention;
+  place_ = place;
+  // The lower half in eighths: the records need 1/256 of a window, the two maps less.
+  max_size_ = place.size / 2;
+  size_t part = max_size_ / 8;
+  frames_ = reinterpret_cast<Frame*>(place.base);
+  class_map_ = reinterpret_cast<uint8_t*>(place.base + part);
+  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part));
+  meta_ = place.base + 4 * part;
+  meta_size_ = 4 * part;
+  window_ = place.base + max_size_;
+  os::Locked held(lock_);
+  tables_[0] = {place.base, 512 * sizeof(Frame), 0};
+  tables_[1] = {place.base + part, 512, 0};
+  tables_[2] = {place.base + 2 * part, 512 / 8, 0};
+  buddy_ = Buddy(frames_, dirty_);
+  return true;
+}
+
+// Makes the tables long enough for `frames` frames.
+bool Zone::cover(size_t frames) {
+  size_t wanted = base::round_up(frames, kTableStep) / 512;
+  for (Table& table : tables_) {
+    size_t size = base::round_up(wanted * table.bytes_per_512, size_t{64} << 10);
+    if (size <= table.committed) continue;
+    if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
+    table.committed = size;
+  }
+  return true;
+}
+
+bool Zone::grow(Pages pages) {
+  size_t have = window_size() / kFrameSize;
+  size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
+  for (size_t skip : kSkips) {
+    size_t first = have + skip;
+    if (skip != 0 && place_.is_reserved) break;
+    size_t room = max_size_ / kFrameSize - std::min(first, max_size_ / kFrameSize);
+    // Blocks start at multiples of their size: go as far as the next such place and one block.
+    size_t aligned = base::round_up(first, Order::ceil(pages).pages().n) + pages.n - first;
+    for (size_t count : {std::max(aligned, generous), aligned}) {
+      count = base::round_up(count, (size_t{64} << 10) / kFrameSize);
+      if (count > room || !cover(first + count)) continue;
+      if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
+        continue;
+      buddy_.extend(static_cast<uint32_t>(first), Pages(count));
+      holes_ += skip;
+      ++growths_;
+      // Published last: from now on free() may look these frames up.
+      window_size_.store((first + count) * kFrameSize, std::memory_order_release);
+      if (published_size_ != nullptr)
+        __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Zone::note_demand(Pages pages) {
+  live_ += pages.n;
+  low_dirty_ = std::min(low_dirty_, buddy_.dirty_frames());
+}
+
+Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
+  if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
+  os::Locked held(lock_);
+  uint32_t block = buddy_.take(pages, align, kind);
+  if (block == kNone) {
+    if (!grow(std::max(pages, align.pages()))) return nullptr;
+    block = buddy_.take(pages, align, kind);
+    if (block == kNone) return nullptr;
+  }
+  note_demand(pages);
+  if (kind == FrameKind::kLarge) {
+    large_ += pages.n;
+    ++large_blocks_;
+  }
+  return &frames_[block];
+}
+
+void Zone::give(uint32_t first, Pages pages) {
+  buddy_.give(first, pages);
+  live_ -= pages.n;
+  if (buddy_.dirty_frames() > keep_frames()) wants_trim_.store(true, std::memory_order_relaxed);
+}
+
+void Zone::free(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  give(first, pages);
+}
+
+void Zone::free_large(Frame& block) {
+  os::Locked held(lock_);
+  large_ -= block.count;
+  --large_blocks_;
+  give(number_of(block), Pages(block.count));
+}
+
+bool Zone::try_grow(Frame& block, Pages pages) {
+  os::Locked held(lock_);
+  uint32_t first = number_of(block);
+  uint32_t end = first + block.count;
+  size_t more = pages.n - block.count;
+  size_t have = window_size() / kFrameSize;
+  if (end + more > have) {
+    // At the window's end there is nothing in the way but the end itself.
+    if (end != have && frame_at(end).kind != FrameKind::kFree) return false;
+    if (!grow(Pages(end + more - have))) return false;
+  }
+  if (!buddy_.try_take_range(end, Pages(more))) return false;
+  block.count = static_cast<uint32_t>(pages.n);
+  block.is_new = 0;
+  note_demand(Pages(more));
+  large_ += more;
+  return true;
+}
+
+void Zone::shrink(Frame& block, Pages pages) {
+  os::Locked held(lock_);
+  size_t less = block.count - pages.n;
+  block.count = static_cast<uint32_t>(pages.n);
+  large_ -= less;
+  give(number_of(block) + static_cast<uint32_t>(pages.n), Pages(less));
+}
+
+size_t Zone::keep_frames() const {
+  return std::max(live_ / 100 * retention_.percent, retention_.least_bytes / kFrameSize);
+}
+
+void Zone::trim() {
+  uint64_t now = vm_->now_ms();
+  size_t keep;
+  wants_trim_.store(false, std::memory_order_relaxed);
+  {
+    os::Locked held(lock_);
+    size_t dirty = buddy_.dirty_frames();
+    keep = keep_frames();
+    if (now >= interval_end_) {
+      if (interval_end_ != 0) keep = std::min(keep, dirty - std::min(dirty, low_dirty_));
+      interval_end_ = now + retention_.interval_ms;
+      low_dirty_ = std::min(dirty, keep);
+    }
+    if (dirty <= keep) return;
+  }
+  purge(keep);
+}
+
+bool Zone::purge_block(uint32_t block) {
+  return vm_->purge(address_of(block), Order(frames_[block].order).pages().bytes());
+}
+
+size_t Zone::purge(size_t keep) {
+  Order least = Order::ceil(Pages::ceil(os::page_size()));
+  size_t done = 0;
+  lock_.acquire();
+  bool mine = !is_purging_;
+  is_purging_ = true;
+  while (mine && buddy_.dirty_frames() > keep) {
+    size_t wanted = std::min(buddy_.dirty_frames() - keep, kPurgeBatch);
+    uint32_t block = buddy_.isolate(least, Pages(wanted));
+    if (block == kNone) break;
+    size_t size = Order(frames_[block].order).pages().n;
+    isolated_ += size;
+    lock_.release();
+    bool is_purged = purge_block(block);
+    lock_.acquire();
+    isolated_ -= size;
+    if (is_purged) {
+      done += dirty_.count(block, size);
+      dirty_.clear(block, size);
+      ++purges_;
+    }
+    buddy_.put_back(block);
+    if (!is_purged) break;  // locked memory: the kernel will say no again
+  }
+  if (mine) is_purging_ = false;
+  low_dirty_ = std::min(low_dirty_, buddy_.dirty_frames());
+  purged_ += done;
+  lock_.release();
+  return done;
+}
+
+void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {
+  uint32_t number = number_of(first), count = first.count;
+  for (uint32_t i = 0; i < count; ++i) {
+    Frame& frame = frames_[number + i];
+    frame.kind = FrameKind::kSlab;
+    frame.count = count;
+    frame.tenant = slab;
+  }
+  std::fill_n(class_map_ + number, count, cache);
+}
+
+void Zone::unmark_slab(Frame& first) {
+  uint32_t number = number_of(first), count = first.count;
+  std::fill_n(class_map_ + number, count, uint8_t{0});
+  for (uint32_t i = 0; i < count; ++i) frames_[number + i].kind = FrameKind::kInside;
+}
+
+ZoneStats Zone::stats() {
+  os::Locked held(lock_);
+  return {.committed = window_size() / kFrameSize - holes_,
+          .live = live_,
+          .free = buddy_.free_frames(),
+          .dirty = buddy_.dirty_frames(),
+          .large = large_,
+          .large_blocks = large_blocks_,
+          .purged = purged_,
+          .purges = purges_,
+          .growths = growths_};
+}
+
+size_t Zone::free_blocks(Order order) {
+  os::Locked held(lock_);
+  return buddy_.blocks(order);
+}
+
+void Zone::audit() {
+  os::Locked held(lock_);
+  if (window_ == nullptr) return;
+  buddy_.audit();
+  size_t frames = window_size() / kFrameSize;
+  ASHLAR_CHECK(frames == live_ + buddy_.free_frames() + isolated_ + holes_);
+  for (size_t i = 0; i < frames; ++i)
+    ASHLAR_CHECK((class_map_[i] != 0) <= (frames_[i].kind == FrameKind::kSlab));
+}
+
+}  // namespace page

@@ -1,0 +1,187 @@
+// page/zone.h -- one window of address space and the buddy heap in it.
+//
+// Idea
+//   A zone owns an *estate*: a large place of which the lower half holds the zone's tables and the
+//   upper half is the *window*, the memory that is given out. Both grow from their lower ends as
+//   the heap grows, so every table is a plain array indexed by (address - window) / 4 KiB, and
+//   only touched parts of it cost memory:
+//
+//       | frame records | class map | dirty map | metadata | ... |       window ->        |
+//
+//   The class map holds one byte a frame: the id of the object cache whose slab the frame belongs
+//   to, or 0. 64 frames share a cache line of it, so that free() finds its cache in one byte load
+//   that mostly hits.
+//
+//   Memory returns to the kernel by isolation: a block leaves its list under the lock, is purged
+//   without it, and is put back clean. Nobody waits for madvise.
+//
+//   How much is kept: what lately was needed. The least number of dirty free frames seen in an
+//   interval is memory that nobody wanted in all that time; it goes at the interval's end (by
+//   age). More than a share of the live memory is never kept (by amount).
+//
+// Invariants (audit())
+//   1. Those of the buddy heap.
+//   2. committed frames = live + free + isolated.
+//   3. The class map is 0 outside slabs.
+//
+// Locking
+//   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
+//
+// Source
+//   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3 (working-set rule). The frame
+//   table: Linux's mem_map.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/units.h"
+#include "os/lock.h"
+#include "os/vm.h"
+#include "page/buddy.h"
+#include "page/frame.h"
+
+namespace page {
+
+/// How much free memory a zone keeps.
+struct Retention {
+  size_t percent = 0;      ///< of live memory
+  size_t least_bytes = 0;  ///< kept in any case
+  uint64_t interval_ms = 0;
+};
+
+struct ZoneStats {
+  size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
+  size_t large = 0, large_blocks = 0;                   ///< frames in kLarge blocks; blocks
+  size_t purged = 0, purges = 0, growths = 0;           ///< since start
+};
+
+class Zone {
+ public:
+  constexpr Zone() = default;
+
+  /// Lays out the estate. False where no address space is to be had.
+  bool start(const os::Vm& vm, const Retention& retention, size_t window_size);
+
+  /// Takes `pages` adjacent frames at an address divisible by align's bytes. null: out of memory.
+  /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
+  Frame* alloc(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_EXCLUDES(lock_);
+
+  /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
+  /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
+  void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  /// Gives a kLarge block back.
+  void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
+
+  /// Makes a block longer without moving it. False where what follows is not free.
+  bool try_grow(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+
+  /// Gives the block's frames behind the first `pages` back.
+  void shrink(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+
+  /// Returns free memory to the kernel until at most `keep` dirty frames are left. How many frames
+  /// went. One caller at a time does the work; others return at once.
+  size_t purge(size_t keep) ASHLAR_EXCLUDES(lock_);
+
+  /// Purges what retention no longer justifies. Called with no lock held.
+  void trim() ASHLAR_EXCLUDES(lock_);
+  bool wants_trim() const { return wants_trim_.load(std::memory_order_relaxed); }
+
+  /// Marks the frames of a slab in records and class map, and unmarks them.
+  void mark_slab(Frame& first, void* slab, uint8_t cache);
+  void unmark_slab(Frame& first);
+
+  bool contains(const void* p) const {
+    return static_cast<size_t>(static_cast<const char*>(p) - window_) < window_size();
+  }
+  /// Keeps `copy` equal to window_size(), 0 until now: what free()'s fast path compares with.
+  void publish_size(size_t& copy) ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    published_size_ = &copy;
+    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+  }
+  /// In the child of a fork: a purge that another thread had under way is nobody's any more.
+  void reset_in_child() ASHLAR_UNCHECKED { is_purging_ = false; }
+
+  /// Bytes of the window that have been committed so far. Grows, never shrinks.
+  size_t window_size() const { return window_size_.load(std::memory_order_relaxed); }
+  char* window() const { return window_; }
+  uint8_t* class_map() const { return class_map_; }
+
+  uint32_t number_of(const void* p) const {
+    return static_cast<uint32_t>(static_cast<size_t>(static_cast<const char*>(p) - window_) >>
+                                 base::kFrameShift);
+  }
+  uint32_t number_of(const Frame& frame) const {
+    return static_cast<uint32_t>(&frame - frames_);
+  }
+  Frame& frame_at(uint32_t number) const { return frames_[number]; }
+  Frame& frame_of(const void* p) const { return frames_[number_of(p)]; }
+  char* address_of(uint32_t number) const {
+    return window_ + (size_t{number} << base::kFrameShift);
+  }
+  char* address_of(const Frame& frame) const { return address_of(number_of(frame)); }
+
+  /// The part of the estate that is left for the metadata arena.
+  const os::Place& place() const { return place_; }
+  /// Bytes of tables for what is committed so far.
+  size_t table_bytes() const {
+    size_t frames = window_size() >> base::kFrameShift;
+    return frames * sizeof(Frame) + frames + frames / 8;
+  }
+  char* meta_first() const { return meta_; }
+  size_t meta_size() const { return meta_size_; }
+  const os::Vm& vm() const { return *vm_; }
+
+  void set_retention(const Retention& retention) { retention_ = retention; }
+  ZoneStats stats() ASHLAR_EXCLUDES(lock_);
+  size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
+  void audit() ASHLAR_EXCLUDES(lock_);
+  os::Lock& lock() { return lock_; }
+
+ private:
+  bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
+  void give(uint32_t first, base::Pages pages) ASHLAR_REQUIRES(lock_);
+  void note_demand(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  bool purge_block(uint32_t block);
+  size_t keep_frames() const ASHLAR_REQUIRES(lock_);
+
+  os::Lock lock_{os::LockRank::kZone};
+  const os::Vm* vm_ = nullptr;
+  os::Place place_{};
+  Frame* frames_ = nullptr;
+  uint8_t* class_map_ = nullptr;
+  DirtyMap dirty_{};
+  char* meta_ = nullptr;
+  size_t meta_size_ = 0;
+  char* window_ = nullptr;
+  std::atomic<size_t> window_size_{0};
+  size_t* published_size_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  size_t max_size_ = 0;
+  Buddy buddy_ ASHLAR_GUARDED_BY(lock_);
+
+  struct Table {
+    char* first = nullptr;
+    size_t bytes_per_512 = 0;  // of table, for 512 frames
+    size_t committed = 0;
+  };
+  Table tables_[3] ASHLAR_GUARDED_BY(lock_);
+
+  Retention retention_{};
+  size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t large_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t large_blocks_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t isolated_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t low_dirty_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint64_t interval_end_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t purged_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t purges_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t growths_ ASHLAR_GUARDED_BY(lock_) = 0;
+  bool is_purging_ ASHLAR_GUARDED_BY(lock_) = false;
+  std::atomic<bool> wants_trim_{false};
+};
+
+}  // namespace page

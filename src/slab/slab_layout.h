@@ -1,0 +1,85 @@
+// slab/slab_layout.h -- how objects of one size lie in a slab: pure arithmetic.
+//
+// Idea
+//   A slab is a count of frames carved into equal objects. More frames waste less at the end and
+//   are asked for less often; fewer frames come free sooner. The smallest count is taken whose end
+//   waste is small and which holds enough objects. Since the page heap serves exact counts, five
+//   frames are as good as four.
+//
+//   What is left at the end moves in front, a cache line more in each successive slab, so that the
+//   first fields of objects in different slabs do not share cache sets: *colouring*.
+//
+//   Dividing an offset by the object size is a multiplication by a rounded-up reciprocal, exact for
+//   every offset in a slab.
+//
+// Source
+//   J. Bonwick, The Slab Allocator, USENIX Summer 1994, 4.3 (colouring). Division by invariant
+//   integers: T. Granlund, P. Montgomery, PLDI 1994.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bits.h"
+#include "base/config.h"
+
+namespace slab {
+
+/// The most objects a slab may hold: what a slab's bitmap and a batch of work are sized for.
+inline constexpr unsigned kMaxObjects = 1024;
+
+struct SlabLayout {
+  uint64_t reciprocal = 0;  ///< 2^40 / object_size, rounded up
+  uint32_t object_size = 0;
+  uint16_t frames = 0;
+  uint16_t count = 0;      ///< objects in a slab
+  uint16_t colours = 0;    ///< distinct offsets of the first object
+  uint16_t colour_step = 0;
+
+  constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
+  /// Which object an offset from the first object lies in.
+  constexpr uint32_t index_of(size_t offset) const {
+    return static_cast<uint32_t>(offset * reciprocal >> 40);
+  }
+};
+
+/// The layout for objects of `size` bytes, a multiple of the grain, each at a multiple of `align`
+/// (a power of two up to a frame that divides the size).
+constexpr SlabLayout layout_for(size_t size, size_t align) {
+  constexpr size_t kLeastBytes = size_t{16} << 10;  // fewer trips to the page heap
+  constexpr size_t kLeastObjects = 8;
+  size_t least = base::round_up(size * kLeastObjects, base::kFrameSize);
+  if (least < kLeastBytes) least = kLeastBytes;
+  size_t best = least;
+  // The first length that wastes at most 1/64, else the one that wastes the least share.
+  for (size_t bytes = least; bytes <= 2 * least; bytes += base::kFrameSize) {
+    if ((bytes % size) * best < (best % size) * bytes) best = bytes;
+    if ((best % size) * 64 <= best) break;
+  }
+  size_t count = best / size;
+  if (count > kMaxObjects) count = kMaxObjects;
+  size_t step = align > base::kCacheLine ? align : base::kCacheLine;
+  return {.reciprocal = ((uint64_t{1} << 40) + size - 1) / size,
+          .object_size = static_cast<uint32_t>(size),
+          .frames = static_cast<uint16_t>(best >> base::kFrameShift),
+          .count = static_cast<uint16_t>(count),
+          .colours = static_cast<uint16_t>((best - count * size) / step + 1),
+          .colour_step = static_cast<uint16_t>(step)};
+}
+
+/// Whether every offset into a slab is divided exactly.
+constexpr bool divides_exactly(const SlabLayout& layout) {
+  for (uint32_t i = 0; i < layout.count; ++i) {
+    size_t first = size_t{i} * layout.object_size;
+    if (layout.index_of(first) != i) return false;
+    if (layout.index_of(first + layout.object_size - 1) != i) return false;
+  }
+  return true;
+}
+
+static_assert(layout_for(64, 16).frames == 4 && layout_for(64, 16).count == 256);
+static_assert(layout_for(16, 16).count == 1024);
+static_assert(layout_for(1280, 16).frames == 5 && layout_for(1280, 16).count == 16);
+static_assert(divides_exactly(layout_for(16, 16)) && divides_exactly(layout_for(1040, 16)));
+
+}  // namespace slab
