@@ -9,6 +9,7 @@ namespace cache {
 namespace {
 
 constexpr unsigned kFirstRoom = 8;  // one cache line of slots
+constexpr unsigned kMostRoom = 32768;
 
 }  // namespace
 
@@ -22,6 +23,7 @@ uint64_t Depot::take() {
 
 // Slots double; the old array is left behind, which at most doubles what the largest one takes.
 bool Depot::make_room() {
+  if (room_ == kMostRoom) return false;
   unsigned room = room_ == 0 ? kFirstRoom : 2u * room_;
   void* slots = meta_->alloc(room * sizeof(uint64_t), base::kCacheLine);
   if (slots == nullptr) return false;
@@ -33,7 +35,6 @@ bool Depot::make_room() {
 
 bool Depot::try_put(uint64_t magazine) {
   os::Locked held(lock_);
-  if (count_ >= limit_) return false;
   if (count_ == room_ && !make_room()) return false;
   slots_[count_++] = magazine;
   return true;
@@ -53,7 +54,7 @@ void Depot::end_interval() {
 
 void Depot::audit() {
   os::Locked held(lock_);
-  ASHLAR_CHECK(count_ <= limit_ && count_ <= room_ && idle_ <= count_);
+  ASHLAR_CHECK(idle_ <= count_ && count_ <= room_);
   for (unsigned i = 0; i < count_; ++i) ASHLAR_CHECK(!is_empty(slots_[i]));
 }
 

@@ -9,7 +9,7 @@
 //   is the number that could have been missing.
 //
 // Invariants (audit())
-//   1. count <= limit <= kSlots; idle <= count.
+//   1. idle <= count <= room.
 //   2. Each slot below count holds a magazine that is not empty.
 //
 // Locking
@@ -30,14 +30,11 @@ namespace cache {
 class Depot {
  public:
   constexpr Depot() = default;
-  void start(page::MetaArena& meta, unsigned limit) {
-    meta_ = &meta;
-    limit_ = static_cast<uint16_t>(limit);
-  }
+  void start(page::MetaArena& meta) { meta_ = &meta; }
 
   /// A magazine, or kNoMagazine.
   uint64_t take() ASHLAR_EXCLUDES(lock_);
-  /// False where there is no room: then the caller still has it.
+  /// False where memory for it is out, or the depot is as large as it may be: then the caller still has it.
   bool try_put(uint64_t magazine) ASHLAR_EXCLUDES(lock_);
   /// A magazine that nobody has needed since end_interval() was last called, or kNoMagazine.
   uint64_t take_idle() ASHLAR_EXCLUDES(lock_);
@@ -60,7 +57,6 @@ class Depot {
   bool make_room() ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_{os::LockRank::kDepot};
-  uint16_t limit_ = 0;
   uint16_t room_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t count_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t idle_ ASHLAR_GUARDED_BY(lock_) = 0;  // least count in this interval

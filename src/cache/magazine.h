@@ -8,7 +8,7 @@
 //   chains that nobody else can see.
 //
 // Invariants
-//   1. The height of a magazine of capacity n runs from 0x7fff - n (empty) to 0x7fff (full).
+//   1. The height of a magazine of capacity n runs from 0x8000 - n (empty) to 0x8000 (full).
 //
 // Source
 //   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001. There a magazine is an array.
@@ -31,7 +31,7 @@ struct FreeObject {
   uint64_t key;
 };
 
-inline constexpr uint64_t kFullHeight = 0x7fff;
+inline constexpr uint64_t kFullHeight = 0x8000;
 /// "No magazine": what an unused spare holds.
 inline constexpr uint64_t kNoMagazine = 0;
 
@@ -41,13 +41,13 @@ inline FreeObject* top_of(uint64_t word) { return reinterpret_cast<FreeObject*>(
 constexpr bool is_empty(uint64_t word) { return word >> 16 == 0; }
 
 /// The word that is left when the top object is removed.
-inline uint64_t below(uint64_t word) { return top_of(word)->link - 1; }
+inline uint64_t below(uint64_t word) { return top_of(word)->link; }
 
 /// The word after `object` has been put on top. Marks the object as free.
 inline uint64_t pushed(uint64_t word, void* object) {
   FreeObject* free_object = static_cast<FreeObject*>(object);
-  free_object->link = word + 1;
-  free_object->key = os::g_rseq.key;
+  free_object->link = word;
+  free_object->key = os::free_key();
   return reinterpret_cast<uint64_t>(object) << 16 | ((word + 1) & os::kHeightMask);
 }
 

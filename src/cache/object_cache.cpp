@@ -12,9 +12,10 @@ namespace {
 // trips too often: see bench/micro/cache.
 constexpr size_t kMagazineBytes = size_t{32} << 10;
 constexpr size_t kLeastMagazine = 4;
-// What the depot may hold, in bytes of objects.
+// What all depots together may hold, in bytes of objects: this, and a share of the live memory.
 constexpr size_t kDepotBytes = size_t{1} << 20;
-constexpr unsigned kLeastDepot = 4;
+constexpr size_t kDepotShare = 16;
+std::atomic<size_t> g_in_depots{0};
 
 void count(std::atomic<uint32_t>& counter) {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -40,8 +41,7 @@ void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, ui
                               size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
   first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{1}));
-  size_t magazines = kDepotBytes / (objects * layout.object_size);
-  depot_.start(heap.meta(), std::max(static_cast<unsigned>(magazines), kLeastDepot));
+  depot_.start(heap.meta());
   stock_.start(heap, layout, id, name);
   id_.store(id, std::memory_order_release);
 }
@@ -73,7 +73,9 @@ uint64_t ObjectCache::next_magazine(const Seat& seat) {
   uint64_t spare = seat.load(spare_of(id()));
   if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
   uint64_t full = depot_.take();
-  return full != kNoMagazine ? full : refill(seat);
+  if (full == kNoMagazine) return refill(seat);
+  leave_depot();
+  return full;
 }
 
 uint64_t ObjectCache::refill(const Seat& seat) {
@@ -132,9 +134,29 @@ void ObjectCache::enlarge(const Seat& seat, uint64_t loaded, unsigned capacity) 
   if (!seat.exchange(id(), larger, refilled)) give_back(refilled);
 }
 
+size_t ObjectCache::magazine_bytes() const {
+  return size_t{capacity_} * stock_.layout().object_size;
+}
+
+// Every magazine counts as a full one.
+void ObjectCache::leave_depot() {
+  g_in_depots.fetch_sub(magazine_bytes(), std::memory_order_relaxed);
+}
+
 void ObjectCache::give_back(uint64_t magazine) {
-  if (is_empty(magazine) || depot_.try_put(magazine)) return;
+  if (is_empty(magazine)) return;
+  size_t allowed = kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
+  size_t bytes = magazine_bytes();
+  if (g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed &&
+      depot_.try_put(magazine))
+    return;
+  leave_depot();
   flush(magazine);
+  // What was allowed when there was more live memory is too much now: shrink as others are freed.
+  if (uint64_t surplus = depot_.take(); surplus != kNoMagazine) {
+    leave_depot();
+    flush(surplus);
+  }
 }
 
 void ObjectCache::flush(uint64_t magazine) {
@@ -162,6 +184,7 @@ void ObjectCache::reap(bool everything) {
   for (;;) {
     uint64_t magazine = everything ? depot_.take() : depot_.take_idle();
     if (magazine == kNoMagazine) break;
+    leave_depot();
     flush(magazine);
   }
   depot_.end_interval();

@@ -6,6 +6,8 @@
 //   the CPU's spare (so that a program which breathes around a magazine's edge stays on its CPU),
 //   then the depot, and only then objects one by one to or from the slabs, in one batch.
 //
+//   All depots together hold a bounded amount; what does not fit goes to the slabs at once.
+//
 //   A magazine starts small and doubles each time it runs empty or full, up to what the cache
 //   allows; so a process that uses little holds little, and a busy CPU makes few trips.
 //
@@ -78,6 +80,8 @@ class ObjectCache {
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
   void give_back(uint64_t magazine);
+  void leave_depot();
+  size_t magazine_bytes() const;
   Batch unchain(uint64_t magazine);
   template <class Visit>
   void for_each_magazine(const Area* own, Visit visit);

@@ -134,7 +134,7 @@ void free_object(const Frame& frame, void* p) {
   if (object != p) misuse::interior_free(p, object);
   uint8_t id = stock.cache_id();
   FreeObject& free_object = *static_cast<FreeObject*>(p);
-  if (free_object.key == os::g_rseq.key) {
+  if (free_object.key == os::free_key()) {
     if (g_registry.is_free(id, slab, p))
       misuse::double_free(p, stock.name(), stock.layout().object_size);
     free_object.key = 0;  // a chance value, or left behind by an interrupted free
@@ -152,6 +152,7 @@ void free_inside(Zone& zone, void* p) {
       return;
     case FrameKind::kInside:
     case FrameKind::kFree:
+    case FrameKind::kWaiting:
     case FrameKind::kIsolated: tell_misuse(zone, p);
   }
   __builtin_unreachable();

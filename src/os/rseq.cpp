@@ -64,7 +64,6 @@ CpuArea* g_cpu_areas[kMaxCpus];
 constinit const CpuArea kNullArea = closed_area();
 
 RseqMode start_rseq(bool allowed) {
-  g_rseq.key = entropy(1) | 1;
   if (!kHasRseq || !allowed || &__rseq_size == nullptr || __rseq_size == 0) return RseqMode::kNone;
   if (is_kernel_broken()) return RseqMode::kNone;
   if (load_id(__rseq_offset + kCpuIdAt) < 0) return RseqMode::kNone;

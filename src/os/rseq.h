@@ -10,11 +10,15 @@
 //   magazine, a stack linked through its own objects:
 //
 //       word = address of the top object << 16 | height, biased
-//       first 8 bytes of an object = address of the object below << 16 | its own height
+//       first 8 bytes of an object = the word as it was before the object was pushed
 //
 //   so a push or a pop is one committing store, and the height is exact without being counted.
-//   The bias makes a full magazine's next height negative as a 16-bit number; an empty one has
-//   address 0. Neither test loads a limit. The word of an empty magazine holds the bias alone.
+//   The bias makes a full magazine's height negative as a 16-bit number; an empty one has address
+//   0. Neither test loads a limit. The word of an empty magazine holds the bias alone.
+//
+//   The second eight bytes of an object in a magazine hold a *key*, which tells a double free at
+//   the price of a compare: the address of the table of areas, a value that the section has at
+//   hand, and that a program's data does not hold but by chance.
 //
 //   A table leads from the id of a CPU to its area. An id without an area leads to the *null area*,
 //   whose words are empty and full at once: there every section leaves by its slow exit. "Not
@@ -55,12 +59,14 @@ struct alignas(base::kCacheLine) CpuArea {
 struct alignas(base::kCacheLine) RseqState {
   long area_offset;  ///< struct rseq, from the thread pointer
   long id_offset;    ///< mm_cid or cpu_id, from the thread pointer
-  uint64_t key;      ///< what a freed object carries in its second word
 };
 
 ASHLAR_HIDDEN extern RseqState g_rseq;
 ASHLAR_HIDDEN extern CpuArea* g_cpu_areas[kMaxCpus];
 ASHLAR_HIDDEN extern const CpuArea kNullArea;
+
+/// What a freed object carries in its second word.
+inline uint64_t free_key() { return reinterpret_cast<uint64_t>(g_cpu_areas); }
 
 /// Which id numbers the areas.
 enum class RseqMode : uint8_t { kNone, kCpuId, kMmCid };

@@ -38,7 +38,6 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
       "   lsr %[object], %[object], #16\n"               // object >>= 16: the address
       "   cbz %[object], %l[slow]\n"                     // if (object == 0) it is empty
       "   ldr %[below], [%[object]]\n"                   // below = object->link
-      "   sub %[below], %[below], #1\n"                  // its height is one less
       "   str %[below], [%[area], %[cache], lsl #3]\n"   // commit
       "4:\n"
       : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
@@ -56,18 +55,18 @@ ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
   asm volatile goto(ASHLAR_RSEQ_FRAME
       "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
-      "   add %[word], %[word], #1\n"                  // one higher
       "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
       "   ldr %[top], [%[object], #8]\n"              // if (object->key == key)
-      "   cmp %[top], %[key]\n"
+      "   cmp %[top], %[table]\n"
       "   b.eq %l[slow]\n"                            //   it may be free already
-      "   stp %[word], %[key], [%[object]]\n"          // object->link = word, ->key = key
-      "   lsl %[top], %[object], #16\n"                // top = object << 16 | height
+      "   stp %[word], %[table], [%[object]]\n"        // object->link = word, ->key = key
+      "   add %[word], %[word], #1\n"
+      "   lsl %[top], %[object], #16\n"                // top = object << 16 | height + 1
       "   bfxil %[top], %[word], #0, #16\n"
       "   str %[top], [%[area], %[cache], lsl #3]\n"   // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object), [key] "r"(g_rseq.key),
+      : [cache] "r"(cache), [object] "r"(object),
         [rseq] "r"(thread_pointer() + g_rseq.area_offset),
         [id] "r"(thread_pointer() + g_rseq.id_offset), [table] "r"(g_cpu_areas)
       : "memory", "cc"

@@ -38,7 +38,6 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
       "   shr $16, %[object]\n"                     // object >>= 16: the address
       "   jz %l[slow]\n"                            // if (object == 0) it is empty
       "   mov (%[object]), %[below]\n"              // below = object->link
-      "   dec %[below]\n"                           // its height is one less
       "   mov %[below], (%[area], %[cache], 8)\n"   // commit
       "4:\n"
       : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
@@ -56,19 +55,20 @@ ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
   asm volatile goto(ASHLAR_RSEQ_FRAME
       "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
-      "   inc %w[word]\n"                         // one higher
-      "   js %l[slow]\n"                          // if (height < 0) it is full
-      "   cmp %[key], 8(%[object])\n"             // if (object->key == key)
+      "   test %w[word], %w[word]\n"              // if (height < 0)
+      "   js %l[slow]\n"                          //   it is full
+      "   cmp %[table], 8(%[object])\n"           // if (object->key == key)
       "   je %l[slow]\n"                          //   it may be free already
       "   mov %[word], (%[object])\n"             // object->link = word
-      "   mov %[key], 8(%[object])\n"             // object->key = g_rseq.key
-      "   mov %[object], %[top]\n"                // top = object << 16 | height
+      "   mov %[table], 8(%[object])\n"           // object->key = key
+      "   mov %[object], %[top]\n"                // top = object << 16 | height + 1
       "   shl $16, %[top]\n"
+      "   inc %k[word]\n"
       "   mov %w[word], %w[top]\n"
       "   mov %[top], (%[area], %[cache], 8)\n"   // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object), [key] "r"(g_rseq.key),
+      : [cache] "r"(cache), [object] "r"(object),
         [rseq] "r"(g_rseq.area_offset), [id] "r"(g_rseq.id_offset), [table] "r"(g_cpu_areas)
       : "memory", "cc"
       : slow);

@@ -82,16 +82,72 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
   return block;
 }
 
+// Calls visit(block) for up to `most` dirty free blocks, the largest first.
+template <class Visit>
+void Buddy::for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) const {
+  for (uint32_t lists = nonempty_; lists != 0;) {
+    unsigned order = base::log2_floor(lists);
+    if (order < least_order) return;
+    lists &= ~(1u << order);
+    for (uint32_t at = lists_[order].first; at != kNone && frames_[at].count != 0;
+         at = frames_[at].link.next) {
+      visit(at);
+      if (--most == 0) return;
+    }
+  }
+}
+
+// The first of the adjacent dirty free blocks that end with this one.
+uint32_t Buddy::dirty_run_start(uint32_t block) const {
+  for (unsigned order = 0; order <= kMaxOrder && block >> order != 0;) {
+    uint32_t before = block - (uint32_t{1} << order);
+    const Frame& frame = frames_[before];
+    if (frame.kind == FrameKind::kFree && frame.order == order && frame.count != 0) {
+      block = before;
+      order = 0;
+    } else if ((block >> order & 1) != 0) {
+      break;  // a larger block in front would not be aligned
+    } else {
+      ++order;
+    }
+  }
+  return block;
+}
+
+bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
+  while (first < end && first < end_ && frames_[first].kind == FrameKind::kFree)
+    first += static_cast<uint32_t>(Order(frames_[first].order).pages().n);
+  return first >= end;
+}
+
+uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
+  constexpr unsigned kLooks = 32;
+  constexpr unsigned kLeastOrder = 6;
+  uint32_t best = kNone;
+  size_t best_dirty = 0;
+  for_dirty_blocks(kLeastOrder, kLooks, [&](uint32_t block) {
+    uint32_t first = dirty_run_start(block);
+    if (first == best || !is_run_free(first, first + static_cast<uint32_t>(pages.n))) return;
+    size_t dirty = dirty_map_.count(first, pages.n);
+    if (dirty <= best_dirty) return;
+    best = first;
+    best_dirty = dirty;
+  });
+  if (best == kNone || !try_take_range(best, pages)) return kNone;
+  frames_[best].kind = kind;
+  frames_[best].count = static_cast<uint32_t>(pages.n);
+  frames_[best].is_new = 0;
+  return best;
+}
+
 bool Buddy::try_take_range(uint32_t first, Pages pages) {
   // The frame in front of the range is not free, so the range begins with a block, and each free
   // block is followed by another's first frame or by none that is free.
   uint32_t end = first + static_cast<uint32_t>(pages.n);
-  uint32_t at = first;
-  while (at < end && at < end_ && frames_[at].kind == FrameKind::kFree)
-    at += static_cast<uint32_t>(Order(frames_[at].order).pages().n);
-  if (at < end) return false;
+  if (!is_run_free(first, end)) return false;
   Content last = Content::kClean;
-  for (at = first; at < end;) {
+  uint32_t at = first;
+  while (at < end) {
     uint32_t size = static_cast<uint32_t>(Order(frames_[at].order).pages().n);
     last = content_of(at);
     remove(at);

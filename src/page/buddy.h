@@ -53,6 +53,11 @@ class Buddy {
   /// dirty and the first one `kind`. kNone where no free block is large enough.
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind);
 
+  /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
+  /// hold `pages`, wherever they start. So memory that came free is used again whatever its shape.
+  /// kNone where the dirty blocks it looks at, a bounded number, lead to none.
+  uint32_t take_run(base::Pages pages, FrameKind kind);
+
   /// Takes the frames [first, first + pages) if all of them are free, or nothing.
   bool try_take_range(uint32_t first, base::Pages pages);
 
@@ -86,6 +91,10 @@ class Buddy {
   void give(uint32_t first, base::Pages pages, Content content);
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
+  uint32_t dirty_run_start(uint32_t block) const;
+  bool is_run_free(uint32_t first, uint32_t end) const;
+  template <class Visit>
+  void for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) const;
 
   Frame* frames_ = nullptr;
   uint32_t end_ = 0;  // records from here on are not there

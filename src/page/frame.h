@@ -21,6 +21,7 @@ namespace page {
 enum class FrameKind : uint8_t {
   kInside = 0,  ///< not the first of its block, or address space that was never used
   kFree,        ///< first of a free block, in the buddy's list of its order
+  kWaiting,     ///< first of a large block that came free and waits for one of the same size
   kIsolated,    ///< first of a free block that is just being purged, in no list
   kSlab,        ///< belongs to the slab that `tenant` points to
   kLarge,       ///< first of a block that a caller holds

@@ -24,6 +24,8 @@ constexpr size_t kLeastWindow = size_t{16} << 20;
 // Somebody else's mapping in the window's way is gone around by one of these distances.
 constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
 // At most this much is purged by one call, so that nothing is out of reach for long.
+// Work is worth a system call from here on.
+constexpr size_t kSlack = (size_t{256} << 10) / kFrameSize;
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 
 }  // namespace
@@ -90,48 +92,113 @@ bool Zone::grow(Pages pages) {
   return false;
 }
 
-void Zone::note_demand(Pages pages) {
+// `dirty_before` is what the buddy heap had when it was asked.
+void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
-  low_dirty_ = std::min(low_dirty_, buddy_.dirty_frames());
+  low_dirty_ = std::min(low_dirty_, dirty_frames());
+  if (lately_purged_ == 0 || !retention_.regrets) return;
+  size_t clean = pages.n - std::min(pages.n, dirty_before - buddy_.dirty_frames());
+  size_t regretted = std::min(clean, lately_purged_);
+  lately_purged_ -= regretted;
+  regretted_ += regretted;
+}
+
+Frame* Zone::take_waiting(Pages pages) {
+  for (unsigned i = waiter_count_; i-- > 0;) {
+    Frame& block = frames_[waiters_[i]];
+    if (block.count != pages.n) continue;
+    std::copy(waiters_ + i + 1, waiters_ + waiter_count_, waiters_ + i);
+    --waiter_count_;
+    waiting_ -= pages.n;
+    block.kind = FrameKind::kLarge;
+    block.is_new = 0;
+    return &block;
+  }
+  return nullptr;
+}
+
+void Zone::let_wait(Frame& block) {
+  if (waiter_count_ == kWaiters) {
+    Frame& oldest = frames_[waiters_[0]];
+    std::copy(waiters_ + 1, waiters_ + kWaiters, waiters_);
+    --waiter_count_;
+    waiting_ -= oldest.count;
+    buddy_.give(number_of(oldest), Pages(oldest.count));
+  }
+  block.kind = FrameKind::kWaiting;
+  waiters_[waiter_count_++] = number_of(block);
+  waiting_ += block.count;
+}
+
+void Zone::end_waiting() {
+  for (unsigned i = 0; i < waiter_count_; ++i)
+    buddy_.give(waiters_[i], Pages(frames_[waiters_[i]].count));
+  waiter_count_ = 0;
+  waiting_ = 0;
 }
 
 Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
   os::Locked held(lock_);
-  uint32_t block = buddy_.take(pages, align, kind);
-  if (block == kNone) {
-    if (!grow(std::max(pages, align.pages()))) return nullptr;
-    block = buddy_.take(pages, align, kind);
-    if (block == kNone) return nullptr;
-  }
-  note_demand(pages);
-  if (kind == FrameKind::kLarge) {
+  bool is_large = kind == FrameKind::kLarge;
+  if (is_large) {
     large_ += pages.n;
     ++large_blocks_;
   }
+  size_t before = buddy_.dirty_frames();
+  if (is_large && align.n == 0)
+    if (Frame* block = take_waiting(pages)) {
+      note_demand(pages, before + pages.n);
+      return block;
+    }
+  uint32_t block = kNone;
+  if (is_large && align.n == 0 && pages.bytes() >= base::kGiantSize) {
+    end_waiting();
+    before = buddy_.dirty_frames();
+    block = buddy_.take_run(pages, kind);
+  }
+  if (block == kNone) block = buddy_.take(pages, align, kind);
+  if (block == kNone && waiter_count_ > 0) {
+    end_waiting();
+    before = buddy_.dirty_frames();
+    block = buddy_.take(pages, align, kind);
+  }
+  if (block == kNone && grow(std::max(pages, align.pages()))) block = buddy_.take(pages, align, kind);
+  if (block == kNone) {
+    if (is_large) {
+      large_ -= pages.n;
+      --large_blocks_;
+    }
+    return nullptr;
+  }
+  note_demand(pages, before);
   return &frames_[block];
 }
 
-void Zone::give(uint32_t first, Pages pages) {
-  buddy_.give(first, pages);
-  live_ -= pages.n;
-  if (buddy_.dirty_frames() > keep_frames()) wants_trim_.store(true, std::memory_order_relaxed);
+void Zone::note_surplus() {
+  size_t keep = keep_frames();
+  if (dirty_frames() > keep + keep / 4 + kSlack) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
 void Zone::free(uint32_t first, Pages pages) {
   os::Locked held(lock_);
-  give(first, pages);
+  buddy_.give(first, pages);
+  live_ -= pages.n;
+  note_surplus();
 }
 
 void Zone::free_large(Frame& block) {
   os::Locked held(lock_);
   large_ -= block.count;
   --large_blocks_;
-  give(number_of(block), Pages(block.count));
+  live_ -= block.count;
+  let_wait(block);
+  note_surplus();
 }
 
 bool Zone::try_grow(Frame& block, Pages pages) {
   os::Locked held(lock_);
+  end_waiting();
   uint32_t first = number_of(block);
   uint32_t end = first + block.count;
   size_t more = pages.n - block.count;
@@ -141,10 +208,11 @@ bool Zone::try_grow(Frame& block, Pages pages) {
     if (end != have && frame_at(end).kind != FrameKind::kFree) return false;
     if (!grow(Pages(end + more - have))) return false;
   }
+  size_t before = buddy_.dirty_frames();
   if (!buddy_.try_take_range(end, Pages(more))) return false;
   block.count = static_cast<uint32_t>(pages.n);
   block.is_new = 0;
-  note_demand(Pages(more));
+  note_demand(Pages(more), before);
   large_ += more;
   return true;
 }
@@ -154,11 +222,14 @@ void Zone::shrink(Frame& block, Pages pages) {
   size_t less = block.count - pages.n;
   block.count = static_cast<uint32_t>(pages.n);
   large_ -= less;
-  give(number_of(block) + static_cast<uint32_t>(pages.n), Pages(less));
+  live_ -= less;
+  buddy_.give(number_of(block) + static_cast<uint32_t>(pages.n), Pages(less));
+  note_surplus();
 }
 
 size_t Zone::keep_frames() const {
-  return std::max(live_ / 100 * retention_.percent, retention_.least_bytes / kFrameSize);
+  size_t share = live_ / 100 * retention_.percent;
+  return std::max(share, retention_.least_bytes / kFrameSize) + regretted_;
 }
 
 void Zone::trim() {
@@ -167,14 +238,16 @@ void Zone::trim() {
   wants_trim_.store(false, std::memory_order_relaxed);
   {
     os::Locked held(lock_);
-    size_t dirty = buddy_.dirty_frames();
     keep = keep_frames();
     if (now >= interval_end_) {
-      if (interval_end_ != 0) keep = std::min(keep, dirty - std::min(dirty, low_dirty_));
+      size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, dirty_frames());
+      regretted_ -= std::min(regretted_, unneeded);
+      lately_purged_ = 0;
+      keep = std::min(keep_frames(), dirty_frames() - unneeded);
       interval_end_ = now + retention_.interval_ms;
-      low_dirty_ = std::min(dirty, keep);
+      low_dirty_ = keep;
     }
-    if (dirty <= keep) return;
+    if (dirty_frames() <= keep) return;
   }
   purge(keep);
 }
@@ -189,6 +262,7 @@ size_t Zone::purge(size_t keep) {
   lock_.acquire();
   bool mine = !is_purging_;
   is_purging_ = true;
+  if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
     size_t wanted = std::min(buddy_.dirty_frames() - keep, kPurgeBatch);
     uint32_t block = buddy_.isolate(least, Pages(wanted));
@@ -208,7 +282,8 @@ size_t Zone::purge(size_t keep) {
     if (!is_purged) break;  // locked memory: the kernel will say no again
   }
   if (mine) is_purging_ = false;
-  low_dirty_ = std::min(low_dirty_, buddy_.dirty_frames());
+  low_dirty_ = std::min(low_dirty_, dirty_frames());
+  lately_purged_ += done;
   purged_ += done;
   lock_.release();
   return done;
@@ -235,8 +310,8 @@ ZoneStats Zone::stats() {
   os::Locked held(lock_);
   return {.committed = window_size() / kFrameSize - holes_,
           .live = live_,
-          .free = buddy_.free_frames(),
-          .dirty = buddy_.dirty_frames(),
+          .free = buddy_.free_frames() + waiting_,
+          .dirty = dirty_frames(),
           .large = large_,
           .large_blocks = large_blocks_,
           .purged = purged_,
@@ -254,7 +329,7 @@ void Zone::audit() {
   if (window_ == nullptr) return;
   buddy_.audit();
   size_t frames = window_size() / kFrameSize;
-  ASHLAR_CHECK(frames == live_ + buddy_.free_frames() + isolated_ + holes_);
+  ASHLAR_CHECK(frames == live_ + buddy_.free_frames() + waiting_ + isolated_ + holes_);
   for (size_t i = 0; i < frames; ++i)
     ASHLAR_CHECK((class_map_[i] != 0) <= (frames_[i].kind == FrameKind::kSlab));
 }

@@ -15,13 +15,18 @@
 //   Memory returns to the kernel by isolation: a block leaves its list under the lock, is purged
 //   without it, and is put back clean. Nobody waits for madvise.
 //
-//   How much is kept: what lately was needed. The least number of dirty free frames seen in an
-//   interval is memory that nobody wanted in all that time; it goes at the interval's end (by
-//   age). More than a share of the live memory is never kept (by amount).
+//   How much is kept: a share of the live memory (by amount), and what was *regretted*. Memory that
+//   was purged and then wanted again within an interval would better have been kept: it is added
+//   to what may be kept, so a program that breathes pays once. The least number of dirty free
+//   frames seen in an interval is memory that nobody wanted in all that time; at the interval's end
+//   it goes, and what may be kept shrinks by it (by age).
+//
+//   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
+//   that a pair of malloc and free splits and merges nothing.
 //
 // Invariants (audit())
 //   1. Those of the buddy heap.
-//   2. committed frames = live + free + isolated.
+//   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs.
 //
 // Locking
@@ -49,6 +54,7 @@ struct Retention {
   size_t percent = 0;      ///< of live memory
   size_t least_bytes = 0;  ///< kept in any case
   uint64_t interval_ms = 0;
+  bool regrets = true;     ///< keep more where purged memory is soon wanted again
 };
 
 struct ZoneStats {
@@ -123,6 +129,9 @@ class Zone {
   }
   char* address_of(const Frame& frame) const { return address_of(number_of(frame)); }
 
+  /// Bytes that tenants hold. Read without the lock: a moment old.
+  size_t live_bytes() const { return live_.load(std::memory_order_relaxed) << base::kFrameShift; }
+
   /// The part of the estate that is left for the metadata arena.
   const os::Place& place() const { return place_; }
   /// Bytes of tables for what is committed so far.
@@ -143,8 +152,12 @@ class Zone {
  private:
   bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
-  void give(uint32_t first, base::Pages pages) ASHLAR_REQUIRES(lock_);
-  void note_demand(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  void note_surplus() ASHLAR_REQUIRES(lock_);
+  void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
+  Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
+  void end_waiting() ASHLAR_REQUIRES(lock_);
+  size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   bool purge_block(uint32_t block);
   size_t keep_frames() const ASHLAR_REQUIRES(lock_);
 
@@ -171,9 +184,15 @@ class Zone {
 
   Retention retention_{};
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
+  std::atomic<size_t> live_{0};  // frames; written under the lock
   size_t large_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t large_blocks_ ASHLAR_GUARDED_BY(lock_) = 0;
+  static constexpr unsigned kWaiters = 8;
+  uint32_t waiters_[kWaiters] ASHLAR_GUARDED_BY(lock_) = {};  // first frames, oldest first
+  unsigned waiter_count_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t waiting_ ASHLAR_GUARDED_BY(lock_) = 0;        // their frames
+  size_t lately_purged_ ASHLAR_GUARDED_BY(lock_) = 0;  // in this interval, not wanted again
+  size_t regretted_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t isolated_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t low_dirty_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint64_t interval_end_ ASHLAR_GUARDED_BY(lock_) = 0;
