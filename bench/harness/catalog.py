@@ -1,0 +1,123 @@
+"""What there is to measure: the allocators and the tasks, read from the two TOML files.
+
+A *task* is one command. A task of bench/workloads/ may yield several rows of time; every task
+yields at most one row of memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import os
+import pathlib
+import subprocess
+import tomllib
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+TOP = BENCH.parent
+
+SUBJECT = "ashlar"
+REFERENCE = "glibc"
+
+
+@dataclasses.dataclass(frozen=True)
+class Allocator:
+    name: str
+    library: str = ""
+    library_if_linked: str = ""
+    version: str = ""
+    is_packaged: bool = False
+
+    def preload_for(self, task: Task) -> str:
+        return self.library or (self.library_if_linked if task.linked_malloc else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    name: str
+    run: list[str]
+    is_program: bool
+    package: str = ""
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    input: str = os.devnull
+    times: int = 1
+    make: str = ""
+    linked_malloc: bool = False
+    ready: str = ""
+    load: list[str] = dataclasses.field(default_factory=list)
+    memory: str = "peak"
+    time_target: float | None = None
+    memory_target: float | None = None
+    target_of: str = ""
+    memory_limit: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """Where things are. `build` is what CMake filled, `made` holds generated inputs."""
+
+    build: pathlib.Path
+
+    @property
+    def made(self) -> pathlib.Path:
+        return self.build / "bench" / "made"
+
+    @property
+    def launch(self) -> pathlib.Path:
+        return self.build / "bench" / "launch"
+
+    def expand(self, text: str) -> str:
+        return text.format(
+            build=self.build,
+            workloads=self.build / "bench" / "workloads",
+            real=BENCH / "real",
+            made=self.made,
+        )
+
+
+def load_allocators(folders: Folders, extra: list[str]) -> list[Allocator]:
+    """Those of allocators.toml, and those given as NAME=PATH, which replace their namesakes."""
+    tables = tomllib.loads((BENCH / "allocators.toml").read_text())["allocator"]
+    found = {}
+    for table in tables:
+        package = table.pop("package", "")
+        table["library"] = folders.expand(table["library"])
+        version = _package_version(package) if package else _commit()
+        found[table["name"]] = Allocator(**table, version=version, is_packaged=bool(package))
+    for text in extra:
+        name, _, path = text.partition("=")
+        library = pathlib.Path(path).resolve()
+        found[name] = Allocator(name, str(library), version=str(library))
+    return list(found.values())
+
+
+def load_tasks(folders: Folders, only: str) -> list[Task]:
+    """The tasks of rows.toml whose name matches the pattern `only`, with all paths filled in."""
+    tables = tomllib.loads((BENCH / "rows.toml").read_text())
+    tasks = []
+    for kind in ("workload", "program"):
+        for table in tables[kind]:
+            for key in ("run", "load"):
+                if key in table:
+                    table[key] = [folders.expand(word) for word in table[key]]
+            for key in ("input", "ready"):
+                if key in table:
+                    table[key] = folders.expand(table[key])
+            tasks.append(Task(**table, is_program=kind == "program"))
+    return [task for task in tasks if fnmatch.fnmatchcase(task.name, only)]
+
+
+def _package_version(package: str) -> str:
+    query = ["dpkg-query", "--show", "--showformat=${Version}", package]
+    return _output(query) or "not installed"
+
+
+def _commit() -> str:
+    return _output(["git", "-C", str(TOP), "describe", "--always", "--dirty"]) or "this tree"
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        return ""

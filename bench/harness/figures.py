@@ -1,0 +1,68 @@
+"""From samples to figures: typical values, paired ratios with their intervals, verdicts, means.
+
+Everything is computed on logarithms, since a ratio of 2 and one of 1/2 are equally far from 1.
+Every mean is trimmed: the largest and the smallest fifth of the values are left out, because a run
+that was disturbed by something else on the machine says nothing about an allocator. Intervals are
+those of the trimmed mean (Tukey and McLaughlin 1963: Student's t with winsorized variance).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from scipy import stats
+
+TRIMMED = 0.2
+CONFIDENCE = 0.95
+
+# A target is judged by an interval that many runs stand behind and that is narrow enough.
+RUNS_FOR_VERDICT = 15
+WIDEST_FOR_VERDICT = 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    ratio: float
+    low: float
+    high: float
+    runs: int
+
+    @property
+    def is_noise(self) -> bool:
+        """Could it be that there is no difference?"""
+        return self.low <= 1 <= self.high
+
+
+def typical(values: Sequence[float]) -> float:
+    """The trimmed geometric mean."""
+    return math.exp(stats.trim_mean([math.log(value) for value in values], TRIMMED))
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
+    """How our values compare with theirs, run by run; None if there are too few to tell.
+
+    The two runs of a pair followed each other closely, so whatever slowed the machine slowed both.
+    """
+    logs = [math.log(our / their) for our, their in zip(ours, theirs)]
+    if len(logs) < 2:
+        return None
+    limits = (TRIMMED, TRIMMED)
+    low, high = stats.mstats.trimmed_mean_ci(logs, limits=limits, alpha=1 - CONFIDENCE)
+    middle = stats.trim_mean(logs, TRIMMED)
+    return Interval(math.exp(middle), math.exp(low), math.exp(high), len(logs))
+
+
+def verdict(interval: Interval | None, target: float) -> str:
+    """Whether the ratio is at most `target`, as far as these runs can tell."""
+    if interval is None or interval.runs < RUNS_FOR_VERDICT:
+        return "cannot tell"
+    if interval.low > target:
+        return "missed"
+    return "met" if interval.high - interval.low < WIDEST_FOR_VERDICT else "cannot tell"

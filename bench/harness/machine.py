@@ -1,0 +1,48 @@
+"""What a reader must know of the machine to make sense of the figures."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import re
+import time
+
+
+def describe() -> dict[str, str]:
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} CPUs",
+        "kernel": platform.release(),
+        "huge pages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
+    }
+
+
+def busy_share(seconds: float = 0.5) -> float:
+    """The share of all CPU time that others take from us, measured while we sleep."""
+    before = _ticks()
+    time.sleep(seconds)
+    passed = [after - start for after, start in zip(_ticks(), before)]
+    return 1 - sum(passed[3:5]) / max(1, sum(passed))  # Idle, and idle while waiting for a disk.
+
+
+def _ticks() -> list[int]:
+    return [int(word) for word in _read("/proc/stat").splitlines()[0].split()[1:9]]
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _chosen(path: str) -> str:
+    """The kernel lists all settings and puts the chosen one in brackets."""
+    found = re.search(r"\[(\w+)\]", _read(path))
+    return found[1] if found else "not told"
+
+
+def _read(path: str) -> str:
+    try:
+        return pathlib.Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,176 @@
+"""Runs one task under one allocator, once, and says what it cost and whether its answer was right.
+
+The figures come from build/bench/launch, a small program between this one and the task, so that the
+memory of the Python interpreter is in none of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from catalog import BENCH, Allocator, Folders, Task
+
+# The programs of the distribution, whatever else the user's PATH puts before them.
+PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+SECONDS_TO_START = 10
+
+DAMAGE = 1  # The exit status of a workload that finds one of its blocks damaged.
+
+
+class Failure(Exception):
+    """A run that gives no figures. The text is short enough for a cell of the table."""
+
+    def __init__(self, verdict: str, detail: str = ""):
+        super().__init__(verdict)
+        self.verdict = verdict
+        self.detail = detail
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One run. `times` maps a row's key to nanoseconds; the key is empty if there is only one."""
+
+    times: dict[str, float]
+    memory_kib: float
+    cpu_ns: float
+    wall_ns: float
+    answer: str
+
+
+def loads(allocator: Allocator) -> bool:
+    """Can the dynamic linker preload this library? It goes on without one that it cannot find."""
+    environment = _environment({}) | {"LD_PRELOAD": allocator.library}
+    run = subprocess.run(["/bin/true"], env=environment, stderr=subprocess.PIPE)
+    return run.returncode == 0 and b"cannot be preloaded" not in run.stderr
+
+
+def missing(task: Task) -> str:
+    """The program that this task needs and the machine lacks, or nothing."""
+    needed = [task.run[0]] + task.load[:1]
+    return next((program for program in needed if not shutil.which(program, path=PATH)), "")
+
+
+def prepare(task: Task, folders: Folders) -> None:
+    """Writes the generated input of a task, unless it is there already."""
+    folders.made.mkdir(parents=True, exist_ok=True)
+    target = folders.made / task.name
+    if not task.make or target.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=folders.made) as scratch:
+        script = BENCH / "real" / task.make
+        unfinished = pathlib.Path(scratch) / task.name
+        subprocess.run([sys.executable, script, unfinished], env=_environment({}), check=True)
+        unfinished.rename(target)
+
+
+def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) -> Sample:
+    """One run, of at most that many seconds. Raises Failure if it crashes or hangs."""
+    with tempfile.TemporaryFile(dir=folders.made) as output, tempfile.TemporaryFile() as errors:
+        report = _run(task, allocator, folders, seconds, output, errors)
+        output.seek(0)
+        errors.seek(0)
+        answer = output.read()
+        complaint = errors.read().decode(errors="replace").strip()
+    if not report:
+        raise Failure("HUNG", f"no end after {seconds:.0f} s")
+    wall_ns, cpu_ns, peak_kib, status = map(int, report.split())
+    if os.WIFSIGNALED(status):
+        raise Failure(signal.Signals(os.WTERMSIG(status)).name, complaint)
+    if status != 0:
+        code = os.waitstatus_to_exitcode(status)
+        found_damage = not task.is_program and code == DAMAGE
+        raise Failure("WRONG" if found_damage else f"EXIT {code}", complaint)
+    if task.is_program:
+        times, memory_kib = {"": cpu_ns / task.times}, peak_kib
+    else:
+        times, memory_kib, answer = _own_figures(answer, peak_kib)
+    return Sample(times, memory_kib, cpu_ns, wall_ns, hashlib.sha256(answer).hexdigest())
+
+
+def _run(task, allocator, folders, seconds, output, errors) -> bytes:
+    """Runs the task's command, and its load if it is a server. Returns what launch reports."""
+    reader, writer = os.pipe()
+    command = [folders.launch, str(writer), allocator.preload_for(task), str(task.times), *task.run]
+    with open(reader, "rb") as report, open(task.input, "rb") as given:
+        process = subprocess.Popen(
+            command,
+            stdin=given,
+            stdout=subprocess.DEVNULL if task.load else output,
+            stderr=errors,
+            env=_environment(task.environment),
+            pass_fds=[writer],
+            start_new_session=True,
+        )
+        os.close(writer)
+        try:
+            deadline = time.monotonic() + seconds
+            if task.load and _is_ready(task.ready):
+                left = deadline - time.monotonic()
+                subprocess.run(
+                    task.load, stdout=output, stderr=errors, env=_environment({}), timeout=left
+                )
+            process.wait(deadline - time.monotonic())
+            return report.read()
+        except subprocess.TimeoutExpired:
+            return b""
+        finally:
+            _end_session(process)
+
+
+def _end_session(process: subprocess.Popen) -> None:
+    """Nothing that was started for a run may go on while the next one is measured."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _is_ready(path: str) -> bool:
+    """Waits until a server listens at the socket `path`."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(path)
+                return True
+            except OSError:
+                time.sleep(0.01)
+    return False
+
+
+def _own_figures(output: bytes, peak_kib: float) -> tuple[dict[str, float], float, bytes]:
+    """Splits what a workload prints into its times, its memory and its answer."""
+    times, memory_kib, answer = {}, peak_kib, b""
+    for line in output.splitlines():
+        name, _, value = line.decode().partition("=")
+        kind, _, key = name.partition(".")
+        if kind == "ns":
+            times[key] = float(value)
+        elif kind == "kib":
+            memory_kib = float(value)
+        else:
+            answer += line
+    return times, memory_kib, answer
+
+
+def _environment(extra: dict[str, str]) -> dict[str, str]:
+    """The user's environment, without what would make answers differ from machine to machine."""
+    fixed = {
+        "PATH": PATH,
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    kept = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return kept | fixed | extra

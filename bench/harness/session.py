@@ -1,0 +1,75 @@
+"""One comparison: the rounds, in which order they are run, and what they have brought so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from catalog import REFERENCE, Allocator, Folders, Task
+from measure import Failure, Sample, measure, prepare
+from rows import Failures, Samples
+
+FEWEST_RUNS = 5  # With fewer, no disturbed run can be left out.
+MOST_RUNS = 20
+PATIENCE = 30  # A run is given up after this many times the reference's duration, and ten seconds.
+
+
+class Session:
+    def __init__(self, tasks: list[Task], allocators: list[Allocator], folders: Folders):
+        self.tasks = tasks
+        self.allocators = allocators
+        self.folders = folders
+        self.samples: Samples = {(task.name, a.name): [] for task in tasks for a in allocators}
+        self.failures: Failures = {}
+        self.seconds: dict[str, float] = {}  # What the latest round of each task took.
+        self._reference: dict[str, tuple[str, float]] = {}
+
+    def ask_reference(self, task: Task, reference: Allocator) -> None:
+        """Learns the right answer and how long a run takes. Also warms up the file cache."""
+        prepare(task, self.folders)
+        start = time.monotonic()
+        answer = measure(task, reference, self.folders, seconds=60).answer
+        self._reference[task.name] = answer, time.monotonic() - start
+        self.seconds[task.name] = (time.monotonic() - start) * len(self.allocators)
+
+    def run_round(self, task: Task, index: int) -> None:
+        """Runs the task once under each allocator; the n-th round begins with the n-th of them."""
+        start = time.monotonic()
+        turn = index % len(self.allocators)
+        for allocator in self.allocators[turn:] + self.allocators[:turn]:
+            self.samples[task.name, allocator.name].append(self._sample(task, allocator))
+        self.seconds[task.name] = time.monotonic() - start
+
+    def _sample(self, task: Task, allocator: Allocator) -> Sample | None:
+        """One run; None if it fails. What has failed once is not tried again."""
+        here = task.name, allocator.name
+        if here in self.failures:
+            return None
+        answer, seconds = self._reference[task.name]
+        try:
+            sample = measure(task, allocator, self.folders, 10 + PATIENCE * seconds)
+            if sample.answer != answer:
+                raise Failure("WRONG", f"another answer than under {REFERENCE}")
+            return sample
+        except Failure as failure:
+            self.failures[here] = failure
+            return None
+
+
+def runs_that_fit(costs: list[float], budget: float) -> list[int]:
+    """How often to run tasks that cost so many seconds a round, to share the time evenly."""
+
+    def runs(share: float) -> list[int]:
+        return [min(MOST_RUNS, max(FEWEST_RUNS, int(share / cost))) for cost in costs]
+
+    # Tasks that reach a limit leave more or less to the others; hence the search for the share.
+    share = 0.0
+    while share < budget and sum(n * cost for n, cost in zip(runs(share), costs)) < budget:
+        share += 0.1
+    return runs(share)
+
+
+def spread(tasks: list[Task], runs: list[int]) -> Iterator[tuple[Task, int]]:
+    """All rounds but the first of each task, those of slow tasks spread evenly among the others."""
+    steps = [(i / n, place, i) for place, n in enumerate(runs) for i in range(1, n)]
+    return ((tasks[place], index) for _, place, index in sorted(steps))

@@ -1,0 +1,151 @@
+// bench/workloads/workload.h -- what the workloads share: generator, clocks, stamps, report.
+//
+// Idea
+//   A workload calls malloc and its family in the pattern of some kind of program. A fixed seed
+//   decides everything it does, so each allocator is asked the same questions in the same order.
+//   Every block is stamped when it is given out and checked before it goes back: two blocks that
+//   overlap, or one that lost its content, end the program with a message and exit status 1.
+//
+// Output
+//   ns=<nanoseconds per operation>         the measurement of a workload with one row
+//   ns.<row>=<nanoseconds per operation>   the same, of one among several rows
+//   kib=<KiB>                              memory, where the peak is not what is asked for
+//   answer=<sum of all stamps>             the same under every allocator, or somebody is wrong
+//
+// Clocks
+//   cpu_ns() for workloads of one thread: what other processes take from us does not count.
+//   wall_ns() where several threads work together: waiting for one another is part of the cost.
+
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+namespace workload {
+
+[[noreturn]] inline void fail(const char* what) {
+  std::fprintf(stderr, "workload: %s\n", what);
+  std::exit(1);
+}
+
+/// Pseudo-random numbers: Knuth's 64-bit linear congruence, of which only the good upper half is
+/// shown. libc's rand() takes a lock, and a benchmark must not measure that one.
+class Rng {
+ public:
+  explicit Rng(uint64_t seed) : state_(seed * 2 + 1) { next(); }
+
+  uint32_t next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<uint32_t>(state_ >> 32);
+  }
+  /// Evenly from 0 to bound - 1; bound is below 2^32.
+  size_t below(size_t bound) { return (uint64_t{next()} * bound) >> 32; }
+  /// Evenly from low to high, both included.
+  size_t between(size_t low, size_t high) { return low + below(high - low + 1); }
+
+ private:
+  uint64_t state_;
+};
+
+/// A request size as programs make them: most are small, few are large. The mean is near 200 bytes.
+inline size_t mixed_size(Rng& rng) {
+  const size_t permille = rng.below(1000);
+  if (permille < 600) return rng.between(16, 64);
+  if (permille < 880) return rng.between(65, 256);
+  if (permille < 980) return rng.between(257, 1024);
+  if (permille < 999) return rng.between(1025, 4096);
+  return rng.between(4097, 32768);
+}
+
+inline double clock_ns(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+inline double cpu_ns() {
+  return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+inline double wall_ns() {
+  return clock_ns(CLOCK_MONOTONIC);
+}
+
+/// CPU time of the median of nine passes: one that was disturbed does not count.
+template <class Pass>
+double median_pass_ns(Pass pass) {
+  std::array<double, 9> times;
+  for (double& time : times) {
+    const double start = cpu_ns();
+    pass();
+    time = cpu_ns() - start;
+  }
+  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+  return times[times.size() / 2];
+}
+
+inline void* must(void* block) {
+  if (block == nullptr) fail("out of memory");
+  return block;
+}
+
+struct Block {
+  void* memory = nullptr;
+  size_t size = 0;
+};
+
+/// Writes `key` into the first word of the block and its complement into the last, so that a
+/// neighbour that overlaps either end is found. Blocks have at least 16 bytes.
+inline void stamp(const Block& block, uint64_t key) {
+  const uint64_t last = ~key;
+  char* bytes = static_cast<char*>(block.memory);
+  std::memcpy(bytes, &key, sizeof(key));
+  std::memcpy(bytes + block.size - sizeof(last), &last, sizeof(last));
+}
+
+/// The key of a stamped block; ends the program if the stamp is damaged.
+inline uint64_t checked(const Block& block) {
+  uint64_t key, last;
+  const char* bytes = static_cast<const char*>(block.memory);
+  std::memcpy(&key, bytes, sizeof(key));
+  std::memcpy(&last, bytes + block.size - sizeof(last), sizeof(last));
+  if (last != ~key) fail("a block has lost its content");
+  return key;
+}
+
+inline Block new_block(size_t size, uint64_t key) {
+  const Block block{must(std::malloc(size)), size};
+  stamp(block, key);
+  return block;
+}
+
+/// Frees a stamped block and returns its key.
+inline uint64_t end_block(const Block& block) {
+  const uint64_t key = checked(block);
+  std::free(block.memory);
+  return key;
+}
+
+inline void report_ns(double ns) {
+  std::printf("ns=%.3f\n", ns);
+}
+inline void report_ns(const char* row, double ns) {
+  std::printf("ns.%s=%.3f\n", row, ns);
+}
+inline void report_kib(size_t kib) {
+  std::printf("kib=%zu\n", kib);
+}
+inline void report_answer(uint64_t sum) {
+  std::printf("answer=%016" PRIx64 "\n", sum);
+}
+
+/// The n-th argument as a number, or `otherwise` if it was not given.
+inline size_t argument(int argc, char** argv, int n, size_t otherwise) {
+  return n < argc ? std::strtoull(argv[n], nullptr, 10) : otherwise;
+}
+
+}  // namespace workload
