@@ -33,6 +33,13 @@ inline constexpr unsigned kMaxCaches = 96;
 /// breaks up the other's address space and growth in place mostly finds its neighbour free.
 inline constexpr size_t kGiantSize = size_t{1} << 20;
 
+/// The processor's next larger page: 2 MiB on x86-64, and on aarch64 with 4 KiB pages.
+inline constexpr size_t kHugeSize = size_t{2} << 20;
+
+/// Blocks of this size and more are filled as a rule, and asked to be backed by huge pages as far
+/// as they cover them whole: a fault costs a seventh then, and no memory is held for it.
+inline constexpr size_t kAdviseFrom = 2 * kHugeSize;
+
 /// What two CPUs may write without disturbing each other.
 inline constexpr size_t kCacheLine = 64;
 

@@ -30,7 +30,10 @@ namespace cache {
 class Depot {
  public:
   constexpr Depot() = default;
-  void start(page::MetaArena& meta) { meta_ = &meta; }
+  void start(page::MetaArena& meta) {
+    lock_.set_rank(os::LockRank::kDepot);
+    meta_ = &meta;
+  }
 
   /// A magazine, or kNoMagazine.
   uint64_t take() ASHLAR_EXCLUDES(lock_);
@@ -56,7 +59,7 @@ class Depot {
  private:
   bool make_room() ASHLAR_REQUIRES(lock_);
 
-  os::Lock lock_{os::LockRank::kDepot};
+  os::Lock lock_;
   uint16_t room_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t count_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t idle_ ASHLAR_GUARDED_BY(lock_) = 0;  // least count in this interval

@@ -10,15 +10,16 @@ namespace {
 
 // A magazine holds about this many bytes. More would be held idle on each CPU, fewer would make
 // trips too often: see bench/micro/cache.
-constexpr size_t kMagazineBytes = size_t{32} << 10;
+constexpr size_t kMagazineBytes = size_t{64} << 10;
 constexpr size_t kLeastMagazine = 4;
 // What all depots together may hold, in bytes of objects: this, and a share of the live memory.
 constexpr size_t kDepotBytes = size_t{1} << 20;
 constexpr size_t kDepotShare = 16;
 std::atomic<size_t> g_in_depots{0};
 
-void count(std::atomic<uint32_t>& counter) {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+// Counts that may lose one to a race: they are hints and statistics.
+void add(std::atomic<uint32_t>& counter, uint32_t more) {
+  counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
 }
 
 size_t height(uint64_t magazine) {
@@ -40,14 +41,14 @@ void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, ui
   size_t objects = std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine,
                               size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
-  first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{1}));
+  first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{2}));
   depot_.start(heap.meta());
   stock_.start(heap, layout, id, name);
   id_.store(id, std::memory_order_release);
 }
 
 void* ObjectCache::alloc_slow() {
-  count(slow_allocs_);
+  add(slow_allocs_, 1);
   for (;;) {
     Seat seat = take_seat();
     if (seat.is_none()) {
@@ -73,15 +74,27 @@ uint64_t ObjectCache::next_magazine(const Seat& seat) {
   uint64_t spare = seat.load(spare_of(id()));
   if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
   uint64_t full = depot_.take();
-  if (full == kNoMagazine) return refill(seat);
-  leave_depot();
-  return full;
+  if (full != kNoMagazine) {
+    leave_depot();
+    return full;
+  }
+  // What was flushed in this interval and is wanted now had better been kept.
+  if (unsigned flushed = lately_flushed_.load(std::memory_order_relaxed); flushed > 0) {
+    lately_flushed_.store(flushed - 1, std::memory_order_relaxed);
+    add(regretted_, 1);
+  }
+  return refill(seat);
+}
+
+// By a quarter, so that a cache which is used a little does not take a lot.
+unsigned ObjectCache::next_capacity(unsigned capacity) const {
+  if (capacity == 0) return first_;
+  return std::min(capacity + capacity / 4 + 1, unsigned{capacity_});
 }
 
 uint64_t ObjectCache::refill(const Seat& seat) {
-  count(refills_);
-  unsigned capacity = seat.capacity(id());
-  capacity = capacity == 0 ? first_ : std::min(2 * capacity, unsigned{capacity_});
+  add(refills_, 1);
+  unsigned capacity = next_capacity(seat.capacity(id()));
   Batch batch;
   batch.count = stock_.refill(batch.objects, capacity);
   if (batch.count == 0) return kNoMagazine;
@@ -90,7 +103,7 @@ uint64_t ObjectCache::refill(const Seat& seat) {
 }
 
 void ObjectCache::free_slow(void* object) {
-  count(slow_frees_);
+  add(slow_frees_, 1);
   for (;;) {
     Seat seat = take_seat();
     if (seat.is_none()) {
@@ -107,7 +120,7 @@ void ObjectCache::free_slow(void* object) {
 void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
   unsigned capacity = seat.capacity(id());
   if (capacity < capacity_) {
-    enlarge(seat, loaded, capacity == 0 ? first_ : std::min(2 * capacity, unsigned{capacity_}));
+    enlarge(seat, loaded, next_capacity(capacity));
     return;
   }
   if (!seat.exchange(id(), loaded, empty_word(capacity_))) return;
@@ -147,12 +160,13 @@ void ObjectCache::give_back(uint64_t magazine) {
   if (is_empty(magazine)) return;
   size_t allowed = kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
   size_t bytes = magazine_bytes();
-  if (g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed &&
-      depot_.try_put(magazine))
-    return;
+  bool fits = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed ||
+              depot_.count() < regretted_.load(std::memory_order_relaxed);
+  if (fits && depot_.try_put(magazine)) return;
   leave_depot();
   flush(magazine);
-  // What was allowed when there was more live memory is too much now: shrink as others are freed.
+  add(lately_flushed_, 1);
+  // What was allowed while there was more live memory is too much now: shrink as others are freed.
   if (uint64_t surplus = depot_.take(); surplus != kNoMagazine) {
     leave_depot();
     flush(surplus);
@@ -160,7 +174,7 @@ void ObjectCache::give_back(uint64_t magazine) {
 }
 
 void ObjectCache::flush(uint64_t magazine) {
-  count(flushes_);
+  add(flushes_, 1);
   Batch batch = unchain(magazine);
   stock_.flush(batch.objects, batch.count);
 }
@@ -181,12 +195,17 @@ Batch ObjectCache::unchain(uint64_t magazine) {
 }
 
 void ObjectCache::reap(bool everything) {
-  for (;;) {
+  unsigned flushed = 0;
+  for (;; ++flushed) {
     uint64_t magazine = everything ? depot_.take() : depot_.take_idle();
     if (magazine == kNoMagazine) break;
     leave_depot();
     flush(magazine);
   }
+  // What nobody needed need not be kept the next time.
+  unsigned regretted = regretted_.load(std::memory_order_relaxed);
+  regretted_.store(regretted - std::min(regretted, flushed), std::memory_order_relaxed);
+  lately_flushed_.store(0, std::memory_order_relaxed);
   depot_.end_interval();
   if (everything) stock_.reap();
 }

@@ -6,10 +6,11 @@
 //   the CPU's spare (so that a program which breathes around a magazine's edge stays on its CPU),
 //   then the depot, and only then objects one by one to or from the slabs, in one batch.
 //
-//   All depots together hold a bounded amount; what does not fit goes to the slabs at once.
+//   All depots together hold a bounded amount; what does not fit goes to the slabs at once. If it
+//   is wanted again within the interval, that is *regretted*, and the depot may hold so much more.
 //
-//   A magazine starts small and doubles each time it runs empty or full, up to what the cache
-//   allows; so a process that uses little holds little, and a busy CPU makes few trips.
+//   A magazine starts small and grows by a quarter each time it runs empty or full, up to what the
+//   cache allows; so a process that uses little holds little, and a busy CPU makes few trips.
 //
 // Invariants (audit())
 //   1. Those of the depot and the stock.
@@ -77,6 +78,7 @@ class ObjectCache {
  private:
   uint64_t next_magazine(const Seat& seat);
   uint64_t refill(const Seat& seat);
+  unsigned next_capacity(unsigned capacity) const;
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
   void give_back(uint64_t magazine);
@@ -90,6 +92,7 @@ class ObjectCache {
   uint8_t capacity_ = 0;  // of a full-grown magazine
   uint8_t first_ = 0;     // of a new one
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
+  std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};
   slab::SlabStock stock_{};
 };

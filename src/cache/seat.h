@@ -69,6 +69,9 @@ os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)
 /// The calling thread's seat, made if need be. Takes LockRank::kRegistry when it makes one.
 Seat take_seat();
 
+/// The seat that belongs to the calling thread alone, if it has one by now.
+inline Seat own_seat() { return {static_cast<Area*>(os::this_thread().fallback), true}; }
+
 /// Whether threads have seats of their own, for want of restartable sequences.
 bool has_thread_seats();
 

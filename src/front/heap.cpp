@@ -81,13 +81,15 @@ void* alloc_object(uint8_t id) {
 }
 
 struct Request {
-  size_t size, align;
+  size_t size;
+  size_t align = kGrain;
+  large::Fill fill = large::Fill::kWhole;
 };
 
 large::Memory alloc_once(Request request) {
   uint8_t id = class_of_aligned(request.size, request.align);
   if (id != 0) return {alloc_object(id), false};
-  return large::alloc(g_heap.pages(), request.size, request.align);
+  return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
 large::Memory alloc_inside(Request request) {
@@ -99,6 +101,22 @@ large::Memory alloc_inside(Request request) {
   }
   maintain();
   return memory;
+}
+
+// Threads with magazines of their own need no gate for them: nobody else looks into them.
+void* alloc_from_own_seat(size_t size) {
+  cache::Seat seat = cache::own_seat();
+  if (seat.is_none() || size > kMaxCached) return nullptr;
+  void* object = seat.pop(class_of(size));
+  if (object != nullptr) static_cast<FreeObject*>(object)->key = 0;
+  return object;
+}
+
+bool free_to_own_seat(Zone& zone, void* p) {
+  cache::Seat seat = cache::own_seat();
+  uint8_t id = zone.class_map()[zone.number_of(p)];
+  if (seat.is_none() || id == 0 || !base::is_aligned(p, kGrain)) return false;
+  return static_cast<FreeObject*>(p)->key != os::free_key() && seat.push(id, p);
 }
 
 // Every allocation that the fast path does not serve comes through here.
@@ -171,7 +189,7 @@ void* copy_to_new(void* p, size_t have, size_t size) {
 bool Heap::start() {
   os::start_env();
   options_ = options_from_environment();
-  if (!pages_.start(os::kVm, retention_of(options_))) return false;
+  if (!pages_.start(os::kVm, retention_of(options_), options_.thp != 0)) return false;
   mode_ = g_registry.start(pages_, options_.rseq != 0);
   if (mode_ == os::RseqMode::kNone) return true;
   // Published last: from here on the fast path runs.
@@ -184,11 +202,16 @@ bool Heap::start() {
 
 bool is_heap_started() { return g_state.load(std::memory_order_acquire) == State::kStarted; }
 
-void* alloc_slow(size_t size) { return alloc_memory({size, kGrain}).address; }
+void* alloc_slow(size_t size) {
+  if (void* object = alloc_from_own_seat(size)) return object;
+  return alloc_memory({size}).address;
+}
 
 void* alloc_aligned(size_t size, size_t align) {
   align = std::max(align, kGrain);
-  if (uint8_t id = class_of_aligned(size, align); id != 0) return alloc(kClassSize[id]);
+  uint8_t id = class_of_aligned(size, align);
+  if (id != 0 && g_fast.cached_end != 0)
+    if (void* object = try_alloc_class(id)) return object;
   return alloc_memory({size, align}).address;
 }
 
@@ -197,7 +220,7 @@ void* alloc_zeroed(size_t size) {
     void* object = alloc(size);
     return object == nullptr ? nullptr : std::memset(object, 0, size);
   }
-  large::Memory memory = alloc_memory({size, kGrain});
+  large::Memory memory = alloc_memory({.size = size, .fill = large::Fill::kSparse});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, size);
   return memory.address;
 }
@@ -206,6 +229,7 @@ void free_slow(void* p) {
   if (p == nullptr) return;
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
+  if (free_to_own_seat(*zone, p)) return;
   {
     GateEntry entry;
     if (entry.is_open()) {

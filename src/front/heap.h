@@ -92,13 +92,18 @@ bool reap();
 /// Sets what is kept of free memory, in percent of live memory and in bytes at least.
 void set_retention(size_t percent, size_t least_bytes);
 
-/// An object of a class from this CPU's magazine; null where it takes the slow path.
-ASHLAR_INLINE void* try_alloc(size_t size) {
-  if (size >= g_fast.cached_end) [[unlikely]] return nullptr;
-  auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(class_of(size)));
+/// An object of a class from this CPU's magazine; null where it takes the slow path. Only where
+/// g_fast says that there are classes.
+ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
+  auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(id));
   if (object == nullptr) [[unlikely]] return nullptr;
   object->key = 0;  // not free any more
   return object;
+}
+
+ASHLAR_INLINE void* try_alloc(size_t size) {
+  if (size >= g_fast.cached_end) [[unlikely]] return nullptr;
+  return try_alloc_class(class_of(size));
 }
 
 ASHLAR_INLINE void* alloc(size_t size) {

@@ -23,6 +23,7 @@ constexpr Key kKeys[] = {
     {"decay_ms", &Options::decay_ms, 1, 3600000,
      "free memory that nobody needed for so long goes back to the system"},
     {"rseq", &Options::rseq, 0, 1, "1: magazines per CPU where the system allows; 0: per thread"},
+    {"thp", &Options::thp, 0, 1, "1: huge pages for blocks that will fill them; 0: never"},
 };
 
 void add_known_keys(base::Text& text) {

@@ -19,6 +19,7 @@ struct Options {
   uint64_t retain_kib = 1024;
   uint64_t decay_ms = 1000;
   uint64_t rseq = 1;
+  uint64_t thp = 1;
 };
 
 /// Reads "key:value,..." into options. Appends a line to `faults` for each fault; that entry, and

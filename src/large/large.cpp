@@ -16,6 +16,12 @@ constexpr size_t kMoveFrom = size_t{2} << 20;
 
 void* address_of(Block block) { return block.zone->address_of(*block.frame); }
 
+// Blocks of the second zone that will be filled get huge pages.
+void advise(PageHeap& heap, Block block) {
+  if (heap.uses_huge_pages() && usable_size(block) >= base::kAdviseFrom)
+    block.zone->advise_huge(*block.frame);
+}
+
 void* move(PageHeap& heap, Block block, Pages pages) {
   Block target = heap.alloc_large(pages, Order(0));
   if (target.frame == nullptr) return nullptr;
@@ -26,20 +32,25 @@ void* move(PageHeap& heap, Block block, Pages pages) {
     return nullptr;
   }
   free(block);
+  advise(heap, target);
   return to;
 }
 
 }  // namespace
 
-Memory alloc(PageHeap& heap, size_t size, size_t align) {
+Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   Order order = align <= base::kFrameSize ? Order(0) : Order::ceil(Pages::ceil(align));
-  Block block = heap.alloc_large(Pages::ceil(size), order);
+  Pages pages = Pages::ceil(size);
+  Block block;
+  if (fill == Fill::kSparse && size >= base::kGiantSize) block = heap.alloc_clean(pages);
+  if (block.frame == nullptr) block = heap.alloc_large(pages, order);
   if (block.frame == nullptr) return {};
   void* address = address_of(block);
   if (!base::is_aligned(address, align)) {  // beyond what the window itself is aligned to
     free(block);
     return {};
   }
+  if (fill == Fill::kWhole) advise(heap, block);
   return {address, block.frame->is_new != 0};
 }
 
@@ -47,7 +58,11 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   Pages pages = Pages::ceil(size);
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);
-  if (pages <= have || block.zone->try_grow(*block.frame, pages)) return address_of(block);
+  if (pages <= have) return address_of(block);
+  if (block.zone->try_grow(*block.frame, pages)) {
+    advise(heap, block);
+    return address_of(block);
+  }
   return have.bytes() < kMoveFrom ? nullptr : move(heap, block, pages);
 }
 

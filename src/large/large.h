@@ -4,6 +4,7 @@
 //   A large block is as many frames as its size needs, from the page heap. It grows in place when
 //   what follows is free, gives its tail back when it shrinks, and where it must move and is large
 //   enough to be worth a system call, its pages are moved by the kernel (mremap), not copied.
+//   A block of some MiB that will be written from end to end is advised to be backed by huge pages.
 //
 // Invariants
 //   1. A block's record is its first frame: kLarge, with its count.
@@ -26,9 +27,15 @@ struct Memory {
   bool is_zero = false;
 };
 
+/// How a block is going to be used, as far as can be told.
+enum class Fill : uint8_t {
+  kWhole,   ///< written from end to end: huge pages pay
+  kSparse,  ///< asked for zeroed: often a table that is touched here and there
+};
+
 /// At least `size` bytes at a multiple of `align` (a power of two). address is null when memory is
 /// out.
-Memory alloc(page::PageHeap& heap, size_t size, size_t align);
+Memory alloc(page::PageHeap& heap, size_t size, size_t align, Fill fill);
 
 inline void free(Block block) { page::PageHeap::free_large(block); }
 

@@ -24,6 +24,7 @@ namespace os {
 
 /// Outermost first. Whoever holds a lock may only take one further down this list.
 enum class LockRank : uint8_t {
+  kUnset,      //          a lock in zeroed memory, before set_rank()
   kFork,       // front/   one fork at a time
   kRegistry,   // cache/   reaping, draining, forking: whoever looks at all caches
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
@@ -36,6 +37,9 @@ enum class LockRank : uint8_t {
 class ASHLAR_CAPABILITY Lock {
  public:
   constexpr explicit Lock(LockRank rank) : rank_(rank) {}
+  /// For locks in memory that must be all zero until it is used: set_rank() comes first.
+  constexpr Lock() = default;
+  void set_rank(LockRank rank) { rank_ = rank; }
 
   void acquire() ASHLAR_ACQUIRES();
   void release() ASHLAR_RELEASES();
@@ -51,7 +55,7 @@ class ASHLAR_CAPABILITY Lock {
 
   static constexpr uint32_t kWaiting = 1;
   std::atomic<uint32_t> word_{0};
-  LockRank rank_;
+  LockRank rank_ = LockRank::kUnset;
 };
 
 /// Holds a lock for as long as it lives.

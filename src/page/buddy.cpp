@@ -67,11 +67,23 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
   uint32_t fitting = nonempty_ & ~((1u << order) - 1);
   if (fitting == 0) return kNone;
   unsigned found = base::lowest_bit(fitting);
-  uint32_t block = lists_[found].first;
+  return take_front(lists_[found].first, pages, kind);
+}
+
+uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
+  for (unsigned order = Order::ceil(pages).n; order <= kMaxOrder; ++order) {
+    uint32_t last = lists_[order].last;  // clean blocks stand behind dirty ones
+    if (last != kNone && frames_[last].count == 0) return take_front(last, pages, kind);
+  }
+  return kNone;
+}
+
+// Takes the front of a free block and gives back what lies behind: one block for each step down
+// from the block's order.
+uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {
   Content content = content_of(block);
+  size_t rest = Order(frames_[block].order).pages().n - pages.n;
   remove(block);
-  // Give back what lies behind the request: one block for each step down from the found order.
-  size_t rest = Order(found).pages().n - pages.n;
   give(block + static_cast<uint32_t>(pages.n), Pages(rest), content);
   bool is_new = content == Content::kClean ||
                 (content == Content::kMixed && dirty_map_.count(block, pages.n) == 0);

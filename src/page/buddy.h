@@ -53,6 +53,9 @@ class Buddy {
   /// dirty and the first one `kind`. kNone where no free block is large enough.
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind);
 
+  /// As take, but only from a block that holds no memory; kNone where there is none.
+  uint32_t take_clean(base::Pages pages, FrameKind kind);
+
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
   /// hold `pages`, wherever they start. So memory that came free is used again whatever its shape.
   /// kNone where the dirty blocks it looks at, a bounded number, lead to none.
@@ -91,6 +94,7 @@ class Buddy {
   void give(uint32_t first, base::Pages pages, Content content);
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
+  uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
   uint32_t dirty_run_start(uint32_t block) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
   template <class Visit>

@@ -10,9 +10,17 @@ namespace {
 // Larger than any machine's memory, and one eighth of what is looked at for a quiet place.
 constexpr size_t kWindow = size_t{1} << 40;
 
+// Giant blocks differ in size, so what is kept of them seldom fits the next; and a regret would be
+// as large as they are.
+Retention giant_retention(Retention retention) {
+  retention.regrets = false;
+  return retention;
+}
+
 }  // namespace
 
-bool PageHeap::start(const os::Vm& vm, const Retention& retention) {
+bool PageHeap::start(const os::Vm& vm, const Retention& retention, bool use_huge_pages) {
+  uses_huge_pages_ = use_huge_pages;
   vm_ = &vm;
   retention_ = retention;
   if (!slabs_.start(vm, retention, kWindow)) return false;
@@ -24,7 +32,7 @@ bool PageHeap::start_giants() {
   if (has_giants()) return true;
   os::Locked held(start_);
   if (has_giants()) return true;
-  if (!giants_.start(*vm_, retention_, kWindow)) return false;
+  if (!giants_.start(*vm_, giant_retention(retention_), kWindow)) return false;
   has_giants_.store(true, std::memory_order_release);
   return true;
 }
@@ -35,6 +43,10 @@ PageHeap::Block PageHeap::alloc_large(Pages pages, Order align) {
   return {&slabs_, slabs_.alloc(pages, align, FrameKind::kLarge)};
 }
 
+PageHeap::Block PageHeap::alloc_clean(Pages pages) {
+  return {&giants_, start_giants() ? giants_.alloc_clean(pages) : nullptr};
+}
+
 void PageHeap::trim() {
   slabs_.trim();
   if (has_giants()) giants_.trim();
@@ -43,7 +55,7 @@ void PageHeap::trim() {
 void PageHeap::set_retention(const Retention& retention) {
   retention_ = retention;
   slabs_.set_retention(retention);
-  giants_.set_retention(retention);
+  giants_.set_retention(giant_retention(retention));
 }
 
 void PageHeap::audit() {

@@ -28,7 +28,8 @@ class PageHeap {
   constexpr PageHeap() = default;
 
   /// Lays out the first zone. False where there is no address space.
-  bool start(const os::Vm& vm, const Retention& retention);
+  bool start(const os::Vm& vm, const Retention& retention, bool use_huge_pages);
+  bool uses_huge_pages() const { return uses_huge_pages_; }
 
   /// A block of frames and the zone it lies in.
   struct Block {
@@ -37,6 +38,8 @@ class PageHeap {
   };
   /// A kLarge block of `pages` frames aligned to align's bytes; frame is null when memory is out.
   Block alloc_large(base::Pages pages, base::Order align);
+  /// A giant kLarge block of memory that reads as zero; frame is null where there is none.
+  Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
   static void free_large(Block block) { block.zone->free_large(*block.frame); }
 
@@ -85,6 +88,7 @@ class PageHeap {
   MetaArena meta_{};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false};
+  bool uses_huge_pages_ = false;
   const os::Vm* vm_ = nullptr;
   Retention retention_{};
 };

@@ -42,6 +42,7 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   frames_ = reinterpret_cast<Frame*>(place.base);
   class_map_ = reinterpret_cast<uint8_t*>(place.base + part);
   dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part));
+  advised_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
   meta_ = place.base + 4 * part;
   meta_size_ = 4 * part;
   window_ = place.base + max_size_;
@@ -49,6 +50,7 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   tables_[0] = {place.base, 512 * sizeof(Frame), 0};
   tables_[1] = {place.base + part, 512, 0};
   tables_[2] = {place.base + 2 * part, 512 / 8, 0};
+  tables_[3] = {place.base + 3 * part, 512 / 8, 0};
   buddy_ = Buddy(frames_, dirty_);
   return true;
 }
@@ -92,12 +94,12 @@ bool Zone::grow(Pages pages) {
   return false;
 }
 
-// `dirty_before` is what the buddy heap had when it was asked.
+// `dirty_before` is dirty_frames() as it was in front of the request.
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
   low_dirty_ = std::min(low_dirty_, dirty_frames());
   if (lately_purged_ == 0 || !retention_.regrets) return;
-  size_t clean = pages.n - std::min(pages.n, dirty_before - buddy_.dirty_frames());
+  size_t clean = pages.n - std::min(pages.n, dirty_before - dirty_frames());
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
@@ -137,42 +139,52 @@ void Zone::end_waiting() {
   waiting_ = 0;
 }
 
+// A block of the buddy heap, which first gets back what waits and then grows, if it must.
+uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
+  uint32_t block = buddy_.take(pages, align, kind);
+  if (block == kNone && waiter_count_ > 0) {
+    end_waiting();
+    block = buddy_.take(pages, align, kind);
+  }
+  if (block == kNone && grow(std::max(pages, align.pages())))
+    block = buddy_.take(pages, align, kind);
+  return block;
+}
+
+Frame* Zone::let(uint32_t block, size_t dirty_before) {
+  if (block == kNone) return nullptr;
+  Frame& frame = frames_[block];
+  if (frame.kind == FrameKind::kLarge) {
+    large_ += frame.count;
+    ++large_blocks_;
+  }
+  note_demand(Pages(frame.count), dirty_before);
+  return &frame;
+}
+
 Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
   os::Locked held(lock_);
-  bool is_large = kind == FrameKind::kLarge;
-  if (is_large) {
-    large_ += pages.n;
-    ++large_blocks_;
-  }
-  size_t before = buddy_.dirty_frames();
-  if (is_large && align.n == 0)
-    if (Frame* block = take_waiting(pages)) {
-      note_demand(pages, before + pages.n);
-      return block;
-    }
+  size_t before = dirty_frames();
+  bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
+  if (is_plain_large)
+    if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);
   uint32_t block = kNone;
-  if (is_large && align.n == 0 && pages.bytes() >= base::kGiantSize) {
+  if (is_plain_large && pages.bytes() >= base::kGiantSize) {
     end_waiting();
-    before = buddy_.dirty_frames();
     block = buddy_.take_run(pages, kind);
   }
-  if (block == kNone) block = buddy_.take(pages, align, kind);
-  if (block == kNone && waiter_count_ > 0) {
-    end_waiting();
-    before = buddy_.dirty_frames();
-    block = buddy_.take(pages, align, kind);
-  }
-  if (block == kNone && grow(std::max(pages, align.pages()))) block = buddy_.take(pages, align, kind);
-  if (block == kNone) {
-    if (is_large) {
-      large_ -= pages.n;
-      --large_blocks_;
-    }
-    return nullptr;
-  }
-  note_demand(pages, before);
-  return &frames_[block];
+  if (block == kNone) block = take(pages, align, kind);
+  return let(block, before);
+}
+
+Frame* Zone::alloc_clean(Pages pages) {
+  if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
+  os::Locked held(lock_);
+  size_t before = dirty_frames();
+  uint32_t block = buddy_.take_clean(pages, FrameKind::kLarge);
+  if (block == kNone && grow(pages)) block = buddy_.take_clean(pages, FrameKind::kLarge);
+  return let(block, before);
 }
 
 void Zone::note_surplus() {
@@ -208,7 +220,7 @@ bool Zone::try_grow(Frame& block, Pages pages) {
     if (end != have && frame_at(end).kind != FrameKind::kFree) return false;
     if (!grow(Pages(end + more - have))) return false;
   }
-  size_t before = buddy_.dirty_frames();
+  size_t before = dirty_frames();
   if (!buddy_.try_take_range(end, Pages(more))) return false;
   block.count = static_cast<uint32_t>(pages.n);
   block.is_new = 0;
@@ -287,6 +299,19 @@ size_t Zone::purge(size_t keep) {
   purged_ += done;
   lock_.release();
   return done;
+}
+
+void Zone::advise_huge(const Frame& block) {
+  constexpr size_t kUnit = base::kHugeSize / kFrameSize;
+  size_t first = base::round_up(number_of(block), kUnit);
+  size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);
+  if (first >= end) return;
+  {
+    os::Locked held(lock_);
+    if (advised_.count(first, end - first) == end - first) return;
+    advised_.set(first, end - first);
+  }
+  vm_->advise_huge(address_of(static_cast<uint32_t>(first)), Pages(end - first).bytes(), true);
 }
 
 void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {

@@ -6,7 +6,7 @@
 //   the heap grows, so every table is a plain array indexed by (address - window) / 4 KiB, and
 //   only touched parts of it cost memory:
 //
-//       | frame records | class map | dirty map | metadata | ... |       window ->        |
+//       | frame records | class map | dirty map | advised map | metadata |    window ->    |
 //
 //   The class map holds one byte a frame: the id of the object cache whose slab the frame belongs
 //   to, or 0. 64 frames share a cache line of it, so that free() finds its cache in one byte load
@@ -74,6 +74,9 @@ class Zone {
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
   Frame* alloc(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_EXCLUDES(lock_);
 
+  /// As alloc of a kLarge block, from memory that reads as zero; null where there is none.
+  Frame* alloc_clean(base::Pages pages) ASHLAR_EXCLUDES(lock_);
+
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
   /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -93,6 +96,10 @@ class Zone {
   /// Purges what retention no longer justifies. Called with no lock held.
   void trim() ASHLAR_EXCLUDES(lock_);
   bool wants_trim() const { return wants_trim_.load(std::memory_order_relaxed); }
+
+  /// Asks for huge pages behind the part of a block that covers them whole, unless that has been
+  /// done. Called by the block's owner, with no lock held.
+  void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Marks the frames of a slab in records and class map, and unmarks them.
   void mark_slab(Frame& first, void* slab, uint8_t cache);
@@ -155,6 +162,8 @@ class Zone {
   void note_surplus() ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
+  Frame* let(uint32_t block, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
@@ -167,6 +176,7 @@ class Zone {
   Frame* frames_ = nullptr;
   uint8_t* class_map_ = nullptr;
   DirtyMap dirty_{};
+  DirtyMap advised_{};
   char* meta_ = nullptr;
   size_t meta_size_ = 0;
   char* window_ = nullptr;
@@ -180,7 +190,7 @@ class Zone {
     size_t bytes_per_512 = 0;  // of table, for 512 frames
     size_t committed = 0;
   };
-  Table tables_[3] ASHLAR_GUARDED_BY(lock_);
+  Table tables_[4] ASHLAR_GUARDED_BY(lock_);
 
   Retention retention_{};
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;

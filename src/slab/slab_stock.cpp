@@ -10,6 +10,7 @@ using page::FrameKind;
 
 void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id,
                       const char* name) {
+  lock_.set_rank(os::LockRank::kStock);
   heap_ = &heap;
   layout_ = &layout;
   cache_id_ = cache_id;

@@ -73,7 +73,7 @@ class SlabStock {
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
 
-  os::Lock lock_{os::LockRank::kStock};
+  os::Lock lock_;
   uint8_t cache_id_ = 0;
   uint16_t colour_ = 0;
   const SlabLayout* layout_ = nullptr;
