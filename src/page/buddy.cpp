@@ -135,17 +135,23 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
 uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
   constexpr unsigned kLooks = 32;
   constexpr unsigned kLeastOrder = 6;
-  uint32_t best = kNone;
+  constexpr uint32_t kUnit = base::kHugeSize / base::kFrameSize;
+  uint32_t best = kNone, best_start = 0;
   size_t best_dirty = 0;
   for_dirty_blocks(kLeastOrder, kLooks, [&](uint32_t block) {
-    uint32_t first = dirty_run_start(block);
-    if (first == best || !is_run_free(first, first + static_cast<uint32_t>(pages.n))) return;
+    uint32_t start = dirty_run_start(block);
+    uint32_t first = static_cast<uint32_t>(base::round_up(start, kUnit));
+    if (first == best || !is_run_free(start, first + static_cast<uint32_t>(pages.n))) return;
     size_t dirty = dirty_map_.count(first, pages.n);
     if (dirty <= best_dirty) return;
     best = first;
+    best_start = start;
     best_dirty = dirty;
   });
-  if (best == kNone || !try_take_range(best, pages)) return kNone;
+  if (best == kNone || !try_take_range(best_start, pages + Pages(best - best_start)))
+    return kNone;
+  give(best_start, Pages(best - best_start));
+  // The part in front went back as dirty, which it mostly is.
   frames_[best].kind = kind;
   frames_[best].count = static_cast<uint32_t>(pages.n);
   frames_[best].is_new = 0;
