@@ -47,7 +47,7 @@ ASHLAR_EXPORT struct mallinfo2 mallinfo2() {
   info.arena = totals.committed;
   info.hblks = totals.large_blocks;
   info.hblkhd = totals.large_bytes;
-  info.uordblks = totals.live;
+  info.uordblks = totals.live - totals.large_bytes;
   info.fordblks = totals.committed - totals.live;
   info.keepcost = totals.dirty;
   return info;

@@ -100,6 +100,8 @@ bool drain_seats() {
   return false;
 }
 
+bool is_drained() { return g_is_drained; }
+
 void restore_seats() {
   g_is_drained = false;
   for (unsigned id = 0; id < g_cpu_bound; ++id)

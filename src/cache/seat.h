@@ -82,6 +82,7 @@ unsigned cpu_bound();
 /// Takes all areas from their CPUs. False where the kernel cannot fence; then nothing has changed.
 /// The caller holds seat_lock(), or no other thread can be in the slow path.
 bool drain_seats();
+bool is_drained();
 /// Gives the areas back.
 void restore_seats();
 

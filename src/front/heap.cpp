@@ -62,10 +62,22 @@ void reap_idle() {
   g_heap.pages().trim();
 }
 
+void free_inside(Zone& zone, void* p);
+
+// What other threads freed while a fork was under way.
+void free_noted() {
+  for (void* block = take_freed_beside(); block != nullptr;) {
+    void* next = *static_cast<void**>(block);
+    free_inside(*g_heap.pages().zone_of(block), block);
+    block = next;
+  }
+}
+
 // What the slow path does on its way out, with no lock held: give back what need not be kept.
 void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
+  if (has_freed_beside()) [[unlikely]] free_noted();
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   if (ticks % kTickEvery == 0) reap_idle();
 }
@@ -169,6 +181,7 @@ void free_inside(Zone& zone, void* p) {
       large::free({&zone, &frame});
       return;
     case FrameKind::kInside:
+    case FrameKind::kMeta:
     case FrameKind::kFree:
     case FrameKind::kWaiting:
     case FrameKind::kIsolated: tell_misuse(zone, p);

@@ -24,15 +24,17 @@ std::atomic<os::ThreadState*> g_closer{nullptr};
 std::atomic<uint32_t> g_is_closed{0};  // what waiters sleep on
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
-bool g_is_drained = false;
+bool g_is_drained = false, g_was_drained = false;
 
 // Frames put aside: each request beside takes some from the front.
-page::PageHeap::Block g_aside{};
-std::atomic<uint32_t> g_aside_used{0};
+page::Frame* g_aside = nullptr;
 constexpr uint32_t kAsideFrames = 2048;
+std::atomic<uint32_t> g_aside_used{kAsideFrames};
 
 constexpr unsigned kWaitMs = 1;
-constexpr unsigned kSignalWaits = 200;  // times yielded by a fork that cannot wait for good
+// A fork that has interrupted the slow path gives way so often for others to leave it: they may be
+// waiting for a lock that we hold, so it cannot wait for good.
+constexpr unsigned kSignalWaits = 100;
 
 Count& count_of(const os::ThreadState& thread) {
   return g_inside[reinterpret_cast<uintptr_t>(&thread) / base::kFrameSize % kCounts];
@@ -48,11 +50,11 @@ void close_gate() {
   os::ThreadState& me = os::this_thread();
   g_is_closed.store(1, std::memory_order_relaxed);
   g_closer.store(&me, std::memory_order_seq_cst);
-  bool is_interrupting = me.gate_depth > 0;
-  for (unsigned waits = 0; threads_inside() > me.gate_depth; ++waits) {
-    if (is_interrupting && waits == kSignalWaits) break;
-    os::yield_cpu();
+  if (me.gate_depth > 0) {
+    for (unsigned waits = 0; waits < kSignalWaits; ++waits) os::yield_cpu();
+    return;
   }
+  while (threads_inside() > 0) os::yield_cpu();
 }
 
 void open_gate() {
@@ -62,16 +64,17 @@ void open_gate() {
 }
 
 void put_aside() {
-  g_aside = g_heap.pages().alloc_large(base::Pages(kAsideFrames), base::Order(0));
-  g_aside_used.store(0, std::memory_order_relaxed);
+  g_aside = g_heap.pages().slabs().alloc(base::Pages(kAsideFrames), base::Order(0),
+                                         page::FrameKind::kMeta);
+  if (g_aside != nullptr) g_aside_used.store(0, std::memory_order_release);
 }
 
+// From the exchange on nobody gets any more of it.
 void take_rest_back() {
-  if (g_aside.frame == nullptr) return;
-  uint32_t used = std::min(g_aside_used.load(std::memory_order_relaxed), kAsideFrames);
-  uint32_t first = g_aside.zone->number_of(*g_aside.frame);
-  g_aside.zone->free(first + used, base::Pages(kAsideFrames - used));
-  g_aside = {};
+  uint32_t used = g_aside_used.exchange(kAsideFrames);
+  if (used >= kAsideFrames) return;
+  page::Zone& zone = g_heap.pages().slabs();
+  zone.free(zone.number_of(*g_aside) + used, base::Pages(kAsideFrames - used));
 }
 
 // A fork by the only thread needs nothing: neither does one from a handler inside our handlers.
@@ -82,20 +85,17 @@ void before_fork() {
   g_fork_lock.acquire();
   close_gate();
   if (os::this_thread().gate_depth == 0) put_aside();
-  g_is_drained = cache::drain_seats();
+  // A drain that we have interrupted goes on afterwards, and ends it itself.
+  g_was_drained = cache::is_drained();
+  g_is_drained = g_was_drained || cache::drain_seats();
 }
 
 void after_fork_in_parent() {
   if (!is_forking()) return;
-  if (g_is_drained) cache::restore_seats();
+  if (g_is_drained && !g_was_drained) cache::restore_seats();
   if (os::this_thread().gate_depth == 0) take_rest_back();
   open_gate();
   g_fork_lock.release();
-  for (void* block = g_freed_beside.exchange(nullptr); block != nullptr;) {
-    void* next = *static_cast<void**>(block);
-    free_slow(block);
-    block = next;
-  }
 }
 
 void after_fork_in_child() {
@@ -107,11 +107,11 @@ void after_fork_in_child() {
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
-  g_aside = {};
+  g_aside_used.store(kAsideFrames, std::memory_order_relaxed);
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (!g_is_drained) cache::g_registry.forget_magazines();
-  cache::restore_seats();
+  if (!g_was_drained) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
 }
@@ -122,8 +122,10 @@ GateEntry::GateEntry() {
   os::ThreadState& me = os::this_thread();
   is_counted_ = os::has_other_threads();
   if (!is_counted_) return;
-  count_of(me).threads.fetch_add(1, std::memory_order_seq_cst);
+  // Depth first: a signal handler that forks must know that it has interrupted us.
   ++me.gate_depth;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  count_of(me).threads.fetch_add(1, std::memory_order_seq_cst);
   os::ThreadState* closer = g_closer.load(std::memory_order_seq_cst);
   if (closer == nullptr || closer == &me || me.gate_depth > 1) [[likely]] return;
   is_open_ = false;
@@ -132,8 +134,9 @@ GateEntry::GateEntry() {
 GateEntry::~GateEntry() {
   if (!is_counted_) return;
   os::ThreadState& me = os::this_thread();
-  --me.gate_depth;
   count_of(me).threads.fetch_sub(1, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  --me.gate_depth;
 }
 
 bool wait_for_gate() {
@@ -142,18 +145,16 @@ bool wait_for_gate() {
 }
 
 void* alloc_beside(size_t size, size_t align) {
-  if (g_aside.frame == nullptr || align > base::kFrameSize) return nullptr;
+  if (align > base::kFrameSize) return nullptr;
   size_t pages = std::max(base::Pages::ceil(size).n, size_t{1});
   if (pages > kAsideFrames) return nullptr;
   uint32_t at = g_aside_used.load(std::memory_order_relaxed);
   do {
     if (at + pages > kAsideFrames) return nullptr;
-  } while (!g_aside_used.compare_exchange_weak(at, at + static_cast<uint32_t>(pages)));
-  page::Frame& frame = g_aside.zone->frame_at(g_aside.zone->number_of(*g_aside.frame) + at);
-  frame.count = static_cast<uint32_t>(pages);
-  frame.is_new = 0;
-  frame.kind = page::FrameKind::kLarge;
-  return g_aside.zone->address_of(frame);
+  } while (!g_aside_used.compare_exchange_weak(at, at + static_cast<uint32_t>(pages),
+                                               std::memory_order_acquire));
+  page::Zone& zone = g_heap.pages().slabs();
+  return zone.address_of(zone.make_large(zone.number_of(*g_aside) + at, base::Pages(pages)));
 }
 
 void free_beside(void* block) {
@@ -162,6 +163,10 @@ void free_beside(void* block) {
     *static_cast<void**>(block) = top;
   } while (!g_freed_beside.compare_exchange_weak(top, block, std::memory_order_release));
 }
+
+bool has_freed_beside() { return g_freed_beside.load(std::memory_order_relaxed) != nullptr; }
+
+void* take_freed_beside() { return g_freed_beside.exchange(nullptr, std::memory_order_acquire); }
 
 void start_process() { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child); }
 

@@ -10,8 +10,8 @@
 //   But nobody may wait at the gate for long: libc takes the locks of stdio after our handler has
 //   run, and a thread inside getline that holds one may be waiting for memory. So a thread that
 //   finds the gate closed waits a millisecond at most, and then takes frames *beside* the heap,
-//   from a block that was put aside when the gate closed; what it frees is noted and freed when
-//   the gate opens. The child gives up what other threads took or freed beside: a bounded loss.
+//   from a block that was put aside when the gate closed; what it frees is noted, and freed by
+//   the next slow path. The child gives up what other threads took or freed beside: a bounded loss.
 //
 //   No lock is held over fork. A fork inside a signal handler that has interrupted this very slow
 //   path cannot wait for threads that wait for us: it waits a short while and goes on. In the child
@@ -52,8 +52,12 @@ bool wait_for_gate();
 /// what was put aside is used up.
 void* alloc_beside(size_t size, size_t align);
 
-/// Notes a block to be freed when the gate opens. The block holds 16 bytes at least.
+/// Notes a block to be freed when the gate is open again. The block holds 16 bytes at least.
 void free_beside(void* block);
+
+/// The blocks that were noted, each holding the address of the next; they are the caller's now.
+bool has_freed_beside();
+void* take_freed_beside();
 
 /// Registers the fork handlers. Called from a constructor.
 void start_process();

@@ -1,5 +1,7 @@
 #include "large/large.h"
 
+#include <algorithm>
+
 #include "base/bits.h"
 
 namespace large {
@@ -40,7 +42,7 @@ void* move(PageHeap& heap, Block block, Pages pages) {
 
 Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   Order order = align <= base::kFrameSize ? Order(0) : Order::ceil(Pages::ceil(align));
-  Pages pages = Pages::ceil(size);
+  Pages pages = std::max(Pages::ceil(size), Pages(1));
   Block block;
   if (fill == Fill::kSparse && size >= base::kGiantSize) block = heap.alloc_clean(pages);
   if (block.frame == nullptr) block = heap.alloc_large(pages, order);

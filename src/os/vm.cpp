@@ -35,26 +35,28 @@ bool map_if_free(char* at, size_t size, int protection) {
   return false;
 }
 
-bool is_free(char* page) {
-  if (!map_if_free(page, page_size(), PROT_NONE)) return false;
-  unmap(word(page), page_size());
-  return true;
-}
-
 // 48 to 80 TiB: above the base of bottom-up layouts (a third of 128 TiB), below programs, stacks
 // and top-down mappings, and outside the ranges that sanitizers, Go and Java are known to take.
 constexpr size_t kQuietFirst = 48 * kTiB;
 constexpr size_t kQuietSize = 32 * kTiB;
 
-std::atomic<uint64_t> g_draws{0};  // each place is drawn anew
+// Where the last place ended: the next one follows it, so that no two overlap.
+std::atomic<size_t> g_last_end{0};
 
 Place find_quiet(size_t size) {
-  for (unsigned attempt = 0; attempt < 4; ++attempt) {
-    size_t slots = kQuietSize / size;
-    char* base = reinterpret_cast<char*>(kQuietFirst + (entropy(g_draws.fetch_add(1)) % slots) * size);
-    // Its two ends tell whether the address space reaches so far and is ours to begin with. What
-    // may stand between is met, and gone around, when the heap grows that far.
-    if (is_free(base) && is_free(base + size - page_size())) return {base, size, false};
+  for (uint64_t attempt = 0; attempt < 4; ++attempt) {
+    size_t slots = (kQuietSize - size) / kGiB;
+    size_t drawn = kQuietFirst + entropy(attempt) % slots * kGiB;
+    size_t last = g_last_end.load(std::memory_order_relaxed);
+    size_t start = attempt == 0 && last != 0 ? last : drawn;
+    // Its last page tells whether the address space reaches so far. What else may stand in the
+    // range is met when it is committed.
+    char* base = reinterpret_cast<char*>(start);
+    char* end = base + size;
+    if (!map_if_free(end - page_size(), page_size(), PROT_NONE)) continue;
+    unmap(word(end - page_size()), page_size());
+    g_last_end.store(start + size, std::memory_order_relaxed);
+    return {base, size, false};
   }
   return {};
 }

@@ -24,6 +24,7 @@ enum class FrameKind : uint8_t {
   kWaiting,     ///< first of a large block that came free and waits for one of the same size
   kIsolated,    ///< first of a free block that is just being purged, in no list
   kSlab,        ///< belongs to the slab that `tenant` points to
+  kMeta,        ///< first of a block that was donated to the metadata arena
   kLarge,       ///< first of a block that a caller holds
 };
 

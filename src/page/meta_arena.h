@@ -2,8 +2,10 @@
 //
 // Idea
 //   Slab descriptors, CPU areas and depots live apart from users' memory, so that neither a stray
-//   write nor a purge reaches them. The arena only grows: whoever has no more use for a record
-//   keeps it in a list of its own. What is held is bounded by the peak of what it describes.
+//   write nor a purge reaches them. The arena only grows; records that are given back wait in lists
+//   by size for others of their size. What is held is bounded by the peak of what it describes.
+//   Where address space is short, a frame of the heap may be donated: free memory must never be out
+//   of reach for want of a record that describes it.
 //
 // Locking
 //   Its own (LockRank::kMetaArena), the innermost of all.
@@ -11,6 +13,7 @@
 
 #include <cstddef>
 
+#include "base/config.h"
 #include "os/lock.h"
 #include "os/vm.h"
 
@@ -26,11 +29,20 @@ class MetaArena {
   /// refuses.
   void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);
 
+  /// Takes back what alloc gave for this size. A multiple of a cache line, at most kMostFreed.
+  void free(void* record, size_t size) ASHLAR_EXCLUDES(lock_);
+  static constexpr size_t kMostFreed = 256;
+
+  /// Adds zeroed memory that the caller has no more use for.
+  void donate(char* memory, size_t size) ASHLAR_EXCLUDES(lock_);
+
   /// Bytes handed out, for statistics.
   size_t used() const { return static_cast<size_t>(next_ - first_); }
   os::Lock& lock() { return lock_; }
 
  private:
+  void* alloc_donated(size_t size, size_t align) ASHLAR_REQUIRES(lock_);
+
   os::Lock lock_{os::LockRank::kMetaArena};
   const os::Vm* vm_ = nullptr;
   os::Place place_{};
@@ -38,6 +50,12 @@ class MetaArena {
   char* next_ = nullptr;
   char* committed_ = nullptr;
   char* end_ = nullptr;
+  char* donated_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  char* donated_end_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  struct Free {
+    Free* next;
+  };
+  Free* free_[kMostFreed / base::kCacheLine + 1] ASHLAR_GUARDED_BY(lock_) = {};  // by lines
 };
 
 }  // namespace page

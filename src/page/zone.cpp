@@ -20,6 +20,8 @@ constexpr size_t kTableStep = 16384;
 // space, large ones make few calls.
 constexpr size_t kLeastGrowth = (size_t{1} << 20) / kFrameSize;
 constexpr size_t kMostGrowth = (size_t{64} << 20) / kFrameSize;
+// Somebody else may already be where a place was found: so many are tried.
+constexpr unsigned kPlaces = 4;
 constexpr size_t kLeastWindow = size_t{16} << 20;
 // Somebody else's mapping in the window's way is gone around by one of these distances.
 constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
@@ -31,10 +33,22 @@ constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 }  // namespace
 
 bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size) {
-  os::Place place = vm.reserve(2 * window_size, 2 * kLeastWindow);
-  if (place.base == nullptr) return false;
+  for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
+    os::Place place = vm.reserve(2 * window_size, 2 * kLeastWindow);
+    if (place.base == nullptr) return false;
+    lay_out(vm, place);
+    os::Locked held(lock_);
+    if (cover(1)) {
+      retention_ = retention;
+      return true;
+    }
+  }
+  window_ = nullptr;
+  return false;
+}
+
+void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
   vm_ = &vm;
-  retention_ = retention;
   place_ = place;
   // The lower half in eighths: the records need 1/256 of a window, the two maps less.
   max_size_ = place.size / 2;
@@ -52,7 +66,6 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   tables_[2] = {place.base + 2 * part, 512 / 8, 0};
   tables_[3] = {place.base + 3 * part, 512 / 8, 0};
   buddy_ = Buddy(frames_, dirty_);
-  return true;
 }
 
 // Makes the tables long enough for `frames` frames.
@@ -197,6 +210,16 @@ void Zone::free(uint32_t first, Pages pages) {
   buddy_.give(first, pages);
   live_ -= pages.n;
   note_surplus();
+}
+
+Frame& Zone::make_large(uint32_t first, Pages pages) {
+  Frame& block = frames_[first];
+  block.count = static_cast<uint32_t>(pages.n);
+  block.is_new = 0;
+  block.kind = FrameKind::kLarge;
+  large_ += pages.n;
+  ++large_blocks_;
+  return block;
 }
 
 void Zone::free_large(Frame& block) {

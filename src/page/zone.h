@@ -80,6 +80,8 @@ class Zone {
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
   /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  /// Makes a kLarge block of frames that the caller holds otherwise. Takes no lock.
+  Frame& make_large(uint32_t first, base::Pages pages);
   /// Gives a kLarge block back.
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
 
@@ -157,6 +159,7 @@ class Zone {
   os::Lock& lock() { return lock_; }
 
  private:
+  void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
@@ -195,8 +198,7 @@ class Zone {
   Retention retention_{};
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   std::atomic<size_t> live_{0};  // frames; written under the lock
-  size_t large_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t large_blocks_ ASHLAR_GUARDED_BY(lock_) = 0;
+  std::atomic<size_t> large_{0}, large_blocks_{0};
   static constexpr unsigned kWaiters = 8;
   uint32_t waiters_[kWaiters] ASHLAR_GUARDED_BY(lock_) = {};  // first frames, oldest first
   unsigned waiter_count_ ASHLAR_GUARDED_BY(lock_) = 0;

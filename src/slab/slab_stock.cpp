@@ -1,5 +1,7 @@
 #include "slab/slab_stock.h"
 
+#include <cstring>
+
 #include "base/check.h"
 #include "harden/misuse.h"
 
@@ -38,22 +40,30 @@ Slab* SlabStock::pick() {
   return nullptr;
 }
 
+// Where the arena cannot grow, a free frame of the heap serves it.
+Slab* SlabStock::new_descriptor() {
+  page::MetaArena& meta = heap_->meta();
+  page::Zone& zone = heap_->slabs();
+  void* memory = meta.alloc(descriptor_bytes(), base::kCacheLine);
+  if (memory == nullptr) {
+    Frame* frame = zone.alloc(base::Pages(1), base::Order(0), FrameKind::kMeta);
+    if (frame == nullptr) return nullptr;
+    std::memset(zone.address_of(*frame), 0, base::kFrameSize);
+    meta.donate(zone.address_of(*frame), base::kFrameSize);
+    memory = meta.alloc(descriptor_bytes(), base::kCacheLine);
+  }
+  return static_cast<Slab*>(memory);
+}
+
 Slab* SlabStock::carve() {
-  Slab* slab = spare_;
-  if (slab == nullptr)
-    slab = static_cast<Slab*>(
-        heap_->meta().alloc(Slab::bytes_for(layout_->count), base::kCacheLine));
+  Slab* slab = new_descriptor();
   if (slab == nullptr) return nullptr;
   Frame* frame =
       heap_->slabs().alloc(base::Pages(layout_->frames), base::Order(0), FrameKind::kSlab);
   if (frame == nullptr) {
-    if (slab != spare_) {
-      slab->next = spare_;
-      spare_ = slab;
-    }
+    heap_->meta().free(slab, descriptor_bytes());
     return nullptr;
   }
-  if (slab == spare_) spare_ = slab->next;
   slab->stock = this;
   slab->frame = frame;
   slab->bucket = kNoBucket;
@@ -74,8 +84,7 @@ void SlabStock::retire(Slab& slab) {
   heap_->slabs().unmark_slab(*slab.frame);
   page::Zone& zone = heap_->slabs();
   zone.free(zone.number_of(*slab.frame), base::Pages(layout_->frames));
-  slab.next = spare_;
-  spare_ = &slab;
+  heap_->meta().free(&slab, descriptor_bytes());
   --slabs_;
 }
 

@@ -4,7 +4,7 @@
 //   Slabs are full, partial or empty. Partial ones stand in lists by how much of them is free, and
 //   objects are taken from the fullest first: so the emptier ones come free whole. One empty slab
 //   is kept against a cache that breathes around a slab's edge; any further one is *retired*: its
-//   frames go back to the page heap, its descriptor into a list of spare ones.
+//   frames go back to the page heap, its descriptor to the metadata arena.
 //
 //   Work is done in batches, one lock for many objects.
 //
@@ -70,6 +70,8 @@ class SlabStock {
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   Slab* pick() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
+  Slab* new_descriptor() ASHLAR_REQUIRES(lock_);
+  size_t descriptor_bytes() const { return Slab::bytes_for(layout_->count); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
 
@@ -80,7 +82,6 @@ class SlabStock {
   const char* name_ = nullptr;
   page::PageHeap* heap_ = nullptr;
   base::List<Slab> buckets_[kPartialBuckets + 1] ASHLAR_GUARDED_BY(lock_){};
-  Slab* spare_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // descriptors without a slab, by next
   uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
