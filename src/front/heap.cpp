@@ -110,6 +110,8 @@ large::Memory alloc_inside(Request request) {
     // Free objects of other classes may make up whole frames.
     g_registry.reap_everything();
     memory = alloc_once(request);
+    // And one zone's free address space may be what the other lacks.
+    if (memory.address == nullptr && g_heap.pages().retract()) memory = alloc_once(request);
   }
   maintain();
   return memory;
@@ -178,7 +180,7 @@ void free_inside(Zone& zone, void* p) {
     case FrameKind::kSlab: free_object(frame, p); return;
     case FrameKind::kLarge:
       if (zone.address_of(frame) != p) tell_misuse(zone, p);
-      large::free({&zone, &frame});
+      large::free(g_heap.pages(), {&zone, &frame});
       return;
     case FrameKind::kInside:
     case FrameKind::kMeta:

@@ -26,15 +26,13 @@ constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
 bool g_is_drained = false, g_was_drained = false;
 
-// Frames put aside: each request beside takes some from the front.
-page::Frame* g_aside = nullptr;
-constexpr uint32_t kAsideFrames = 2048;
-std::atomic<uint32_t> g_aside_used{kAsideFrames};
-
-constexpr unsigned kWaitMs = 1;
+// A thread waits at the gate a little longer each time: work beside the heap costs a frame for each
+// object, and most forks are over soon.
+constexpr unsigned kWaitUs = 50;
+constexpr unsigned kMostDoublings = 5;
 // A fork that has interrupted the slow path gives way so often for others to leave it: they may be
 // waiting for a lock that we hold, so it cannot wait for good.
-constexpr unsigned kSignalWaits = 100;
+constexpr unsigned kSignalWaits = 50, kLeastSignalWaits = 4;
 
 Count& count_of(const os::ThreadState& thread) {
   return g_inside[reinterpret_cast<uintptr_t>(&thread) / base::kFrameSize % kCounts];
@@ -51,7 +49,11 @@ void close_gate() {
   g_is_closed.store(1, std::memory_order_relaxed);
   g_closer.store(&me, std::memory_order_seq_cst);
   if (me.gate_depth > 0) {
-    for (unsigned waits = 0; waits < kSignalWaits; ++waits) os::yield_cpu();
+    // We may have been interrupted in front of being counted: one more look than it seems.
+    for (unsigned waits = 0; waits < kSignalWaits; ++waits) {
+      if (waits >= kLeastSignalWaits && threads_inside() <= 1) break;
+      os::yield_cpu();
+    }
     return;
   }
   while (threads_inside() > 0) os::yield_cpu();
@@ -63,20 +65,6 @@ void open_gate() {
   os::futex_wake_all(g_is_closed);
 }
 
-void put_aside() {
-  g_aside = g_heap.pages().slabs().alloc(base::Pages(kAsideFrames), base::Order(0),
-                                         page::FrameKind::kMeta);
-  if (g_aside != nullptr) g_aside_used.store(0, std::memory_order_release);
-}
-
-// From the exchange on nobody gets any more of it.
-void take_rest_back() {
-  uint32_t used = g_aside_used.exchange(kAsideFrames);
-  if (used >= kAsideFrames) return;
-  page::Zone& zone = g_heap.pages().slabs();
-  zone.free(zone.number_of(*g_aside) + used, base::Pages(kAsideFrames - used));
-}
-
 // A fork by the only thread needs nothing: neither does one from a handler inside our handlers.
 bool is_forking() { return g_closer.load(std::memory_order_relaxed) == &os::this_thread(); }
 
@@ -84,7 +72,7 @@ void before_fork() {
   if (!os::has_other_threads() || !is_heap_started() || g_fork_lock.is_mine()) return;
   g_fork_lock.acquire();
   close_gate();
-  if (os::this_thread().gate_depth == 0) put_aside();
+  if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   // A drain that we have interrupted goes on afterwards, and ends it itself.
   g_was_drained = cache::is_drained();
   g_is_drained = g_was_drained || cache::drain_seats();
@@ -93,7 +81,6 @@ void before_fork() {
 void after_fork_in_parent() {
   if (!is_forking()) return;
   if (g_is_drained && !g_was_drained) cache::restore_seats();
-  if (os::this_thread().gate_depth == 0) take_rest_back();
   open_gate();
   g_fork_lock.release();
 }
@@ -107,7 +94,6 @@ void after_fork_in_child() {
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
-  g_aside_used.store(kAsideFrames, std::memory_order_relaxed);
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (!g_is_drained) cache::g_registry.forget_magazines();
@@ -140,21 +126,18 @@ GateEntry::~GateEntry() {
 }
 
 bool wait_for_gate() {
-  os::futex_wait(g_is_closed, 1, kWaitMs);
-  return g_is_closed.load(std::memory_order_acquire) == 0;
+  os::ThreadState& me = os::this_thread();
+  os::futex_wait(g_is_closed, 1, kWaitUs << std::min(unsigned{me.gate_waits}, kMostDoublings));
+  bool is_open = g_is_closed.load(std::memory_order_acquire) == 0;
+  me.gate_waits = is_open ? uint16_t{0} : static_cast<uint16_t>(me.gate_waits + 1);
+  return is_open;
 }
 
 void* alloc_beside(size_t size, size_t align) {
-  if (align > base::kFrameSize) return nullptr;
-  size_t pages = std::max(base::Pages::ceil(size).n, size_t{1});
-  if (pages > kAsideFrames) return nullptr;
-  uint32_t at = g_aside_used.load(std::memory_order_relaxed);
-  do {
-    if (at + pages > kAsideFrames) return nullptr;
-  } while (!g_aside_used.compare_exchange_weak(at, at + static_cast<uint32_t>(pages),
-                                               std::memory_order_acquire));
-  page::Zone& zone = g_heap.pages().slabs();
-  return zone.address_of(zone.make_large(zone.number_of(*g_aside) + at, base::Pages(pages)));
+  base::Pages pages = std::max(base::Pages::ceil(size), base::Pages(1));
+  base::Order order = base::Order::ceil(std::max(base::Pages::ceil(align), base::Pages(1)));
+  page::PageHeap::Block block = g_heap.pages().alloc_beside(pages, order);
+  return block.frame == nullptr ? nullptr : block.zone->address_of(*block.frame);
 }
 
 void free_beside(void* block) {

@@ -9,9 +9,10 @@
 //
 //   But nobody may wait at the gate for long: libc takes the locks of stdio after our handler has
 //   run, and a thread inside getline that holds one may be waiting for memory. So a thread that
-//   finds the gate closed waits a millisecond at most, and then takes frames *beside* the heap,
-//   from a block that was put aside when the gate closed; what it frees is noted, and freed by
-//   the next slow path. The child gives up what other threads took or freed beside: a bounded loss.
+//   finds the gate closed waits a moment at most, and then takes frames from a zone
+//   *beside* the heap, which is nobody's but theirs; what it frees is noted, and freed by
+//   the next slow path. The child abandons the zone beside it and what was freed meanwhile: a
+//   bounded loss.
 //
 //   No lock is held over fork. A fork inside a signal handler that has interrupted this very slow
 //   path cannot wait for threads that wait for us: it waits a short while and goes on. In the child
@@ -49,7 +50,7 @@ class GateEntry {
 bool wait_for_gate();
 
 /// A block beside the heap, which may be freed like any other once the gate is open; null where
-/// what was put aside is used up.
+/// memory is out or there is no zone beside it.
 void* alloc_beside(size_t size, size_t align);
 
 /// Notes a block to be freed when the gate is open again. The block holds 16 bytes at least.

@@ -30,10 +30,10 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
   if (!block.zone->vm().move(from, to, usable_size(block))) {
-    free(target);
+    free(heap, target);
     return nullptr;
   }
-  free(block);
+  free(heap, block);
   advise(heap, target);
   return to;
 }
@@ -49,7 +49,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   if (block.frame == nullptr) return {};
   void* address = address_of(block);
   if (!base::is_aligned(address, align)) {  // beyond what the window itself is aligned to
-    free(block);
+    free(heap, block);
     return {};
   }
   if (fill == Fill::kWhole) advise(heap, block);
@@ -57,6 +57,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
 }
 
 void* try_resize(PageHeap& heap, Block block, size_t size) {
+  if (heap.is_abandoned(*block.zone)) return nullptr;
   Pages pages = Pages::ceil(size);
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);

@@ -63,9 +63,9 @@ void Lock::acquire_slow(uint32_t me) {
   }
 }
 
-void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned milliseconds) {
-  timespec limit{milliseconds / 1000, static_cast<long>(milliseconds % 1000) * 1000000};
-  call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, milliseconds == 0 ? nullptr : &limit);
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds) {
+  timespec limit{microseconds / 1000000, static_cast<long>(microseconds % 1000000) * 1000};
+  call(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, microseconds == 0 ? nullptr : &limit);
 }
 
 void futex_wake_all(const std::atomic<uint32_t>& word) {

@@ -70,8 +70,8 @@ class ASHLAR_SCOPED_CAPABILITY Locked {
   Lock& lock_;
 };
 
-/// Sleeps while `word` is `expected`, at most `milliseconds` (0: without end).
-void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned milliseconds);
+/// Sleeps while `word` is `expected`, at most `microseconds` (0: without end).
+void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds);
 void futex_wake_all(const std::atomic<uint32_t>& word);
 
 }  // namespace os

@@ -98,6 +98,11 @@ void vm_advise_huge(char* at, size_t size, bool huge) {
   call(SYS_madvise, at, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+bool vm_decommit(const Place& place, char* at, size_t size) {
+  if (!place.is_reserved) return !is_error(call(SYS_munmap, at, size));
+  return !is_error(map(at, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED));
+}
+
 uint64_t vm_now_ms() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // answered by the vDSO, without a system call
@@ -106,7 +111,7 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve, vm_release, vm_commit,      vm_purge,
-                          vm_move,    vm_advise_huge, vm_now_ms};
+constinit const Vm kVm = {vm_reserve, vm_release,     vm_commit, vm_purge,
+                          vm_move,    vm_advise_huge, vm_now_ms, vm_decommit};
 
 }  // namespace os

@@ -1,8 +1,8 @@
 // os/vm.h -- address space and the memory behind it.
 //
 // Idea
-//   Five verbs are all that the page heap wants of the kernel: reserve and release address space,
-//   commit and purge the memory behind it, and move pages to another address without copying them.
+//   A few verbs are all that the page heap wants of the kernel: reserve and release address space,
+//   commit and decommit parts of it, purge the memory behind it, and move pages to another address without copying them.
 //   They stand in a struct of function pointers, so that a test can be the kernel and say no at any
 //   moment. Each verb's contract is written here once.
 //
@@ -50,6 +50,8 @@ struct Vm {
   void (*advise_huge)(char* at, size_t size, bool huge);
   /// Milliseconds of a clock that never goes backwards. Cheap: a few nanoseconds.
   uint64_t (*now_ms)();
+  /// Undoes commit, at the end of what is committed: the address space counts no more.
+  bool (*decommit)(const Place& place, char* at, size_t size);
 };
 
 /// The real kernel.

@@ -109,21 +109,33 @@ void Buddy::for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) c
   }
 }
 
-// The first of the adjacent dirty free blocks that end with this one.
-uint32_t Buddy::dirty_run_start(uint32_t block) const {
-  for (unsigned order = 0; order <= kMaxOrder && block >> order != 0;) {
-    uint32_t before = block - (uint32_t{1} << order);
+// The first of the adjacent free blocks that end in front of `end`.
+uint32_t Buddy::run_start(uint32_t end, Run kind) const {
+  for (unsigned order = 0; order <= kMaxOrder && end >> order != 0;) {
+    uint32_t before = end - (uint32_t{1} << order);
     const Frame& frame = frames_[before];
-    if (frame.kind == FrameKind::kFree && frame.order == order && frame.count != 0) {
-      block = before;
+    if (frame.kind == FrameKind::kFree && frame.order == order &&
+        (kind == Run::kFree || frame.count != 0)) {
+      end = before;
       order = 0;
-    } else if ((block >> order & 1) != 0) {
+    } else if ((end >> order & 1) != 0) {
       break;  // a larger block in front would not be aligned
     } else {
       ++order;
     }
   }
-  return block;
+  return end;
+}
+
+uint32_t Buddy::retract(Pages step) {
+  uint32_t start = run_start(end_, Run::kFree);
+  uint32_t first = static_cast<uint32_t>(base::round_up(start, step.n));
+  if (first >= end_) return kNone;
+  try_take_range(start, Pages(end_ - start));
+  dirty_map_.clear(first, end_ - first);
+  end_ = first;
+  give(start, Pages(first - start));
+  return first;
 }
 
 bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
@@ -139,7 +151,7 @@ uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
   uint32_t best = kNone, best_start = 0;
   size_t best_dirty = 0;
   for_dirty_blocks(kLeastOrder, kLooks, [&](uint32_t block) {
-    uint32_t start = dirty_run_start(block);
+    uint32_t start = run_start(block, Run::kDirty);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, kUnit));
     if (first == best || !is_run_free(start, first + static_cast<uint32_t>(pages.n))) return;
     size_t dirty = dirty_map_.count(first, pages.n);

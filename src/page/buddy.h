@@ -71,6 +71,10 @@ class Buddy {
   /// lies between is nobody's and stays so.
   void extend(uint32_t first, base::Pages pages);
 
+  /// Removes the free frames at the very end of the address space given, from a multiple of `step`
+  /// on; they are nobody's then. The first of them, or kNone where there are none.
+  uint32_t retract(base::Pages step);
+
   /// Removes a dirty free block, from the largest, and marks it kIsolated; kNone where there is
   /// none. It returns by put_back(). Its order is at least `least`, and no more above that than
   /// `most` frames need: of a larger block the upper end goes, and the lower stays warm.
@@ -95,7 +99,8 @@ class Buddy {
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
-  uint32_t dirty_run_start(uint32_t block) const;
+  enum class Run : uint8_t { kFree, kDirty };
+  uint32_t run_start(uint32_t end, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
   template <class Visit>
   void for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) const;

@@ -47,6 +47,24 @@ PageHeap::Block PageHeap::alloc_clean(Pages pages) {
   return {&giants_, start_giants() ? giants_.alloc_clean(pages) : nullptr};
 }
 
+bool PageHeap::retract() {
+  bool of_slabs = slabs_.retract();
+  bool of_giants = has_giants() && giants_.retract();
+  return of_slabs || of_giants;
+}
+
+void PageHeap::start_beside() {
+  unsigned index = beside_.load(std::memory_order_relaxed);
+  if (has_beside_.load(std::memory_order_relaxed) || index == kBesides) return;
+  has_beside_.store(besides_[index].start(*vm_, {}, kWindow), std::memory_order_release);
+}
+
+PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
+  if (!has_beside_.load(std::memory_order_acquire)) return {};
+  Zone& zone = besides_[beside_.load(std::memory_order_relaxed)];
+  return {&zone, zone.alloc(pages, align, FrameKind::kLarge)};
+}
+
 void PageHeap::trim() {
   slabs_.trim();
   if (has_giants()) giants_.trim();

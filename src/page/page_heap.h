@@ -7,6 +7,10 @@
 //   needed. When a zone is out of memory the answer is null; whoever can give something back does
 //   so and asks again. Nothing here calls upward.
 //
+//   While a fork is under way, a third zone *beside* the heap serves other threads (front/process).
+//   The child, whose copy of it may be torn, abandons that zone: blocks in it can be used, but what
+//   is freed there is lost, and its next fork has another.
+//
 // Invariants (audit())
 //   1. Those of each zone.
 //
@@ -41,12 +45,25 @@ class PageHeap {
   /// A giant kLarge block of memory that reads as zero; frame is null where there is none.
   Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
-  static void free_large(Block block) { block.zone->free_large(*block.frame); }
+  void free_large(Block block) {
+    if (!is_abandoned(*block.zone)) block.zone->free_large(*block.frame);
+  }
+
+  /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
+  void start_beside();
+  /// As alloc_large, from the zone beside.
+  Block alloc_beside(base::Pages pages, base::Order align);
+  bool is_abandoned(const Zone& zone) const {
+    return &zone >= besides_ && &zone < besides_ + beside_.load(std::memory_order_relaxed);
+  }
 
   /// The zone whose window an address lies in; null for memory that is not ours.
   Zone* zone_of(const void* p) {
     if (slabs_.contains(p)) return &slabs_;
-    return giants_.contains(p) ? &giants_ : nullptr;  // its window is empty until it is laid out
+    if (giants_.contains(p)) return &giants_;  // a window is empty until it is laid out
+    for (Zone& zone : besides_)
+      if (zone.contains(p)) return &zone;
+    return nullptr;
   }
 
   /// Where slabs live: free()'s fast path looks here.
@@ -57,6 +74,9 @@ class PageHeap {
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
   bool wants_trim() const { return slabs_.wants_trim() || giants_.wants_trim(); }
+
+  /// Gives address space back where it is free at a window's end. Whether there was any.
+  bool retract();
 
   /// Returns to the kernel all free memory but `keep` frames in each zone. Frames returned.
   size_t purge(size_t keep) { return slabs_.purge(keep) + (has_giants() ? giants_.purge(keep) : 0); }
@@ -73,6 +93,7 @@ class PageHeap {
 
   size_t table_bytes() const { return slabs_.table_bytes() + giants_.table_bytes(); }
   void reset_in_child() {
+    if (has_beside_.exchange(false)) ++beside_;
     slabs_.reset_in_child();
     giants_.reset_in_child();
   }
@@ -86,6 +107,10 @@ class PageHeap {
   Zone slabs_{};
   Zone giants_{};
   MetaArena meta_{};
+  static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
+  Zone besides_[kBesides]{};
+  std::atomic<unsigned> beside_{0};  // those in front are abandoned
+  std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false};
   bool uses_huge_pages_ = false;

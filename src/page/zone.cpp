@@ -25,6 +25,8 @@ constexpr unsigned kPlaces = 4;
 constexpr size_t kLeastWindow = size_t{16} << 20;
 // Somebody else's mapping in the window's way is gone around by one of these distances.
 constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
+// Address space comes and goes in multiples of the largest page a system may have.
+constexpr size_t kGrain = (size_t{64} << 10) / kFrameSize;
 // At most this much is purged by one call, so that nothing is out of reach for long.
 // Work is worth a system call from here on.
 constexpr size_t kSlack = (size_t{256} << 10) / kFrameSize;
@@ -90,7 +92,7 @@ bool Zone::grow(Pages pages) {
     // Blocks start at multiples of their size: go as far as the next such place and one block.
     size_t aligned = base::round_up(first, Order::ceil(pages).pages().n) + pages.n - first;
     for (size_t count : {std::max(aligned, generous), aligned}) {
-      count = base::round_up(count, (size_t{64} << 10) / kFrameSize);
+      count = base::round_up(count, kGrain);
       if (count > room || !cover(first + count)) continue;
       if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
         continue;
@@ -98,9 +100,7 @@ bool Zone::grow(Pages pages) {
       holes_ += skip;
       ++growths_;
       // Published last: from now on free() may look these frames up.
-      window_size_.store((first + count) * kFrameSize, std::memory_order_release);
-      if (published_size_ != nullptr)
-        __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+      set_window_size(first + count);
       return true;
     }
   }
@@ -212,16 +212,6 @@ void Zone::free(uint32_t first, Pages pages) {
   note_surplus();
 }
 
-Frame& Zone::make_large(uint32_t first, Pages pages) {
-  Frame& block = frames_[first];
-  block.count = static_cast<uint32_t>(pages.n);
-  block.is_new = 0;
-  block.kind = FrameKind::kLarge;
-  large_ += pages.n;
-  ++large_blocks_;
-  return block;
-}
-
 void Zone::free_large(Frame& block) {
   os::Locked held(lock_);
   large_ -= block.count;
@@ -322,6 +312,26 @@ size_t Zone::purge(size_t keep) {
   purged_ += done;
   lock_.release();
   return done;
+}
+
+void Zone::set_window_size(size_t frames) {
+  window_size_.store(frames * kFrameSize, std::memory_order_release);
+  if (published_size_ != nullptr)
+    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+}
+
+bool Zone::retract() {
+  os::Locked held(lock_);
+  end_waiting();
+  size_t end = window_size() / kFrameSize;
+  uint32_t first = buddy_.retract(Pages(kGrain));
+  if (first == kNone) return false;
+  set_window_size(first);
+  size_t count = end - first;
+  if (vm_->decommit(place_, address_of(first), count * kFrameSize)) return true;
+  buddy_.extend(first, Pages(count));
+  set_window_size(end);
+  return false;
 }
 
 void Zone::advise_huge(const Frame& block) {

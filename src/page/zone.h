@@ -80,8 +80,6 @@ class Zone {
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
   /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
-  /// Makes a kLarge block of frames that the caller holds otherwise. Takes no lock.
-  Frame& make_large(uint32_t first, base::Pages pages);
   /// Gives a kLarge block back.
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
 
@@ -102,6 +100,10 @@ class Zone {
   /// Asks for huge pages behind the part of a block that covers them whole, unless that has been
   /// done. Called by the block's owner, with no lock held.
   void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
+
+  /// Gives the address space of free frames at the window's end back: for when another zone, or
+  /// the program, needs it. Whether there was any.
+  bool retract() ASHLAR_EXCLUDES(lock_);
 
   /// Marks the frames of a slab in records and class map, and unmarks them.
   void mark_slab(Frame& first, void* slab, uint8_t cache);
@@ -160,6 +162,7 @@ class Zone {
 
  private:
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
+  void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
   bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
