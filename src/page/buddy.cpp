@@ -160,14 +160,23 @@ uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
     best_start = start;
     best_dirty = dirty;
   });
-  if (best == kNone || !try_take_range(best_start, pages + Pages(best - best_start)))
-    return kNone;
-  give(best_start, Pages(best - best_start));
-  // The part in front went back as dirty, which it mostly is.
-  frames_[best].kind = kind;
-  frames_[best].count = static_cast<uint32_t>(pages.n);
-  frames_[best].is_new = 0;
-  return best;
+  return best == kNone ? kNone : take_within(best_start, best, pages, kind);
+}
+
+// Takes frames out of the free run that begins at `start`. What lies in front goes back as dirty.
+uint32_t Buddy::take_within(uint32_t start, uint32_t first, Pages pages, FrameKind kind) {
+  if (!try_take_range(start, pages + Pages(first - start))) return kNone;
+  give(start, Pages(first - start));
+  frames_[first].kind = kind;
+  frames_[first].count = static_cast<uint32_t>(pages.n);
+  frames_[first].is_new = 0;
+  return first;
+}
+
+uint32_t Buddy::take_tail(Pages pages, FrameKind kind) {
+  if (free_tail() < pages) return kNone;
+  uint32_t first = end_ - static_cast<uint32_t>(pages.n);
+  return take_within(run_start(end_, Run::kFree), first, pages, kind);
 }
 
 bool Buddy::try_take_range(uint32_t first, Pages pages) {

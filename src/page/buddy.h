@@ -61,6 +61,11 @@ class Buddy {
   /// kNone where the dirty blocks it looks at, a bounded number, lead to none.
   uint32_t take_run(base::Pages pages, FrameKind kind);
 
+  /// Takes the last frames of the address space given, if they are free; else kNone.
+  uint32_t take_tail(base::Pages pages, FrameKind kind);
+  /// How many frames at the very end are free.
+  base::Pages free_tail() const { return base::Pages(end_ - run_start(end_, Run::kFree)); }
+
   /// Takes the frames [first, first + pages) if all of them are free, or nothing.
   bool try_take_range(uint32_t first, base::Pages pages);
 
@@ -99,6 +104,7 @@ class Buddy {
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
+  uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
   enum class Run : uint8_t { kFree, kDirty };
   uint32_t run_start(uint32_t end, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;

@@ -82,25 +82,39 @@ bool Zone::cover(size_t frames) {
   return true;
 }
 
+// Commits `count` frames at `first` and gives them to the buddy heap.
+bool Zone::add(size_t first, size_t count) {
+  if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
+  if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
+    return false;
+  buddy_.extend(static_cast<uint32_t>(first), Pages(count));
+  ++growths_;
+  // Published last: from now on free() may look these frames up.
+  set_window_size(first + count);
+  return true;
+}
+
+// Where address space is short: no more than is missing at the window's end.
+uint32_t Zone::grow_by_least(Pages pages, FrameKind kind) {
+  Pages tail = buddy_.free_tail();
+  if (tail >= pages) return buddy_.take_tail(pages, kind);
+  size_t count = base::round_up(pages.n - tail.n, kGrain);
+  if (!add(window_size() / kFrameSize, count)) return kNone;
+  return buddy_.take_tail(pages, kind);
+}
+
 bool Zone::grow(Pages pages) {
   size_t have = window_size() / kFrameSize;
   size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
   for (size_t skip : kSkips) {
     size_t first = have + skip;
     if (skip != 0 && place_.is_reserved) break;
-    size_t room = max_size_ / kFrameSize - std::min(first, max_size_ / kFrameSize);
     // Blocks start at multiples of their size: go as far as the next such place and one block.
     size_t aligned = base::round_up(first, Order::ceil(pages).pages().n) + pages.n - first;
     for (size_t count : {std::max(aligned, generous), aligned}) {
       count = base::round_up(count, kGrain);
-      if (count > room || !cover(first + count)) continue;
-      if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
-        continue;
-      buddy_.extend(static_cast<uint32_t>(first), Pages(count));
+      if (!add(first, count)) continue;
       holes_ += skip;
-      ++growths_;
-      // Published last: from now on free() may look these frames up.
-      set_window_size(first + count);
       return true;
     }
   }
@@ -161,6 +175,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   }
   if (block == kNone && grow(std::max(pages, align.pages())))
     block = buddy_.take(pages, align, kind);
+  if (block == kNone && align.n == 0) block = grow_by_least(pages, kind);
   return block;
 }
 

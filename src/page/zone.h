@@ -163,6 +163,8 @@ class Zone {
  private:
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
+  bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  uint32_t grow_by_least(base::Pages pages, FrameKind kind) ASHLAR_REQUIRES(lock_);
   bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
