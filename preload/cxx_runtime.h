@@ -2,8 +2,8 @@
 //
 // Idea
 //   libashlar.so serves C programs, too, and must not drag a C++ runtime into them: it refers to
-//   the runtime by weak names (weak_cxx.h), which are there whenever somebody can call operator new.
-//   In libashlar.a the same code refers to it as usual.
+//   the runtime by weak names (weak_cxx.h), which are there whenever somebody can call operator
+//   new. In libashlar.a the same code refers to it as usual.
 #pragma once
 
 #include <cstddef>

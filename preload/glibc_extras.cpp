@@ -21,18 +21,26 @@
 namespace {
 
 // The handlers must be there before the program forks, and must not be registered from malloc.
-[[gnu::constructor(101)]] void start() { front::start_process(); }
+[[gnu::constructor(101)]] void start() {
+  front::start_process();
+}
 
 // Holds the longest text there can be: a line for each cache.
 constexpr size_t kTextBytes = 16384;
 
-int as_int(size_t value) { return value > INT_MAX ? INT_MAX : static_cast<int>(value); }
+int as_int(size_t value) {
+  return value > INT_MAX ? INT_MAX : static_cast<int>(value);
+}
 
 }  // namespace
 
-ASHLAR_EXPORT size_t malloc_usable_size(void* p) { return front::usable_size(p); }
+ASHLAR_EXPORT size_t malloc_usable_size(void* p) {
+  return front::usable_size(p);
+}
 
-ASHLAR_EXPORT int malloc_trim(size_t) { return front::reap() ? 1 : 0; }
+ASHLAR_EXPORT int malloc_trim(size_t) {
+  return front::reap() ? 1 : 0;
+}
 
 ASHLAR_EXPORT int mallopt(int parameter, int value) {
   if (parameter != M_TRIM_THRESHOLD) return 0;  // nothing else has a counterpart

@@ -16,31 +16,45 @@
 namespace {
 
 void* or_enomem(void* p) {
-  if (p == nullptr) [[unlikely]] errno = ENOMEM;
+  if (p == nullptr) [[unlikely]]
+    errno = ENOMEM;
   return p;
 }
 
-ASHLAR_NOINLINE void* malloc_slow(size_t size) { return or_enomem(front::alloc_slow(size)); }
+ASHLAR_NOINLINE void* malloc_slow(size_t size) {
+  return or_enomem(front::alloc_slow(size));
+}
 
 void* fail(int error) {
   errno = error;
   return nullptr;
 }
 
-void* aligned(size_t align, size_t size) { return or_enomem(front::alloc_aligned(size, align)); }
+void* aligned(size_t align, size_t size) {
+  return or_enomem(front::alloc_aligned(size, align));
+}
 
-size_t page_size() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+size_t page_size() {
+  return static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
 
 }  // namespace
 
 ASHLAR_EXPORT void* malloc(size_t size) {
-  if (void* p = front::try_alloc(size)) [[likely]] return p;
+  if (void* p = front::try_alloc(size)) [[likely]]
+    return p;
   return malloc_slow(size);
 }
 
-ASHLAR_EXPORT void free(void* p) { front::free(p); }
-ASHLAR_EXPORT void cfree(void* p) { front::free(p); }
-ASHLAR_EXPORT void free_sized(void* p, size_t size) { front::free_sized(p, size); }
+ASHLAR_EXPORT void free(void* p) {
+  front::free(p);
+}
+ASHLAR_EXPORT void cfree(void* p) {
+  front::free(p);
+}
+ASHLAR_EXPORT void free_sized(void* p, size_t size) {
+  front::free_sized(p, size);
+}
 ASHLAR_EXPORT void free_aligned_sized(void* p, size_t align, size_t size) {
   front::free_aligned_sized(p, align, size);
 }
@@ -80,7 +94,9 @@ ASHLAR_EXPORT void* memalign(size_t align, size_t size) {
   return aligned(align <= 1 ? 1 : size_t{1} << base::log2_ceil(align), size);
 }
 
-ASHLAR_EXPORT void* valloc(size_t size) { return aligned(page_size(), size); }
+ASHLAR_EXPORT void* valloc(size_t size) {
+  return aligned(page_size(), size);
+}
 
 ASHLAR_EXPORT void* pvalloc(size_t size) {
   size_t rounded = front::rounded_request(size, page_size());

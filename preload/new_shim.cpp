@@ -12,7 +12,9 @@
 
 namespace {
 
-void* allocate(size_t size, size_t align) { return front::alloc_aligned(size, align); }
+void* allocate(size_t size, size_t align) {
+  return front::alloc_aligned(size, align);
+}
 
 ASHLAR_NOINLINE void* new_slow(size_t size, size_t align = base::kGrain) {
   for (;;) {
@@ -28,16 +30,20 @@ ASHLAR_NOINLINE void* new_slow_nothrow(size_t size, size_t align = base::kGrain)
   }
 }
 
-constexpr size_t number(std::align_val_t align) { return static_cast<size_t>(align); }
+constexpr size_t number(std::align_val_t align) {
+  return static_cast<size_t>(align);
+}
 
 }  // namespace
 
 ASHLAR_EXPORT void* operator new(size_t size) {
-  if (void* p = front::try_alloc(size)) [[likely]] return p;
+  if (void* p = front::try_alloc(size)) [[likely]]
+    return p;
   return new_slow(size);
 }
 ASHLAR_EXPORT void* operator new[](size_t size) {
-  if (void* p = front::try_alloc(size)) [[likely]] return p;
+  if (void* p = front::try_alloc(size)) [[likely]]
+    return p;
   return new_slow(size);
 }
 ASHLAR_EXPORT void* operator new(size_t size, const std::nothrow_t&) noexcept {
@@ -61,14 +67,30 @@ ASHLAR_EXPORT void* operator new[](size_t size, std::align_val_t align,
   return new_slow_nothrow(size, number(align));
 }
 
-ASHLAR_EXPORT void operator delete(void* p) noexcept { front::free(p); }
-ASHLAR_EXPORT void operator delete[](void* p) noexcept { front::free(p); }
-ASHLAR_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { front::free(p); }
-ASHLAR_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { front::free(p); }
-ASHLAR_EXPORT void operator delete(void* p, size_t size) noexcept { front::free_sized(p, size); }
-ASHLAR_EXPORT void operator delete[](void* p, size_t size) noexcept { front::free_sized(p, size); }
-ASHLAR_EXPORT void operator delete(void* p, std::align_val_t) noexcept { front::free(p); }
-ASHLAR_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { front::free(p); }
+ASHLAR_EXPORT void operator delete(void* p) noexcept {
+  front::free(p);
+}
+ASHLAR_EXPORT void operator delete[](void* p) noexcept {
+  front::free(p);
+}
+ASHLAR_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept {
+  front::free(p);
+}
+ASHLAR_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept {
+  front::free(p);
+}
+ASHLAR_EXPORT void operator delete(void* p, size_t size) noexcept {
+  front::free_sized(p, size);
+}
+ASHLAR_EXPORT void operator delete[](void* p, size_t size) noexcept {
+  front::free_sized(p, size);
+}
+ASHLAR_EXPORT void operator delete(void* p, std::align_val_t) noexcept {
+  front::free(p);
+}
+ASHLAR_EXPORT void operator delete[](void* p, std::align_val_t) noexcept {
+  front::free(p);
+}
 ASHLAR_EXPORT void operator delete(void* p, size_t size, std::align_val_t align) noexcept {
   front::free_aligned_sized(p, number(align), size);
 }

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* The version of the library that is running, e.g. "0.1.0". Never fails; the text is static. */
-const char *ashlar_version(void);
+const char* ashlar_version(void);
 
 /* Returns all memory that can be to the system: empties the magazines of all CPUs and the depots,
  * retires empty slabs, purges all free frames. Returns 1 if any memory was returned, else 0.

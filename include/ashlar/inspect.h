@@ -17,19 +17,19 @@ struct ashlar_stats {
   size_t metadata;     /* Ashlar's own records */
   size_t large_blocks; /* count of blocks above the largest class */
   size_t large_bytes;
-  size_t slow_allocs;  /* entries of the slow path so far, cached classes only */
+  size_t slow_allocs; /* entries of the slow path so far, cached classes only */
   size_t slow_frees;
-  size_t purged;       /* bytes returned to the system so far */
+  size_t purged; /* bytes returned to the system so far */
 };
 
 /* Fills *stats with what is true at about one moment. Thread-safe, not async-signal-safe; takes
  * each lock for a short while and no longer. errno is not changed. */
-void ashlar_get_stats(struct ashlar_stats *stats);
+void ashlar_get_stats(struct ashlar_stats* stats);
 
 /* Writes a table of all caches that are in use, as Linux's /proc/slabinfo, and of free blocks by
  * order, as /proc/buddyinfo, into `buffer` and returns how many bytes it took; cut short where
  * `size` does not hold it, and always ended by a zero byte. size is at least 1. */
-size_t ashlar_describe(char *buffer, size_t size);
+size_t ashlar_describe(char* buffer, size_t size);
 
 #ifdef __cplusplus
 }

@@ -10,28 +10,42 @@
 
 namespace base {
 
-constexpr bool is_power_of_two(size_t n) { return std::has_single_bit(n); }
+constexpr bool is_power_of_two(size_t n) {
+  return std::has_single_bit(n);
+}
 
 /// `n` rounded down to a multiple of `step`, a power of two.
-constexpr size_t round_down(size_t n, size_t step) { return n & ~(step - 1); }
+constexpr size_t round_down(size_t n, size_t step) {
+  return n & ~(step - 1);
+}
 
 /// `n` rounded up to a multiple of `step`, a power of two. Wraps to 0 where it does not fit.
-constexpr size_t round_up(size_t n, size_t step) { return (n + step - 1) & ~(step - 1); }
+constexpr size_t round_up(size_t n, size_t step) {
+  return (n + step - 1) & ~(step - 1);
+}
 
-constexpr bool is_aligned(size_t n, size_t step) { return (n & (step - 1)) == 0; }
+constexpr bool is_aligned(size_t n, size_t step) {
+  return (n & (step - 1)) == 0;
+}
 
 inline bool is_aligned(const void* p, size_t step) {
   return is_aligned(reinterpret_cast<size_t>(p), step);
 }
 
 /// The largest k with 2^k <= n; n is not 0.
-constexpr unsigned log2_floor(size_t n) { return static_cast<unsigned>(std::bit_width(n)) - 1; }
+constexpr unsigned log2_floor(size_t n) {
+  return static_cast<unsigned>(std::bit_width(n)) - 1;
+}
 
 /// The smallest k with 2^k >= n; n is not 0.
-constexpr unsigned log2_ceil(size_t n) { return n == 1 ? 0 : log2_floor(n - 1) + 1; }
+constexpr unsigned log2_ceil(size_t n) {
+  return n == 1 ? 0 : log2_floor(n - 1) + 1;
+}
 
 /// The index of the lowest set bit; n is not 0.
-constexpr unsigned lowest_bit(uint64_t n) { return static_cast<unsigned>(std::countr_zero(n)); }
+constexpr unsigned lowest_bit(uint64_t n) {
+  return static_cast<unsigned>(std::countr_zero(n));
+}
 
 /// A word whose `count` lowest bits are set; count is at most 64.
 constexpr uint64_t low_mask(unsigned count) {

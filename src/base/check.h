@@ -19,16 +19,16 @@ void write_error(const char* bytes, unsigned long size);
 
 }  // namespace base
 
-#define ASHLAR_CHECK(condition)                                  \
-  do {                                                           \
-    if (!(condition)) [[unlikely]]                               \
-      base::check_failed(#condition, __FILE__, __LINE__);        \
+#define ASHLAR_CHECK(condition)                           \
+  do {                                                    \
+    if (!(condition)) [[unlikely]]                        \
+      base::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 
-#define ASHLAR_ASSERT(condition)                                 \
-  do {                                                           \
-    if constexpr (base::kAsserts) {                              \
-      if (!(condition)) [[unlikely]]                             \
-        base::check_failed(#condition, __FILE__, __LINE__);      \
-    }                                                            \
+#define ASHLAR_ASSERT(condition)                            \
+  do {                                                      \
+    if constexpr (base::kAsserts) {                         \
+      if (!(condition)) [[unlikely]]                        \
+        base::check_failed(#condition, __FILE__, __LINE__); \
+    }                                                       \
   } while (false)

@@ -14,7 +14,9 @@ Text& Text::add(const char* bytes, size_t count) {
   return *this;
 }
 
-Text& Text::add(const char* words) { return add(words, std::strlen(words)); }
+Text& Text::add(const char* words) {
+  return add(words, std::strlen(words));
+}
 
 Text& Text::add_decimal(uint64_t value) {
   char digits[20];

@@ -37,7 +37,8 @@ class Depot {
 
   /// A magazine, or kNoMagazine.
   uint64_t take() ASHLAR_EXCLUDES(lock_);
-  /// False where memory for it is out, or the depot is as large as it may be: then the caller still has it.
+  /// False where memory for it is out, or the depot is as large as it may be: then the caller still
+  /// has it.
   bool try_put(uint64_t magazine) ASHLAR_EXCLUDES(lock_);
   /// A magazine that nobody has needed since end_interval() was last called, or kNoMagazine.
   uint64_t take_idle() ASHLAR_EXCLUDES(lock_);

@@ -35,13 +35,23 @@ inline constexpr uint64_t kFullHeight = 0x8000;
 /// "No magazine": what an unused spare holds.
 inline constexpr uint64_t kNoMagazine = 0;
 
-constexpr uint64_t empty_word(unsigned capacity) { return kFullHeight - capacity; }
-constexpr bool is_full(uint64_t word) { return (word & os::kHeightMask) >= kFullHeight; }
-inline FreeObject* top_of(uint64_t word) { return reinterpret_cast<FreeObject*>(word >> 16); }
-constexpr bool is_empty(uint64_t word) { return word >> 16 == 0; }
+constexpr uint64_t empty_word(unsigned capacity) {
+  return kFullHeight - capacity;
+}
+constexpr bool is_full(uint64_t word) {
+  return (word & os::kHeightMask) >= kFullHeight;
+}
+inline FreeObject* top_of(uint64_t word) {
+  return reinterpret_cast<FreeObject*>(word >> 16);
+}
+constexpr bool is_empty(uint64_t word) {
+  return word >> 16 == 0;
+}
 
 /// The word that is left when the top object is removed.
-inline uint64_t below(uint64_t word) { return top_of(word)->link; }
+inline uint64_t below(uint64_t word) {
+  return top_of(word)->link;
+}
 
 /// The word after `object` has been put on top. Marks the object as free.
 inline uint64_t pushed(uint64_t word, void* object) {

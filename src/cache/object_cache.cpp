@@ -38,8 +38,8 @@ bool contains(uint64_t magazine, const void* object) {
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
                         const char* name) {
-  size_t objects = std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine,
-                              size_t{kMaxMagazine});
+  size_t objects =
+      std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine, size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
   first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{2}));
   depot_.start(heap.meta());

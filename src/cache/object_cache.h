@@ -1,4 +1,5 @@
-// cache/object_cache.h -- ready objects of one size: magazines in front, depot between, stock behind.
+// cache/object_cache.h -- ready objects of one size: magazines in front, depot between, stock
+// behind.
 //
 // Idea
 //   This is the kernel's kmem_cache. Most calls push or pop this CPU's magazine and touch nothing
@@ -36,7 +37,7 @@ namespace cache {
 struct CacheStats {
   const char* name = nullptr;
   size_t object_size = 0;
-  unsigned capacity = 0;       ///< objects in a magazine at most
+  unsigned capacity = 0;                   ///< objects in a magazine at most
   size_t slow_allocs = 0, slow_frees = 0;  ///< entries of the slow path
   size_t refills = 0, flushes = 0;         ///< trips to the stock
   size_t depot_magazines = 0;
@@ -89,8 +90,8 @@ class ObjectCache {
   void for_each_magazine(const Area* own, Visit visit);
 
   std::atomic<uint8_t> id_{0};  // 0 until the cache is ready
-  uint8_t capacity_ = 0;  // of a full-grown magazine
-  uint8_t first_ = 0;     // of a new one
+  uint8_t capacity_ = 0;        // of a full-grown magazine
+  uint8_t first_ = 0;           // of a new one
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

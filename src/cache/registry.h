@@ -60,7 +60,8 @@ class Registry {
   }
 
   /// Leaves what lies in all CPUs' magazines where it is, and forgets it: a loss, bounded by what
-  /// magazines hold, for the child of a fork that could not be fenced. The CPUs are drained or idle.
+  /// magazines hold, for the child of a fork that could not be fenced. The CPUs are drained or
+  /// idle.
   void forget_magazines();
 
   void audit();

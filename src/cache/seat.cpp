@@ -37,7 +37,8 @@ Seat cpu_seat() {
   int id = os::rseq_cpu();
   if (id < 0) return {};
   os::CpuArea* entry = __atomic_load_n(&os::g_cpu_areas[id], __ATOMIC_ACQUIRE);
-  if (entry != &os::kNullArea) [[likely]] return {static_cast<Area*>(entry), false};
+  if (entry != &os::kNullArea) [[likely]]
+    return {static_cast<Area*>(entry), false};
   os::Locked held(g_lock);
   if (g_is_drained || g_areas[id] != nullptr) return {};
   Area* area = make_area();
@@ -57,7 +58,8 @@ Area* reuse_area() {
 
 Seat thread_seat() {
   os::ThreadState& thread = os::this_thread();
-  if (thread.fallback != nullptr) [[likely]] return {static_cast<Area*>(thread.fallback), true};
+  if (thread.fallback != nullptr) [[likely]]
+    return {static_cast<Area*>(thread.fallback), true};
   if (thread.has_exited) return {};
   Area* area = reuse_area();
   if (area == nullptr) return {};
@@ -83,13 +85,21 @@ os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)
   return g_mode;
 }
 
-bool has_thread_seats() { return g_mode == os::RseqMode::kNone; }
+bool has_thread_seats() {
+  return g_mode == os::RseqMode::kNone;
+}
 
-Seat take_seat() { return has_thread_seats() ? thread_seat() : cpu_seat(); }
+Seat take_seat() {
+  return has_thread_seats() ? thread_seat() : cpu_seat();
+}
 
-Area* cpu_area(unsigned id) { return g_areas[id]; }
+Area* cpu_area(unsigned id) {
+  return g_areas[id];
+}
 
-unsigned cpu_bound() { return g_cpu_bound; }
+unsigned cpu_bound() {
+  return g_cpu_bound;
+}
 
 bool drain_seats() {
   if (has_thread_seats()) return false;
@@ -100,7 +110,9 @@ bool drain_seats() {
   return false;
 }
 
-bool is_drained() { return g_is_drained; }
+bool is_drained() {
+  return g_is_drained;
+}
 
 void restore_seats() {
   g_is_drained = false;
@@ -118,7 +130,9 @@ void leave_seat(Area* area) {
   g_unused = area;
 }
 
-os::Lock& seat_lock() { return g_lock; }
+os::Lock& seat_lock() {
+  return g_lock;
+}
 
 bool Seat::exchange(size_t index, uint64_t expected, uint64_t desired) const {
   if (!is_mine_) return os::rseq_exchange(area_, index, expected, desired);

@@ -34,7 +34,9 @@ struct Area : os::CpuArea {
   Area* next;  ///< unused areas of threads that have ended
 };
 
-constexpr size_t spare_of(size_t cache) { return base::kMaxCaches + cache; }
+constexpr size_t spare_of(size_t cache) {
+  return base::kMaxCaches + cache;
+}
 
 class Seat {
  public:
@@ -70,7 +72,9 @@ os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)
 Seat take_seat();
 
 /// The seat that belongs to the calling thread alone, if it has one by now.
-inline Seat own_seat() { return {static_cast<Area*>(os::this_thread().fallback), true}; }
+inline Seat own_seat() {
+  return {static_cast<Area*>(os::this_thread().fallback), true};
+}
 
 /// Whether threads have seats of their own, for want of restartable sequences.
 bool has_thread_seats();

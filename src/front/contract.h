@@ -27,7 +27,9 @@ constexpr Product product(size_t count, size_t size) {
 }
 
 /// aligned_alloc, memalign: a power of two. (C 7.22.3.1)
-constexpr bool is_alignment(size_t align) { return base::is_power_of_two(align); }
+constexpr bool is_alignment(size_t align) {
+  return base::is_power_of_two(align);
+}
 
 /// posix_memalign: also a multiple of the size of a pointer. (POSIX)
 constexpr bool is_posix_alignment(size_t align) {
@@ -35,7 +37,9 @@ constexpr bool is_posix_alignment(size_t align) {
 }
 
 /// `size` rounded up to a multiple of `align`, which pvalloc gives; 0 where it does not fit.
-constexpr size_t rounded_request(size_t size, size_t align) { return base::round_up(size, align); }
+constexpr size_t rounded_request(size_t size, size_t align) {
+  return base::round_up(size, align);
+}
 
 static_assert(!product(SIZE_MAX, 2).fits && product(3, 5).value == 15 && product(0, 9).fits);
 static_assert(!is_alignment(0) && !is_alignment(24) && is_alignment(1) && !is_posix_alignment(4));

@@ -43,7 +43,8 @@ page::Retention retention_of(const Options& options) {
 
 bool ensure_started() {
   State state = g_state.load(std::memory_order_acquire);
-  if (state == State::kStarted) [[likely]] return true;
+  if (state == State::kStarted) [[likely]]
+    return true;
   if (state == State::kNew &&
       g_state.compare_exchange_strong(state, State::kStarting, std::memory_order_acquire)) {
     bool is_started = g_heap.start();
@@ -77,7 +78,8 @@ void free_noted() {
 void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
-  if (has_freed_beside()) [[unlikely]] free_noted();
+  if (has_freed_beside()) [[unlikely]]
+    free_noted();
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   if (ticks % kTickEvery == 0) reap_idle();
 }
@@ -215,7 +217,9 @@ bool Heap::start() {
   return true;
 }
 
-bool is_heap_started() { return g_state.load(std::memory_order_acquire) == State::kStarted; }
+bool is_heap_started() {
+  return g_state.load(std::memory_order_acquire) == State::kStarted;
+}
 
 void* alloc_slow(size_t size) {
   if (void* object = alloc_from_own_seat(size)) return object;
@@ -264,8 +268,9 @@ void free_aligned_sized(void* p, size_t align, size_t size) {
   if constexpr (base::kAsserts) {
     uint8_t id = class_of_aligned(size, std::max(align, kGrain));
     size_t usable = usable_size(p);
+    size_t expected = id != 0 ? kClassSize[id] : base::Pages::ceil(std::max(size, kGrain)).bytes();
     // A block that realloc has shrunk in place is of a larger class than its size.
-    bool is_right = (size <= usable && size > usable / 2) || kClassSize[id] == usable;
+    bool is_right = (size <= usable && size > usable / 2) || expected == usable;
     if (p != nullptr && !is_right) misuse::wrong_size(p, size, usable);
   }
   free(p);
@@ -309,9 +314,8 @@ bool reap() {
 
 void set_retention(size_t percent, size_t least_bytes) {
   if (!ensure_started()) return;
-  g_heap.pages().set_retention({.percent = percent,
-                                .least_bytes = least_bytes,
-                                .interval_ms = g_heap.options().decay_ms});
+  g_heap.pages().set_retention(
+      {.percent = percent, .least_bytes = least_bytes, .interval_ms = g_heap.options().decay_ms});
 }
 
 }  // namespace front

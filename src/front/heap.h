@@ -33,8 +33,8 @@ namespace front {
 /// What the fast path reads, in one cache line. All zero until the heap has started, and for good
 /// where there are no restartable sequences.
 struct alignas(base::kCacheLine) FastPath {
-  size_t cached_end;   ///< requests below this size have a class
-  char* window;        ///< where slabs live
+  size_t cached_end;  ///< requests below this size have a class
+  char* window;       ///< where slabs live
   /// Bytes of it that have a class. Written atomically by the zone and read plainly, since an
   /// atomic read costs an instruction: who frees a block has seen the size that covers it.
   size_t window_size;
@@ -96,25 +96,29 @@ void set_retention(size_t percent, size_t least_bytes);
 /// g_fast says that there are classes.
 ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
   auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(id));
-  if (object == nullptr) [[unlikely]] return nullptr;
+  if (object == nullptr) [[unlikely]]
+    return nullptr;
   object->key = 0;  // not free any more
   return object;
 }
 
 ASHLAR_INLINE void* try_alloc(size_t size) {
-  if (size >= g_fast.cached_end) [[unlikely]] return nullptr;
+  if (size >= g_fast.cached_end) [[unlikely]]
+    return nullptr;
   return try_alloc_class(class_of(size));
 }
 
 ASHLAR_INLINE void* alloc(size_t size) {
-  if (void* object = try_alloc(size)) [[likely]] return object;
+  if (void* object = try_alloc(size)) [[likely]]
+    return object;
   return alloc_slow(size);
 }
 
 ASHLAR_INLINE void free(void* p) {
   size_t offset = static_cast<size_t>(static_cast<char*>(p) - g_fast.window);
   if (offset < g_fast.window_size) [[likely]]
-    if (os::rseq_push(g_fast.class_map[offset >> base::kFrameShift], p)) [[likely]] return;
+    if (os::rseq_push(g_fast.class_map[offset >> base::kFrameShift], p)) [[likely]]
+      return;
   free_slow(p);
 }
 

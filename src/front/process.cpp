@@ -66,7 +66,9 @@ void open_gate() {
 }
 
 // A fork by the only thread needs nothing: neither does one from a handler inside our handlers.
-bool is_forking() { return g_closer.load(std::memory_order_relaxed) == &os::this_thread(); }
+bool is_forking() {
+  return g_closer.load(std::memory_order_relaxed) == &os::this_thread();
+}
 
 void before_fork() {
   if (!os::has_other_threads() || !is_heap_started() || g_fork_lock.is_mine()) return;
@@ -113,7 +115,8 @@ GateEntry::GateEntry() {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   count_of(me).threads.fetch_add(1, std::memory_order_seq_cst);
   os::ThreadState* closer = g_closer.load(std::memory_order_seq_cst);
-  if (closer == nullptr || closer == &me || me.gate_depth > 1) [[likely]] return;
+  if (closer == nullptr || closer == &me || me.gate_depth > 1) [[likely]]
+    return;
   is_open_ = false;
 }
 
@@ -147,10 +150,16 @@ void free_beside(void* block) {
   } while (!g_freed_beside.compare_exchange_weak(top, block, std::memory_order_release));
 }
 
-bool has_freed_beside() { return g_freed_beside.load(std::memory_order_relaxed) != nullptr; }
+bool has_freed_beside() {
+  return g_freed_beside.load(std::memory_order_relaxed) != nullptr;
+}
 
-void* take_freed_beside() { return g_freed_beside.exchange(nullptr, std::memory_order_acquire); }
+void* take_freed_beside() {
+  return g_freed_beside.exchange(nullptr, std::memory_order_acquire);
+}
 
-void start_process() { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child); }
+void start_process() {
+  os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
 
 }  // namespace front

@@ -65,7 +65,9 @@ inline constexpr auto kClassOf = [] {
 }();
 
 /// The cache for a request of `size` <= kMaxCached bytes.
-constexpr uint8_t class_of(size_t size) { return kClassOf[(size + kGrain - 1) / kGrain]; }
+constexpr uint8_t class_of(size_t size) {
+  return kClassOf[(size + kGrain - 1) / kGrain];
+}
 
 /// What every object of this size is aligned to.
 constexpr size_t natural_alignment(size_t size) {
@@ -104,7 +106,9 @@ inline constexpr auto kNameTexts = [] {
   }
   return names;
 }();
-constexpr const char* class_name(unsigned id) { return kNameTexts[id].text; }
+constexpr const char* class_name(unsigned id) {
+  return kNameTexts[id].text;
+}
 
 consteval bool every_size_fits_its_class() {
   for (size_t size = 1; size <= kMaxCached; size += kGrain - 1) {

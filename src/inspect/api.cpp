@@ -7,11 +7,17 @@
 
 #define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
 
-ASHLAR_EXPORT const char* ashlar_version() { return base::kVersion; }
+ASHLAR_EXPORT const char* ashlar_version() {
+  return base::kVersion;
+}
 
-ASHLAR_EXPORT int ashlar_reap() { return front::reap() ? 1 : 0; }
+ASHLAR_EXPORT int ashlar_reap() {
+  return front::reap() ? 1 : 0;
+}
 
-ASHLAR_EXPORT void ashlar_audit() { inspect::audit(); }
+ASHLAR_EXPORT void ashlar_audit() {
+  inspect::audit();
+}
 
 ASHLAR_EXPORT void ashlar_get_stats(struct ashlar_stats* stats) {
   inspect::Totals totals = inspect::totals();

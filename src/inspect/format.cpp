@@ -45,7 +45,8 @@ void describe(base::Text& text) {
   text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
   text.add(", committed ").add_decimal(totals.committed);
   text.add(", metadata ").add_decimal(totals.metadata).add("\n");
-  text.add("cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
+  text.add(
+      "cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
   for_each_cache(snapshot, [&](const CacheTotals& cache) {
     const slab::StockStats& stock = cache.stats.stock;
     add_name(text, cache.stats.name, 14);
@@ -68,7 +69,9 @@ void describe_xml(base::Text& text) {
   Snapshot snapshot;
   take_snapshot(snapshot);
   const Totals& totals = snapshot.totals;
-  text.add("<malloc version=\"1\" allocator=\"ashlar\" release=\"").add(base::kVersion).add("\">\n");
+  text.add("<malloc version=\"1\" allocator=\"ashlar\" release=\"")
+      .add(base::kVersion)
+      .add("\">\n");
   for_each_cache(snapshot, [&](const CacheTotals& cache) {
     text.add("<cache name=\"").add(cache.stats.name).add("\"");
     add_attribute(text, "size", cache.stats.object_size);

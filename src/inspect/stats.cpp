@@ -29,8 +29,8 @@ void add_caches(Snapshot& snapshot) {
     CacheTotals& entry = snapshot.caches[cache.id()];
     entry.stats = cache.stats();
     // Counted a moment apart: never let the difference wrap.
-    entry.ready = ready[cache.id()] < entry.stats.stock.live ? ready[cache.id()]
-                                                             : entry.stats.stock.live;
+    entry.ready =
+        ready[cache.id()] < entry.stats.stock.live ? ready[cache.id()] : entry.stats.stock.live;
     size_t size = entry.stats.object_size;
     totals.live += (entry.stats.stock.live - entry.ready) * size;
     totals.cached += (entry.stats.stock.held - entry.stats.stock.live + entry.ready) * size;

@@ -16,7 +16,9 @@ namespace {
 // From here on moving pages is cheaper than copying them: the kernel moves 512 at a time.
 constexpr size_t kMoveFrom = size_t{2} << 20;
 
-void* address_of(Block block) { return block.zone->address_of(*block.frame); }
+void* address_of(Block block) {
+  return block.zone->address_of(*block.frame);
+}
 
 // Blocks of the second zone that will be filled get huge pages.
 void advise(PageHeap& heap, Block block) {

@@ -37,7 +37,9 @@ enum class Fill : uint8_t {
 /// out.
 Memory alloc(page::PageHeap& heap, size_t size, size_t align, Fill fill);
 
-inline void free(page::PageHeap& heap, Block block) { heap.free_large(block); }
+inline void free(page::PageHeap& heap, Block block) {
+  heap.free_large(block);
+}
 
 /// The bytes that the block's owner may use.
 inline size_t usable_size(Block block) {

@@ -23,7 +23,9 @@ void start_env() {
   g_is_secure = getauxval(AT_SECURE) != 0;
 }
 
-size_t page_size() { return g_page_size; }
+size_t page_size() {
+  return g_page_size;
+}
 
 const char* trusted_environment(const char* name) {
   if (g_is_secure || environ == nullptr) return nullptr;

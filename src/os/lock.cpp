@@ -18,7 +18,9 @@ uint32_t my_name() {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(&this_thread()) >> 3 & ~uintptr_t{1});
 }
 
-constexpr uint32_t bit_of(LockRank rank) { return 1u << static_cast<unsigned>(rank); }
+constexpr uint32_t bit_of(LockRank rank) {
+  return 1u << static_cast<unsigned>(rank);
+}
 
 }  // namespace
 
@@ -35,8 +37,7 @@ void Lock::acquire() {
 }
 
 void Lock::release() {
-  if constexpr (base::kAsserts)
-    this_thread().held_ranks &= static_cast<uint8_t>(~bit_of(rank_));
+  if constexpr (base::kAsserts) this_thread().held_ranks &= static_cast<uint8_t>(~bit_of(rank_));
   if ((word_.exchange(0, std::memory_order_release) & kWaiting) != 0) [[unlikely]]
     call(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1);
 }

@@ -32,7 +32,9 @@ constexpr CpuArea closed_area() {
   return area;
 }
 
-const char* thread_base() { return static_cast<const char*>(__builtin_thread_pointer()); }
+const char* thread_base() {
+  return static_cast<const char*>(__builtin_thread_pointer());
+}
 
 int load_id(long offset) {
   return *reinterpret_cast<const volatile int*>(thread_base() + offset);
@@ -78,9 +80,13 @@ RseqMode start_rseq(bool allowed) {
   return has_mm_cid ? RseqMode::kMmCid : RseqMode::kCpuId;
 }
 
-bool is_rseq_registered() { return load_id(g_rseq.area_offset + kCpuIdAt) >= 0; }
+bool is_rseq_registered() {
+  return load_id(g_rseq.area_offset + kCpuIdAt) >= 0;
+}
 
-int rseq_cpu() { return is_rseq_registered() ? load_id(g_rseq.id_offset) : -1; }
+int rseq_cpu() {
+  return is_rseq_registered() ? load_id(g_rseq.id_offset) : -1;
+}
 
 bool rseq_fence() {
   return !is_error(call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0));

@@ -66,7 +66,9 @@ ASHLAR_HIDDEN extern CpuArea* g_cpu_areas[kMaxCpus];
 ASHLAR_HIDDEN extern const CpuArea kNullArea;
 
 /// What a freed object carries in its second word.
-inline uint64_t free_key() { return reinterpret_cast<uint64_t>(g_cpu_areas); }
+inline uint64_t free_key() {
+  return reinterpret_cast<uint64_t>(g_cpu_areas);
+}
 
 /// Which id numbers the areas.
 enum class RseqMode : uint8_t { kNone, kCpuId, kMmCid };
@@ -85,15 +87,16 @@ int rseq_cpu();
 /// False where the kernel refuses; then nothing may be concluded.
 bool rseq_fence();
 
-// Exactly one file per machine defines the three sections:
+// Exactly one file per machine defines the three sections. Each is always inlined: a descriptor
+// must not outlive the function that it describes when the linker drops a second copy of it.
 //
 //   void* rseq_pop(size_t cache)
 //     Removes the top object of this CPU's magazine; null where it is empty or closed.
 //   bool rseq_push(size_t cache, void* object)
 //     Puts an object, at least 16 bytes, on this CPU's magazine and marks it with the key; false
 //     where it is full or closed, and then the object is untouched. Also false where the object
-//     bears the key: it may be free already. (An aborted section leaves the mark, too: whoever finds
-//     it must search.)
+//     bears the key: it may be free already. (An aborted section leaves the mark, too: whoever
+//     finds it must search.)
 //   bool rseq_exchange(CpuArea* area, size_t index, uint64_t expected, uint64_t desired)
 //     Replaces a word of `area` if that is this CPU's area and the word is `expected`.
 

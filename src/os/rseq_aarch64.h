@@ -6,34 +6,37 @@
 //   the instruction `brk #0x45e0`.
 #pragma once
 
-#define ASHLAR_RSEQ_FRAME                                                    \
-  ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                          \
-  ".balign 32\n"                                                             \
-  "3: .long 0, 0\n"                                                          \
-  "   .quad 2f, 4f - 2f, 5f\n"                                               \
-  ".popsection\n"                                                            \
-  ".pushsection .text.ashlar_rseq_abort, \"ax\"\n"                           \
-  "   .inst 0xd428bc00\n"                                                    \
-  "5: b 1f\n"                                                                \
-  ".popsection\n"                                                            \
-  "1: adrp %[area], 3b\n"                 /* area = descriptor            */ \
-  "   add %[area], %[area], :lo12:3b\n"                                      \
-  "   str %[area], [%[rseq], #8]\n"       /* rseq->rseq_cs = area: armed  */ \
-  "2: ldr %w[area], [%[rseq], #4]\n"      /* if (rseq->cpu_id < 0)        */ \
-  "   tbnz %w[area], #31, %l[slow]\n"     /*   nobody would restart us    */ \
-  "   ldr %w[area], [%[id]]\n"            /* area = rseq->mm_cid          */ \
+#define ASHLAR_RSEQ_FRAME                                                            \
+  ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                                  \
+  ".balign 32\n"                                                                     \
+  "3: .long 0, 0\n"                                                                  \
+  "   .quad 2f, 4f - 2f, 5f\n"                                                       \
+  ".popsection\n"                                                                    \
+  ".pushsection .text.ashlar_rseq_abort, \"ax\"\n"                                   \
+  "   .inst 0xd428bc00\n"                                                            \
+  "5: b 1f\n"                                                                        \
+  ".popsection\n"                                                                    \
+  "1: adrp %[area], 3b\n" /* area = descriptor            */                         \
+  "   add %[area], %[area], :lo12:3b\n"                                              \
+  "   str %[area], [%[rseq], #8]\n"               /* rseq->rseq_cs = area: armed  */ \
+  "2: ldr %w[area], [%[rseq], #4]\n"              /* if (rseq->cpu_id < 0)        */ \
+  "   tbnz %w[area], #31, %l[slow]\n"             /*   nobody would restart us    */ \
+  "   ldr %w[area], [%[id]]\n"                    /* area = rseq->mm_cid          */ \
   "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = g_cpu_areas[area] */
 
 namespace os {
 
 inline constexpr bool kHasRseq = true;
 
-inline char* thread_pointer() { return static_cast<char*>(__builtin_thread_pointer()); }
+inline char* thread_pointer() {
+  return static_cast<char*>(__builtin_thread_pointer());
+}
 
 ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
   uint64_t area, below;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
       "   ldr %[object], [%[area], %[cache], lsl #3]\n"  // object = area->words[cache]
       "   lsr %[object], %[object], #16\n"               // object >>= 16: the address
       "   cbz %[object], %l[slow]\n"                     // if (object == 0) it is empty
@@ -53,21 +56,21 @@ slow:
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
       "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
       "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
-      "   ldr %[top], [%[object], #8]\n"              // if (object->key == key)
+      "   ldr %[top], [%[object], #8]\n"               // if (object->key == key)
       "   cmp %[top], %[table]\n"
-      "   b.eq %l[slow]\n"                            //   it may be free already
-      "   stp %[word], %[table], [%[object]]\n"        // object->link = word, ->key = key
+      "   b.eq %l[slow]\n"                       //   it may be free already
+      "   stp %[word], %[table], [%[object]]\n"  // object->link = word, ->key = key
       "   add %[word], %[word], #1\n"
-      "   lsl %[top], %[object], #16\n"                // top = object << 16 | height + 1
+      "   lsl %[top], %[object], #16\n"  // top = object << 16 | height + 1
       "   bfxil %[top], %[word], #0, #16\n"
-      "   str %[top], [%[area], %[cache], lsl #3]\n"   // commit
+      "   str %[top], [%[area], %[cache], lsl #3]\n"  // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object),
-        [rseq] "r"(thread_pointer() + g_rseq.area_offset),
+      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(thread_pointer() + g_rseq.area_offset),
         [id] "r"(thread_pointer() + g_rseq.id_offset), [table] "r"(g_cpu_areas)
       : "memory", "cc"
       : slow);
@@ -76,15 +79,16 @@ slow:
   return false;
 }
 
-inline bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t expected,
-                          uint64_t desired) {
+ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t expected,
+                                 uint64_t desired) {
   uint64_t area, word;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
-      "   cmp %[area], %[mine]\n"                       // if (area != mine)
-      "   b.ne %l[slow]\n"                              //   we were moved, or drained
-      "   ldr %[word], [%[area], %[index], lsl #3]\n"   // if (area->words[index] != expected)
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
+      "   cmp %[area], %[mine]\n"                      // if (area != mine)
+      "   b.ne %l[slow]\n"                             //   we were moved, or drained
+      "   ldr %[word], [%[area], %[index], lsl #3]\n"  // if (area->words[index] != expected)
       "   cmp %[word], %[expected]\n"
-      "   b.ne %l[slow]\n"                              //   somebody was here
+      "   b.ne %l[slow]\n"                                //   somebody was here
       "   str %[desired], [%[area], %[index], lsl #3]\n"  // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word)

@@ -6,8 +6,14 @@ namespace os {
 
 inline constexpr bool kHasRseq = false;
 
-inline void* rseq_pop(size_t) { return nullptr; }
-inline bool rseq_push(size_t, void*) { return false; }
-inline bool rseq_exchange(CpuArea*, size_t, uint64_t, uint64_t) { return false; }
+inline void* rseq_pop(size_t) {
+  return nullptr;
+}
+inline bool rseq_push(size_t, void*) {
+  return false;
+}
+inline bool rseq_exchange(CpuArea*, size_t, uint64_t, uint64_t) {
+  return false;
+}
 
 }  // namespace os

@@ -36,6 +36,8 @@ unsigned cpu_bound() {
   return is_error(bytes) ? kMaxCpus : static_cast<unsigned>(bytes) * 8;
 }
 
-void yield_cpu() { call(SYS_sched_yield); }
+void yield_cpu() {
+  call(SYS_sched_yield);
+}
 
 }  // namespace os

@@ -24,7 +24,9 @@ static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
 
 ASHLAR_HIDDEN extern ASHLAR_THREAD_LOCAL ThreadState t_state;
 
-inline ThreadState& this_thread() { return t_state; }
+inline ThreadState& this_thread() {
+  return t_state;
+}
 
 /// Arranges for hook(object) to run when this thread ends. May itself call malloc. False where it
 /// cannot be had. Source: the Itanium C++ ABI's thread-exit list, as libc keeps it.

@@ -24,7 +24,9 @@ long map(char* at, size_t size, int protection, int flags) {
   return call(SYS_mmap, at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 }
 
-void unmap(long at, size_t size) { call(SYS_munmap, at, size); }
+void unmap(long at, size_t size) {
+  call(SYS_munmap, at, size);
+}
 
 // Maps exactly at `at`, or nowhere. Kernels that do not know the flag take the address as a hint.
 bool map_if_free(char* at, size_t size, int protection) {
@@ -76,7 +78,9 @@ Place vm_reserve(size_t size, size_t least) {
   return {};
 }
 
-void vm_release(const Place& place) { unmap(word(place.base), place.size); }
+void vm_release(const Place& place) {
+  unmap(word(place.base), place.size);
+}
 
 bool vm_commit(const Place& place, char* at, size_t size) {
   if (!place.is_reserved) return map_if_free(at, size, PROT_READ | PROT_WRITE);

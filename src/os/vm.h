@@ -2,9 +2,9 @@
 //
 // Idea
 //   A few verbs are all that the page heap wants of the kernel: reserve and release address space,
-//   commit and decommit parts of it, purge the memory behind it, and move pages to another address without copying them.
-//   They stand in a struct of function pointers, so that a test can be the kernel and say no at any
-//   moment. Each verb's contract is written here once.
+//   commit and decommit parts of it, purge the memory behind it, and move pages to another address
+//   without copying them. They stand in a struct of function pointers, so that a test can be the
+//   kernel and say no at any moment. Each verb's contract is written here once.
 //
 //   Address space is not held by a mapping. A *place* is a range in a quiet part of the address
 //   space, far from where the kernel puts mappings by itself, and it is committed piece by piece

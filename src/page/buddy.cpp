@@ -281,8 +281,8 @@ void Buddy::audit() const {
       ASHLAR_CHECK(frame.kind == FrameKind::kFree && frame.order == order);
       ASHLAR_CHECK(frame.link.prev == before);
       uint32_t buddy = at ^ size;
-      ASHLAR_CHECK(order == kMaxOrder || buddy >= end_ ||
-                   frames_[buddy].kind != FrameKind::kFree || frames_[buddy].order != order);
+      ASHLAR_CHECK(order == kMaxOrder || buddy >= end_ || frames_[buddy].kind != FrameKind::kFree ||
+                   frames_[buddy].order != order);
       ASHLAR_CHECK(frame.count == dirty_map_.count(at, size));
       ASHLAR_CHECK(frame.count == 0 || !seen_clean);
       seen_clean |= frame.count == 0;

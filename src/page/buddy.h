@@ -57,8 +57,8 @@ class Buddy {
   uint32_t take_clean(base::Pages pages, FrameKind kind);
 
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
-  /// hold `pages`, from the first huge page's start in them. So memory that came free is used again whatever its shape.
-  /// kNone where the dirty blocks it looks at, a bounded number, lead to none.
+  /// hold `pages`, from the first huge page's start in them. So memory that came free is used again
+  /// whatever its shape. kNone where the dirty blocks it looks at, a bounded number, lead to none.
   uint32_t take_run(base::Pages pages, FrameKind kind);
 
   /// Takes the last frames of the address space given, if they are free; else kNone.

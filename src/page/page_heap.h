@@ -79,7 +79,9 @@ class PageHeap {
   bool retract();
 
   /// Returns to the kernel all free memory but `keep` frames in each zone. Frames returned.
-  size_t purge(size_t keep) { return slabs_.purge(keep) + (has_giants() ? giants_.purge(keep) : 0); }
+  size_t purge(size_t keep) {
+    return slabs_.purge(keep) + (has_giants() ? giants_.purge(keep) : 0);
+  }
   void set_retention(const Retention& retention);
 
   /// Calls visit(Lock&) for every lock of this floor, in order.

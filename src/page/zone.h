@@ -54,7 +54,7 @@ struct Retention {
   size_t percent = 0;      ///< of live memory
   size_t least_bytes = 0;  ///< kept in any case
   uint64_t interval_ms = 0;
-  bool regrets = true;     ///< keep more where purged memory is soon wanted again
+  bool regrets = true;  ///< keep more where purged memory is soon wanted again
 };
 
 struct ZoneStats {
@@ -130,9 +130,7 @@ class Zone {
     return static_cast<uint32_t>(static_cast<size_t>(static_cast<const char*>(p) - window_) >>
                                  base::kFrameShift);
   }
-  uint32_t number_of(const Frame& frame) const {
-    return static_cast<uint32_t>(&frame - frames_);
-  }
+  uint32_t number_of(const Frame& frame) const { return static_cast<uint32_t>(&frame - frames_); }
   Frame& frame_at(uint32_t number) const { return frames_[number]; }
   Frame& frame_of(const void* p) const { return frames_[number_of(p)]; }
   char* address_of(uint32_t number) const {

@@ -32,8 +32,8 @@ struct SlabLayout {
   uint64_t reciprocal = 0;  ///< 2^40 / object_size, rounded up
   uint32_t object_size = 0;
   uint16_t frames = 0;
-  uint16_t count = 0;      ///< objects in a slab
-  uint16_t colours = 0;    ///< distinct offsets of the first object
+  uint16_t count = 0;    ///< objects in a slab
+  uint16_t colours = 0;  ///< distinct offsets of the first object
   uint16_t colour_step = 0;
 
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }

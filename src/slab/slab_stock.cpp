@@ -111,8 +111,7 @@ void SlabStock::put(void* object) {
   switch (slab.put(*layout_, object)) {
     case Slab::Put::kDone: break;
     case Slab::Put::kWasFree: misuse::double_free(object, name_, layout_->object_size);
-    case Slab::Put::kNoObject:
-      misuse::interior_free(object, slab.object_around(*layout_, object));
+    case Slab::Put::kNoObject: misuse::interior_free(object, slab.object_around(*layout_, object));
   }
   if (slab.is_empty() && !buckets_[kEmptyBucket].is_empty())
     retire(slab);

@@ -1,0 +1,170 @@
+// large/large_test.cpp -- proves that large blocks are exact counts of frames, keep their content
+// wherever a resize leads them, and that a refusal changes nothing.
+
+#include "large/large.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "support/fake_vm.h"
+
+namespace {
+
+using base::kFrameSize;
+using base::Pages;
+using large::Block;
+using large::Memory;
+
+constexpr page::Retention kKeepAll{
+    .percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
+constexpr size_t kMiB = size_t{1} << 20;
+
+class LargeTest : public testing::Test {
+ protected:
+  LargeTest() { EXPECT_TRUE(heap.start(vm.vm(), kKeepAll, false)); }
+
+  Block block_of(void* p) {
+    page::Zone* zone = heap.zone_of(p);
+    return {zone, &zone->frame_of(p)};
+  }
+  void* alloc(size_t size, size_t align = 16) {
+    Memory memory = large::alloc(heap, size, align, large::Fill::kWhole);
+    heap.audit();
+    return memory.address;
+  }
+  void free(void* p) {
+    large::free(heap, block_of(p));
+    heap.audit();
+  }
+  void* resize(void* p, size_t size) {
+    void* resized = large::try_resize(heap, block_of(p), size);
+    heap.audit();
+    return resized;
+  }
+  // A byte of its own at the start of each frame.
+  static void fill(void* p, size_t size) {
+    for (size_t at = 0; at < size; at += kFrameSize)
+      static_cast<char*>(p)[at] = static_cast<char>(at / kFrameSize * 7 + 1);
+  }
+  static void expect_filled(void* p, size_t size) {
+    for (size_t at = 0; at < size; at += kFrameSize)
+      ASSERT_EQ(static_cast<char*>(p)[at], static_cast<char>(at / kFrameSize * 7 + 1)) << at;
+  }
+
+  test::FakeVm vm;
+  page::PageHeap heap;
+};
+
+TEST_F(LargeTest, SizesAreRoundedToFramesAndNoFurther) {
+  for (size_t size : {kFrameSize, kFrameSize + 1, 9 * kFrameSize, 33 * kFrameSize - 1, kMiB + 1}) {
+    void* p = alloc(size);
+    ASSERT_NE(p, nullptr);
+    EXPECT_EQ(large::usable_size(block_of(p)), base::round_up(size, kFrameSize));
+    std::memset(p, 1, size);
+    free(p);
+  }
+}
+
+TEST_F(LargeTest, AlignmentsBeyondAFrameAreKept) {
+  for (size_t align = 16; align <= 8 * kMiB; align *= 2) {
+    void* p = alloc(40 * 1024, align);
+    ASSERT_NE(p, nullptr) << align;
+    EXPECT_TRUE(base::is_aligned(p, align)) << align;
+    free(p);
+  }
+}
+
+TEST_F(LargeTest, AnAlignmentThatTheWindowItselfLacksIsOutOfMemory) {
+  EXPECT_EQ(alloc(kMiB, size_t{1} << 46), nullptr);
+  EXPECT_NE(alloc(kMiB), nullptr);
+}
+
+TEST_F(LargeTest, NewMemoryIsKnownToBeZeroAndUsedMemoryIsNot) {
+  Memory memory = large::alloc(heap, 100 * kFrameSize, 16, large::Fill::kWhole);
+  ASSERT_TRUE(memory.is_zero);
+  for (size_t i = 0; i < 100 * kFrameSize; ++i) ASSERT_EQ(static_cast<char*>(memory.address)[i], 0);
+  std::memset(memory.address, 1, 100 * kFrameSize);
+  free(memory.address);
+  EXPECT_FALSE(large::alloc(heap, 100 * kFrameSize, 16, large::Fill::kWhole).is_zero);
+}
+
+TEST_F(LargeTest, ShrinkingStaysInPlaceAndGivesTheTailBack) {
+  void* p = alloc(100 * kFrameSize);
+  fill(p, 100 * kFrameSize);
+  EXPECT_EQ(resize(p, 50 * kFrameSize + 1), p);
+  EXPECT_EQ(large::usable_size(block_of(p)), 51 * kFrameSize);
+  expect_filled(p, 51 * kFrameSize);
+  EXPECT_EQ(heap.slabs().stats().live, 51u);
+}
+
+TEST_F(LargeTest, GrowsInPlaceWhereItCan) {
+  void* p = alloc(10 * kFrameSize);
+  fill(p, 10 * kFrameSize);
+  EXPECT_EQ(resize(p, 100 * kFrameSize), p);
+  expect_filled(p, 10 * kFrameSize);
+  EXPECT_EQ(vm.moves, 0u);
+}
+
+TEST_F(LargeTest, SmallBlocksThatCannotGrowAreLeftToBeCopied) {
+  void* p = alloc(8 * kFrameSize);
+  void* wall = alloc(8 * kFrameSize);
+  ASSERT_EQ(static_cast<char*>(wall), static_cast<char*>(p) + 8 * kFrameSize);
+  EXPECT_EQ(resize(p, 16 * kFrameSize), nullptr);
+  EXPECT_EQ(large::usable_size(block_of(p)), 8 * kFrameSize);
+  EXPECT_EQ(vm.moves, 0u);
+}
+
+TEST_F(LargeTest, BigBlocksAreMovedByTheKernel) {
+  size_t size = 4 * kMiB;
+  void* p = alloc(size);
+  void* wall = alloc(size);
+  ASSERT_EQ(static_cast<char*>(wall), static_cast<char*>(p) + size);
+  fill(p, size);
+  void* moved = resize(p, 2 * size);
+  ASSERT_NE(moved, nullptr);
+  EXPECT_NE(moved, p);
+  EXPECT_EQ(vm.moves, 1u);
+  EXPECT_EQ(large::usable_size(block_of(moved)), 2 * size);
+  expect_filled(moved, size);
+  std::memset(moved, 1, 2 * size);
+  // What was left behind can be used again, and is not taken for zeroed memory where it is not.
+  Memory again = large::alloc(heap, size, 16, large::Fill::kWhole);
+  if (again.is_zero) {
+    for (size_t i = 0; i < size; ++i) ASSERT_EQ(static_cast<char*>(again.address)[i], 0);
+  }
+}
+
+TEST_F(LargeTest, AMoveThatTheKernelRefusesChangesNothing) {
+  size_t size = 4 * kMiB;
+  void* p = alloc(size);
+  alloc(size);
+  fill(p, size);
+  vm.failing_moves = 1;
+  EXPECT_EQ(resize(p, 2 * size), nullptr);
+  EXPECT_EQ(large::usable_size(block_of(p)), size);
+  expect_filled(p, size);
+  EXPECT_EQ(heap.giants().stats().live, 2 * size / kFrameSize) << "the target was not given back";
+}
+
+TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
+  void* p = alloc(4 * kMiB);
+  fill(p, 4 * kMiB);
+  vm.limit = vm.committed_bytes();
+  EXPECT_EQ(resize(p, 100 * kMiB), nullptr);
+  EXPECT_EQ(large::usable_size(block_of(p)), 4 * kMiB);
+  expect_filled(p, 4 * kMiB);
+}
+
+// A block that never leaves its zone's kind: from the slabs' zone into the giants'.
+TEST_F(LargeTest, GrowsAcrossTheBorderOfTheZones) {
+  void* p = alloc(base::kGiantSize - kFrameSize);
+  fill(p, base::kGiantSize - kFrameSize);
+  void* grown = resize(p, 3 * kMiB);
+  if (grown != nullptr) {  // in place: else the front copies
+    expect_filled(grown, base::kGiantSize - kFrameSize);
+    EXPECT_GE(large::usable_size(block_of(grown)), 3 * kMiB);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,318 @@
+// page/buddy_test.cpp -- proves the buddy algorithm over frames that are a plain array: blocks
+// split, merge and stand aligned, counts are exact, warm memory goes first, and audit() sees what
+// is planted.
+
+#include "page/buddy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace {
+
+using base::Order;
+using base::Pages;
+using page::Buddy;
+using page::DirtyMap;
+using page::Frame;
+using page::FrameKind;
+using page::kNone;
+
+// A ground of frames without memory behind them.
+class BuddyTest : public testing::Test {
+ protected:
+  static constexpr size_t kFrames = 1024;
+
+  uint32_t take(size_t pages, unsigned align = 0) {
+    uint32_t first = buddy.take(Pages(pages), Order(align), FrameKind::kLarge);
+    buddy.audit();
+    return first;
+  }
+  void give(uint32_t first, size_t pages) {
+    buddy.give(first, Pages(pages));
+    buddy.audit();
+  }
+  void extend(uint32_t first, size_t pages) {
+    buddy.extend(first, Pages(pages));
+    buddy.audit();
+  }
+  // What the zone does around madvise.
+  void purge(uint32_t block) {
+    dirty.clear(block, Order(frames[block].order).pages().n);
+    buddy.put_back(block);
+    buddy.audit();
+  }
+
+  std::vector<Frame> frames = std::vector<Frame>(kFrames);
+  std::vector<uint64_t> words = std::vector<uint64_t>(kFrames / 64);
+  DirtyMap dirty{words.data()};
+  Buddy buddy{frames.data(), dirty};
+};
+
+TEST_F(BuddyTest, NothingComesOutOfNothing) {
+  EXPECT_EQ(take(1), kNone);
+  EXPECT_EQ(buddy.free_frames(), 0u);
+}
+
+TEST_F(BuddyTest, SplitsOnTheWayOutAndMergesOnTheWayBack) {
+  extend(0, 64);
+  EXPECT_EQ(buddy.blocks(Order(6)), 1u);
+  uint32_t one = take(1);
+  ASSERT_NE(one, kNone);
+  EXPECT_EQ(buddy.free_frames(), 63u);
+  for (unsigned order = 0; order < 6; ++order) EXPECT_EQ(buddy.blocks(Order(order)), 1u) << order;
+  EXPECT_EQ(buddy.blocks(Order(6)), 0u);
+  give(one, 1);
+  EXPECT_EQ(buddy.blocks(Order(6)), 1u);
+  EXPECT_EQ(buddy.free_frames(), 64u);
+}
+
+TEST_F(BuddyTest, MarksOnlyTheFirstFrameOfWhatItLets) {
+  extend(0, 64);
+  uint32_t block = take(5);
+  EXPECT_EQ(frames[block].kind, FrameKind::kLarge);
+  EXPECT_EQ(frames[block].count, 5u);
+  for (uint32_t i = 1; i < 5; ++i) EXPECT_EQ(frames[block + i].kind, FrameKind::kInside);
+}
+
+TEST_F(BuddyTest, GivesTheTailBackWhateverTheCount) {
+  for (size_t pages = 1; pages <= 64; ++pages) {
+    frames.assign(kFrames, Frame{});
+    words.assign(words.size(), 0);
+    buddy = Buddy(frames.data(), dirty);
+    extend(0, 64);
+    uint32_t block = take(pages);
+    ASSERT_NE(block, kNone);
+    EXPECT_EQ(buddy.free_frames(), 64 - pages) << pages;
+    give(block, pages);
+    EXPECT_EQ(buddy.blocks(Order(6)), 1u) << pages;
+  }
+}
+
+TEST_F(BuddyTest, AlignsWhereItIsAskedTo) {
+  extend(1, 200);
+  for (unsigned align = 0; align <= 6; ++align)
+    for (size_t pages : {1, 2, 3, 7}) {
+      uint32_t block = take(pages, align);
+      ASSERT_NE(block, kNone) << pages << " at order " << align;
+      EXPECT_EQ(block % (1u << align), 0u) << pages << " at order " << align;
+      give(block, pages);
+    }
+  EXPECT_EQ(buddy.free_frames(), 200u);
+}
+
+TEST_F(BuddyTest, RangesThatStartAnywhereBecomeAlignedBlocks) {
+  extend(3, 10);  // 3, 4..7, 8..11, 12
+  EXPECT_EQ(buddy.blocks(Order(0)), 2u);
+  EXPECT_EQ(buddy.blocks(Order(2)), 2u);
+  EXPECT_EQ(buddy.free_frames(), 10u);
+}
+
+TEST_F(BuddyTest, GrowthMergesWithWhatWasThere) {
+  extend(0, 8);
+  extend(8, 8);
+  EXPECT_EQ(buddy.blocks(Order(4)), 1u);
+}
+
+TEST_F(BuddyTest, AHoleIsNeverGivenOutNorMergedOver) {
+  extend(0, 8);
+  extend(16, 16);  // 8..15 is somebody else's
+  EXPECT_EQ(buddy.free_frames(), 24u);
+  EXPECT_EQ(buddy.blocks(Order(3)), 1u);
+  EXPECT_EQ(buddy.blocks(Order(4)), 1u);
+  std::vector<uint32_t> all;
+  for (uint32_t one = take(1); one != kNone; one = take(1)) all.push_back(one);
+  EXPECT_EQ(all.size(), 24u);
+  for (uint32_t one : all) EXPECT_TRUE(one < 8 || one >= 16) << one;
+}
+
+TEST_F(BuddyTest, TakesTheSmallestBlockThatFits) {
+  extend(0, 64);
+  uint32_t a = take(16), b = take(32), c = take(16);
+  give(b, 32);
+  give(a, 16);
+  uint32_t small = take(8);
+  EXPECT_TRUE(small >= a && small < a + 16) << "the block of 32 was broken up for 8";
+  give(small, 8);
+  give(c, 16);
+}
+
+TEST_F(BuddyTest, SaysNoWhenNoBlockIsLongEnough) {
+  extend(0, 64);
+  uint32_t a = take(32), b = take(32);
+  give(a, 32);
+  EXPECT_EQ(take(33), kNone);
+  EXPECT_EQ(buddy.free_frames(), 32u);
+  give(b, 32);
+  EXPECT_NE(take(33), kNone);
+}
+
+TEST_F(BuddyTest, WhatNobodyHadIsNewAndWhatCameBackIsNot) {
+  extend(0, 64);
+  uint32_t block = take(4);
+  EXPECT_TRUE(frames[block].is_new);
+  give(block, 4);
+  EXPECT_EQ(buddy.dirty_frames(), 4u);
+  uint32_t again = take(4);
+  EXPECT_EQ(again, block);
+  EXPECT_FALSE(frames[again].is_new);
+  EXPECT_EQ(buddy.dirty_frames(), 0u) << "dirty frames count free ones only";
+}
+
+TEST_F(BuddyTest, ABlockThatIsPartlyNewIsNewWhereItIs) {
+  extend(0, 16);
+  uint32_t first = take(8);
+  give(first, 8);  // merges with the clean half: 16 frames, 8 of them dirty
+  ASSERT_EQ(buddy.blocks(Order(4)), 1u);
+  uint32_t dirty_half = take(8);
+  EXPECT_EQ(dirty_half, first);
+  EXPECT_FALSE(frames[dirty_half].is_new);
+  uint32_t clean_half = take(8);
+  EXPECT_TRUE(frames[clean_half].is_new);
+}
+
+TEST_F(BuddyTest, WarmBlocksGoBeforeColdOnes) {
+  extend(0, 64);
+  uint32_t blocks[4];
+  for (uint32_t& block : blocks) block = take(16);
+  give(blocks[0], 16);
+  give(blocks[2], 16);
+  uint32_t isolated = buddy.isolate(Order(0), Pages(64));
+  purge(isolated);
+  uint32_t warm = isolated == blocks[0] ? blocks[2] : blocks[0];
+  EXPECT_EQ(take(16), warm);
+  EXPECT_EQ(take(16), isolated);
+  EXPECT_TRUE(frames[isolated].is_new);
+}
+
+TEST_F(BuddyTest, IsolationTakesTheLargestDirtyBlockOutOfReach) {
+  extend(0, 64);
+  uint32_t a = take(4), b = take(4), c = take(16);
+  take(1);  // keeps the rest apart
+  give(a, 4);
+  give(c, 16);
+  size_t free = buddy.free_frames();
+  uint32_t isolated = buddy.isolate(Order(0), Pages(64));
+  EXPECT_EQ(isolated, c);
+  EXPECT_EQ(frames[isolated].kind, FrameKind::kIsolated);
+  EXPECT_EQ(buddy.free_frames(), free - 16);
+  give(b, 4);
+  purge(isolated);
+  EXPECT_EQ(buddy.dirty_frames(), 8u);
+}
+
+TEST_F(BuddyTest, IsolationTakesNoMoreThanIsWantedAndLeavesTheLowerPartWarm) {
+  extend(0, 64);
+  uint32_t all = take(64);
+  give(all, 64);
+  uint32_t isolated = buddy.isolate(Order(0), Pages(8));
+  EXPECT_EQ(isolated, 56u);
+  EXPECT_EQ(Order(frames[isolated].order).pages(), Pages(8));
+  EXPECT_EQ(buddy.dirty_frames(), 56u);
+  purge(isolated);
+  EXPECT_EQ(buddy.free_frames(), 64u);
+  EXPECT_EQ(take(1), 0u) << "the lowest frames were to stay warm";
+}
+
+TEST_F(BuddyTest, IsolationGoesPastACleanUpperPart) {
+  extend(0, 64);
+  uint32_t low = take(2);
+  give(low, 2);  // two dirty frames at the front of a block of 64
+  uint32_t isolated = buddy.isolate(Order(0), Pages(2));
+  ASSERT_NE(isolated, kNone);
+  EXPECT_EQ(dirty.count(isolated, Order(frames[isolated].order).pages().n), 2u);
+  purge(isolated);
+  EXPECT_EQ(buddy.dirty_frames(), 0u);
+  EXPECT_EQ(buddy.blocks(Order(6)), 1u);
+}
+
+TEST_F(BuddyTest, IsolationLeavesBlocksBelowThePageSizeAlone) {
+  extend(0, 64);
+  uint32_t block = take(2);
+  ASSERT_TRUE(buddy.try_take_range(block + 2, Pages(62)));
+  give(block, 2);
+  EXPECT_EQ(buddy.isolate(Order(2), Pages(64)), kNone) << "a page of 16 KiB is four frames";
+  EXPECT_NE(buddy.isolate(Order(1), Pages(64)), kNone);
+}
+
+TEST_F(BuddyTest, ABlockThatCouldNotBePurgedComesBackDirty) {
+  extend(0, 16);
+  give(take(16), 16);
+  uint32_t isolated = buddy.isolate(Order(0), Pages(16));
+  buddy.put_back(isolated);
+  buddy.audit();
+  EXPECT_EQ(buddy.dirty_frames(), 16u);
+}
+
+TEST_F(BuddyTest, ARangeIsTakenWholeOrNotAtAll) {
+  extend(0, 64);
+  uint32_t block = take(8);
+  ASSERT_EQ(block, 0u);
+  EXPECT_TRUE(buddy.try_take_range(8, Pages(13)));
+  buddy.audit();
+  EXPECT_EQ(buddy.free_frames(), 64u - 21);
+  EXPECT_FALSE(buddy.try_take_range(21, Pages(44))) << "the ground ends at 64";
+  EXPECT_EQ(buddy.free_frames(), 64u - 21);
+  EXPECT_TRUE(buddy.try_take_range(21, Pages(43)));
+  EXPECT_EQ(buddy.free_frames(), 0u);
+  give(0, 64);
+  EXPECT_EQ(buddy.blocks(Order(6)), 1u);
+}
+
+TEST_F(BuddyTest, ARangeThatSomebodyHoldsPartOfIsRefusedUnchanged) {
+  extend(0, 64);
+  uint32_t a = take(8), b = take(8), c = take(8);
+  ASSERT_EQ(b, a + 8);
+  ASSERT_EQ(c, b + 8);
+  give(b, 8);
+  EXPECT_FALSE(buddy.try_take_range(b, Pages(9)));
+  buddy.audit();
+  EXPECT_TRUE(buddy.try_take_range(b, Pages(8)));
+}
+
+TEST_F(BuddyTest, EveryCountComesBackToOneBlockInEveryOrderOfReturn) {
+  extend(0, 512);
+  std::vector<std::pair<uint32_t, size_t>> held;
+  for (size_t pages = 1; pages <= 20; ++pages) {
+    uint32_t block = take(pages);
+    ASSERT_NE(block, kNone) << pages;
+    held.push_back({block, pages});
+  }
+  for (int way = 0; way < 3; ++way) {
+    if (way == 1) std::reverse(held.begin(), held.end());
+    if (way == 2) std::rotate(held.begin(), held.begin() + 7, held.end());
+    for (auto [block, pages] : held) give(block, pages);
+    EXPECT_EQ(buddy.blocks(Order(9)), 1u) << "way " << way;
+    for (auto& [block, pages] : held) block = take(pages);
+  }
+}
+
+TEST_F(BuddyTest, AuditSeesAWrongOrder) {
+  extend(0, 64);
+  frames[0].order = 5;
+  EXPECT_DEATH(buddy.audit(), "check failed: ");
+}
+
+TEST_F(BuddyTest, AuditSeesADirtyBitThatNobodyCounted) {
+  extend(0, 64);
+  dirty.set(17, 1);
+  EXPECT_DEATH(buddy.audit(), "check failed: frame.count == dirty_map_.count");
+}
+
+TEST_F(BuddyTest, AuditSeesTwoBuddiesThatWereNotMerged) {
+  extend(0, 64);
+  uint32_t block = take(1);
+  ASSERT_EQ(block, 0u);
+  // Frame 1 is free and alone; frame 0 claims to be a free block as well.
+  frames[0].kind = FrameKind::kFree;
+  frames[0].order = 0;
+  EXPECT_DEATH(buddy.audit(), "check failed: ");
+}
+
+TEST_F(BuddyTest, GrowthBackwardsIsRefused) {
+  extend(16, 16);
+  EXPECT_DEATH(buddy.extend(0, Pages(16)), "check failed: first >= end_");
+}
+
+}  // namespace

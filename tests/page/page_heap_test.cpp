@@ -1,0 +1,139 @@
+// page/page_heap_test.cpp -- proves the page floor's public face: two zones, whose address is
+// whose, and what happens when the kernel refuses one of them.
+
+#include "page/page_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "support/auxv.h"
+#include "support/fake_vm.h"
+
+namespace {
+
+using base::Order;
+using base::Pages;
+using page::PageHeap;
+using page::Retention;
+
+constexpr Retention kKeepAll{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
+constexpr size_t kGiantPages = base::kGiantSize / base::kFrameSize;
+
+class PageHeapTest : public testing::Test {
+ protected:
+  void start() { ASSERT_TRUE(heap.start(vm.vm(), kKeepAll, false)); }
+  PageHeap::Block alloc(size_t pages, unsigned align = 0) {
+    PageHeap::Block block = heap.alloc_large(Pages(pages), Order(align));
+    heap.audit();
+    return block;
+  }
+  test::FakeVm vm;
+  PageHeap heap;
+};
+
+TEST_F(PageHeapTest, NoAddressSpaceNoHeap) {
+  vm.failing_reserves = 1;
+  EXPECT_FALSE(heap.start(vm.vm(), kKeepAll, false));
+  heap.audit();
+  EXPECT_EQ(heap.zone_of(&vm), nullptr);
+}
+
+TEST_F(PageHeapTest, GiantsLiveApart) {
+  start();
+  EXPECT_EQ(vm.reserves, 1u) << "the second zone is laid out when first needed";
+  PageHeap::Block small = alloc(kGiantPages - 1), giant = alloc(kGiantPages);
+  EXPECT_EQ(vm.reserves, 2u);
+  EXPECT_EQ(small.zone, &heap.slabs());
+  EXPECT_EQ(giant.zone, &heap.giants());
+  EXPECT_EQ(heap.zone_of(small.zone->address_of(*small.frame)), small.zone);
+  EXPECT_EQ(heap.zone_of(giant.zone->address_of(*giant.frame) + base::kGiantSize - 1), giant.zone);
+  EXPECT_EQ(heap.zone_of(this), nullptr);
+  heap.free_large(small);
+  heap.free_large(giant);
+  heap.audit();
+  EXPECT_EQ(heap.slabs().stats().live + heap.giants().stats().live, 0u);
+}
+
+TEST_F(PageHeapTest, WithoutASecondZoneTheFirstServesGiants) {
+  start();
+  vm.failing_reserves = 1;
+  PageHeap::Block giant = alloc(kGiantPages);
+  ASSERT_NE(giant.frame, nullptr);
+  EXPECT_EQ(giant.zone, &heap.slabs());
+  EXPECT_EQ(alloc(kGiantPages).zone, &heap.giants()) << "it is tried again";
+}
+
+TEST_F(PageHeapTest, OutOfMemoryIsNullAndPasses) {
+  start();
+  ASSERT_NE(alloc(1).frame, nullptr);
+  vm.limit = vm.committed_bytes();
+  EXPECT_EQ(alloc(100000).frame, nullptr);
+  EXPECT_EQ(alloc(8192).frame, nullptr);
+  vm.limit = SIZE_MAX;
+  EXPECT_NE(alloc(8192).frame, nullptr);
+}
+
+TEST_F(PageHeapTest, PurgeReachesBothZones) {
+  start();
+  PageHeap::Block small = alloc(100), giant = alloc(kGiantPages);
+  heap.free_large(small);
+  heap.free_large(giant);
+  EXPECT_EQ(heap.purge(0), 100 + kGiantPages);
+  heap.audit();
+  EXPECT_EQ(heap.slabs().stats().dirty + heap.giants().stats().dirty, 0u);
+}
+
+TEST_F(PageHeapTest, RetentionReachesBothZones) {
+  start();
+  PageHeap::Block small = alloc(100), giant = alloc(4 * kGiantPages);
+  heap.set_retention({.percent = 0, .least_bytes = 0, .interval_ms = 1000});
+  heap.free_large(small);
+  heap.free_large(giant);
+  EXPECT_TRUE(heap.wants_trim());
+  heap.trim();
+  EXPECT_EQ(heap.giants().stats().dirty, 0u);
+}
+
+TEST_F(PageHeapTest, MetadataIsApartFromUsersMemory) {
+  start();
+  ASSERT_NE(alloc(100).frame, nullptr);
+  char* record = static_cast<char*>(heap.meta().alloc(100, 64));
+  ASSERT_NE(record, nullptr);
+  std::memset(record, 0xff, 100);
+  EXPECT_EQ(heap.zone_of(record), nullptr);
+  heap.audit();
+}
+
+TEST_F(PageHeapTest, ManyMegabytesCostFewCalls) {
+  start();
+  std::vector<PageHeap::Block> blocks;
+  for (int i = 0; i < 400; ++i) blocks.push_back(alloc(50));
+  EXPECT_LE(vm.commits, 45u) << "400 blocks of 200 KiB";
+  for (PageHeap::Block block : blocks) heap.free_large(block);
+}
+
+class PageHeapOnLargePages : public testing::TestWithParam<size_t> {};
+
+TEST_P(PageHeapOnLargePages, ServesBothZones) {
+  test::PageSize page(GetParam());
+  test::FakeVm vm;
+  PageHeap heap;
+  ASSERT_TRUE(heap.start(vm.vm(), kKeepAll, false));
+  for (size_t pages : {size_t{1}, size_t{9}, kGiantPages, kGiantPages + 3}) {
+    PageHeap::Block block = heap.alloc_large(Pages(pages), Order(0));
+    ASSERT_NE(block.frame, nullptr);
+    std::memset(block.zone->address_of(*block.frame), 1, Pages(pages).bytes());
+    ASSERT_NE(heap.meta().alloc(100, 64), nullptr);
+    heap.free_large(block);
+  }
+  heap.purge(0);
+  heap.audit();
+  EXPECT_EQ(heap.giants().stats().dirty, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, PageHeapOnLargePages,
+                         testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
+
+}  // namespace

@@ -1,0 +1,471 @@
+// page/zone_test.cpp -- proves what a zone promises with a kernel that a test commands: memory
+// where and as it was asked for, growth around obstacles, nothing lost when the kernel says no, and
+// the return of memory by amount and by age.
+
+#include "page/zone.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "support/auxv.h"
+#include "support/fake_vm.h"
+
+namespace {
+
+using base::kFrameSize;
+using base::Order;
+using base::Pages;
+using page::Frame;
+using page::FrameKind;
+using page::Retention;
+using page::Zone;
+using test::FakeVm;
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr Retention kKeepAll{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
+constexpr Retention kKeepNothing{.percent = 0, .least_bytes = 0, .interval_ms = 1000};
+
+class ZoneTest : public testing::Test {
+ protected:
+  void start(const Retention& retention = kKeepAll) {
+    ASSERT_TRUE(zone.start(vm.vm(), retention, size_t{1} << 40));
+    zone.audit();
+  }
+  Frame* alloc(size_t pages, unsigned align = 0) {
+    Frame* block = zone.alloc(Pages(pages), Order(align), FrameKind::kLarge);
+    zone.audit();
+    return block;
+  }
+  void free(Frame* block) {
+    zone.free_large(*block);
+    zone.audit();
+  }
+  char* bytes(Frame* block) { return zone.address_of(*block); }
+
+  FakeVm vm;
+  Zone zone;
+};
+
+TEST_F(ZoneTest, FailsToStartWithoutAddressSpaceAndCanStartLater) {
+  vm.failing_reserves = 1;
+  EXPECT_FALSE(zone.start(vm.vm(), kKeepAll, size_t{1} << 40));
+  zone.audit();
+  start();
+  EXPECT_NE(alloc(1), nullptr);
+}
+
+TEST_F(ZoneTest, BlocksAreWritableApartAndAligned) {
+  start();
+  std::vector<Frame*> blocks;
+  for (size_t pages = 1; pages <= 40; ++pages) {
+    Frame* block = alloc(pages, pages % 5);
+    ASSERT_NE(block, nullptr);
+    EXPECT_TRUE(base::is_aligned(bytes(block), Order(pages % 5).pages().bytes()));
+    EXPECT_EQ(block->count, pages);
+    std::memset(bytes(block), static_cast<int>(pages), Pages(pages).bytes());
+    blocks.push_back(block);
+  }
+  for (size_t pages = 1; pages <= 40; ++pages) {
+    char* at = bytes(blocks[pages - 1]);
+    for (size_t i = 0; i < Pages(pages).bytes(); ++i)
+      ASSERT_EQ(at[i], static_cast<char>(pages)) << "block of " << pages << " was written over";
+  }
+  for (Frame* block : blocks) free(block);
+  EXPECT_EQ(zone.stats().live, 0u);
+  EXPECT_EQ(zone.stats().free, zone.stats().committed);
+}
+
+TEST_F(ZoneTest, NewMemorySaysSoAndIsZero) {
+  start();
+  Frame* block = alloc(3);
+  EXPECT_TRUE(block->is_new);
+  for (size_t i = 0; i < 3 * kFrameSize; ++i) ASSERT_EQ(bytes(block)[i], 0);
+  std::memset(bytes(block), 1, 3 * kFrameSize);
+  free(block);
+  EXPECT_FALSE(alloc(3)->is_new);
+}
+
+TEST_F(ZoneTest, ZeroFramesAndTooManyAreRefusedWithoutACall) {
+  start();
+  unsigned commits = vm.commits;
+  EXPECT_EQ(alloc(0), nullptr);
+  EXPECT_EQ(alloc(Order(base::kMaxOrder).pages().n + 1), nullptr);
+  EXPECT_EQ(vm.commits, commits);
+}
+
+TEST_F(ZoneTest, RefusesWhatTheWindowCannotHoldAndLivesOn) {
+  start();
+  EXPECT_EQ(alloc(Pages::ceil(256 * kMiB).n), nullptr);
+  EXPECT_NE(alloc(1), nullptr);
+}
+
+TEST_F(ZoneTest, FillsTheWholeWindowAndThenSaysNo) {
+  start();
+  std::vector<Frame*> blocks;
+  while (Frame* block = alloc(256)) blocks.push_back(block);
+  EXPECT_EQ(blocks.size() * kMiB, zone.place().size / 2);
+  for (Frame* block : blocks) free(block);
+  EXPECT_NE(alloc(256), nullptr);
+}
+
+// Every commit of a growing heap fails once: before and after, nothing is lost.
+TEST_F(ZoneTest, NothingIsLostWhenACommitFails) {
+  for (unsigned nth = 0; nth < 12; ++nth) {
+    FakeVm* kernel = &vm;
+    Zone fresh;
+    ASSERT_TRUE(fresh.start(kernel->vm(), kKeepAll, size_t{1} << 40));
+    std::vector<Frame*> blocks;
+    bool has_failed = false;
+    for (unsigned i = 0; i < 30; ++i) {
+      if (i == nth) kernel->failing_commits = 4;
+      Frame* block = fresh.alloc(Pages(300), Order(0), FrameKind::kLarge);
+      kernel->failing_commits = 0;
+      fresh.audit();
+      has_failed |= block == nullptr;
+      if (block != nullptr) blocks.push_back(block);
+    }
+    EXPECT_GE(blocks.size(), 28u);
+    EXPECT_EQ(fresh.stats().live, blocks.size() * 300);
+    for (Frame* block : blocks) fresh.free_large(*block);
+    fresh.audit();
+    EXPECT_EQ(fresh.stats().live, 0u);
+    EXPECT_EQ(fresh.stats().free, fresh.stats().committed);
+  }
+}
+
+TEST_F(ZoneTest, TakesAsLittleAsItNeedsWhenTheKernelIsShort) {
+  start();
+  while (zone.window_size() < 64 * kMiB) ASSERT_NE(alloc(256), nullptr);
+  while (zone.stats().free >= 16) ASSERT_NE(alloc(16), nullptr);
+  vm.limit = vm.committed_bytes() + 128 * 1024;
+  EXPECT_NE(alloc(16), nullptr) << "128 KiB were there to be had";
+}
+
+// Growth that does not lead to the block it was made for is address space for nothing.
+TEST_F(ZoneTest, OneGrowthIsEnoughForAnyCount) {
+  for (size_t pages : {300, 500, 900, 1000, 1023, 1025, 3000, 5000}) {
+    Zone fresh;
+    ASSERT_TRUE(fresh.start(vm.vm(), kKeepAll, size_t{1} << 40));
+    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
+    EXPECT_EQ(fresh.stats().growths, 1u) << pages;
+    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
+  }
+}
+
+TEST_F(ZoneTest, GoesAroundSomebodyElsesMapping) {
+  start();
+  Frame* first = alloc(1);
+  ASSERT_NE(first, nullptr);
+  char* end = zone.window() + zone.window_size();
+  vm.occupied.push_back({end, kMiB});
+  Frame* beyond = alloc(Pages::ceil(4 * kMiB).n);
+  ASSERT_NE(beyond, nullptr);
+  EXPECT_GE(bytes(beyond), end + kMiB);
+  std::memset(bytes(beyond), 1, 4 * kMiB);
+  page::ZoneStats stats = zone.stats();
+  EXPECT_LT(stats.committed * kFrameSize, zone.window_size()) << "the hole is not memory of ours";
+  EXPECT_EQ(stats.committed, stats.live + stats.free);
+  free(beyond);
+  free(first);
+}
+
+TEST_F(ZoneTest, AReservedPlaceHasNoObstaclesToGoAround) {
+  vm.is_reserving = true;
+  start();
+  ASSERT_NE(alloc(1), nullptr);
+  vm.failing_commits = 1000;
+  unsigned commits = vm.commits;
+  EXPECT_EQ(alloc(Pages::ceil(4 * kMiB).n), nullptr);
+  EXPECT_LE(vm.commits - commits, 8u) << "there is nothing to skip";
+  vm.failing_commits = 0;
+  EXPECT_NE(alloc(Pages::ceil(4 * kMiB).n), nullptr);
+}
+
+TEST_F(ZoneTest, KnowsItsOwnAddresses) {
+  start();
+  int local = 0;
+  EXPECT_FALSE(zone.contains(&local));
+  EXPECT_FALSE(zone.contains(nullptr));
+  Frame* block = alloc(2);
+  EXPECT_TRUE(zone.contains(bytes(block)));
+  EXPECT_TRUE(zone.contains(bytes(block) + 2 * kFrameSize - 1));
+  EXPECT_FALSE(zone.contains(zone.window() - 1));
+  EXPECT_FALSE(zone.contains(zone.window() + zone.window_size()));
+  EXPECT_EQ(&zone.frame_of(bytes(block) + 17), block);
+  EXPECT_EQ(&zone.frame_at(zone.number_of(*block)), block);
+}
+
+TEST_F(ZoneTest, PublishesItsSizeAsItGrows) {
+  start();
+  size_t published = 1;
+  zone.publish_size(published);
+  EXPECT_EQ(published, 0u);
+  ASSERT_NE(alloc(1024), nullptr);
+  EXPECT_EQ(published, zone.window_size());
+  ASSERT_NE(alloc(4096), nullptr);
+  EXPECT_EQ(published, zone.window_size());
+}
+
+TEST_F(ZoneTest, GrowsABlockInPlaceWhenWhatFollowsIsFree) {
+  start();
+  Frame* block = alloc(10);
+  bytes(block)[10 * kFrameSize - 1] = 7;
+  ASSERT_TRUE(zone.try_grow(*block, Pages(100)));
+  zone.audit();
+  EXPECT_EQ(block->count, 100u);
+  EXPECT_EQ(bytes(block)[10 * kFrameSize - 1], 7);
+  EXPECT_EQ(zone.stats().live, 100u);
+  EXPECT_EQ(zone.stats().large, 100u);
+  EXPECT_EQ(zone.stats().large_blocks, 1u);
+  free(block);
+}
+
+TEST_F(ZoneTest, DoesNotGrowOverANeighbour) {
+  start();
+  Frame* block = alloc(8);
+  Frame* neighbour = alloc(8);
+  ASSERT_EQ(zone.number_of(*neighbour), zone.number_of(*block) + 8);
+  EXPECT_FALSE(zone.try_grow(*block, Pages(9)));
+  zone.audit();
+  EXPECT_EQ(block->count, 8u);
+  free(neighbour);
+  EXPECT_TRUE(zone.try_grow(*block, Pages(16)));
+  zone.audit();
+}
+
+TEST_F(ZoneTest, TheLastBlockGrowsWithTheWindow) {
+  start();
+  Frame* block = alloc(Pages::ceil(zone.place().size / 16).n);
+  size_t before = zone.window_size();
+  Pages longer = Pages::ceil(before + 5 * kMiB);
+  if (zone.number_of(*block) + block->count <= before / kFrameSize) {
+    ASSERT_TRUE(zone.try_grow(*block, longer));
+    zone.audit();
+    EXPECT_GT(zone.window_size(), before);
+    std::memset(bytes(block), 5, longer.bytes());
+  }
+  free(block);
+}
+
+TEST_F(ZoneTest, GrowthThatTheKernelRefusesChangesNothing) {
+  start();
+  Frame* block = alloc(1);
+  page::ZoneStats before = zone.stats();
+  vm.failing_commits = 1000;
+  EXPECT_FALSE(zone.try_grow(*block, Pages::ceil(32 * kMiB)));
+  vm.failing_commits = 0;
+  zone.audit();
+  EXPECT_EQ(block->count, 1u);
+  EXPECT_EQ(zone.stats().live, before.live);
+  EXPECT_EQ(zone.stats().free, before.free);
+}
+
+TEST_F(ZoneTest, ShrinkingGivesTheTailBack) {
+  start();
+  Frame* block = alloc(100);
+  zone.shrink(*block, Pages(30));
+  zone.audit();
+  EXPECT_EQ(block->count, 30u);
+  EXPECT_EQ(zone.stats().live, 30u);
+  EXPECT_EQ(zone.stats().large, 30u);
+  EXPECT_TRUE(zone.try_grow(*block, Pages(100))) << "its own tail is free";
+  zone.audit();
+}
+
+TEST_F(ZoneTest, PurgeReturnsAllButWhatIsToBeKept) {
+  start();
+  Frame* block = alloc(1024);
+  std::memset(bytes(block), 1, Pages(1024).bytes());
+  free(block);
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+  size_t gone = zone.purge(200);
+  zone.audit();
+  EXPECT_LE(zone.stats().dirty, 200u);
+  EXPECT_EQ(gone, 1024u - zone.stats().dirty);
+  EXPECT_GE(vm.purged_bytes(), gone * kFrameSize);
+  zone.purge(0);
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  EXPECT_EQ(zone.stats().purged, 1024u);
+}
+
+TEST_F(ZoneTest, WhatWasPurgedIsNewAndZero) {
+  start();
+  Frame* block = alloc(64);
+  std::memset(bytes(block), 1, Pages(64).bytes());
+  free(block);
+  zone.purge(0);
+  block = alloc(64);
+  EXPECT_TRUE(block->is_new);
+  for (size_t i = 0; i < Pages(64).bytes(); ++i) ASSERT_EQ(bytes(block)[i], 0);
+}
+
+TEST_F(ZoneTest, APurgeNeverTouchesWhatIsLet) {
+  start();
+  std::vector<Frame*> blocks;
+  for (int i = 0; i < 64; ++i) {
+    blocks.push_back(alloc(3));
+    std::memset(bytes(blocks.back()), i, Pages(3).bytes());
+  }
+  for (size_t i = 0; i < 64; i += 2) free(blocks[i]);
+  zone.purge(0);
+  for (size_t i = 1; i < 64; i += 2)
+    for (size_t at = 0; at < Pages(3).bytes(); ++at)
+      ASSERT_EQ(bytes(blocks[i])[at], static_cast<char>(i));
+}
+
+TEST_F(ZoneTest, APurgeThatTheKernelRefusesEndsAndLosesNothing) {
+  start();
+  free(alloc(100));
+  vm.failing_purges = 1000;
+  EXPECT_EQ(zone.purge(0), 0u);
+  zone.audit();
+  EXPECT_EQ(zone.stats().dirty, 100u);
+  EXPECT_GE(vm.failing_purges, 990u) << "locked memory will be refused again and again";
+  vm.failing_purges = 0;
+  EXPECT_EQ(zone.purge(0), 100u);
+}
+
+Zone* g_zone;
+
+// The lock is free while the kernel works: the same thread could not take it otherwise.
+TEST_F(ZoneTest, ThePurgeHoldsNoLock) {
+  start();
+  g_zone = &zone;
+  free(alloc(100));
+  vm.while_purging = [] {
+    Frame* block = g_zone->alloc(Pages(7), Order(0), FrameKind::kLarge);
+    g_zone->audit();
+    EXPECT_EQ(g_zone->purge(0), 0u) << "one purge at a time";
+    g_zone->free_large(*block);
+  };
+  zone.purge(0);
+  vm.while_purging = nullptr;
+  zone.audit();
+  EXPECT_EQ(zone.stats().live, 0u);
+}
+
+TEST_F(ZoneTest, AsksForATrimWhenMuchMoreIsFreeThanIsKept) {
+  start(kKeepNothing);
+  Frame* block = alloc(1024);
+  EXPECT_FALSE(zone.wants_trim());
+  free(block);
+  EXPECT_TRUE(zone.wants_trim());
+  zone.trim();
+  EXPECT_FALSE(zone.wants_trim());
+  EXPECT_EQ(zone.stats().dirty, 0u);
+}
+
+TEST_F(ZoneTest, KeepsAShareOfLiveMemory) {
+  start({.percent = 50, .least_bytes = 0, .interval_ms = 1000});
+  Frame* live = alloc(2048);
+  Frame* half = alloc(512);
+  Frame* gone = alloc(4096);
+  free(half);
+  EXPECT_FALSE(zone.wants_trim()) << "half of live memory may be kept";
+  free(gone);
+  EXPECT_TRUE(zone.wants_trim());
+  zone.trim();
+  EXPECT_LE(zone.stats().dirty, 1024u);
+  free(live);
+}
+
+TEST_F(ZoneTest, KeepsTheLeastBytesInAnyCase) {
+  start({.percent = 0, .least_bytes = 4 * kMiB, .interval_ms = 1000});
+  free(alloc(4096));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+}
+
+TEST_F(ZoneTest, ByAgeWhatNobodyNeededInAnIntervalGoes) {
+  start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});
+  Frame* live = alloc(10);
+  free(alloc(1024));
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u) << "its interval has only begun";
+  for (int i = 0; i < 6; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_EQ(zone.stats().dirty, 0u) << "nobody has wanted it for six intervals";
+  free(live);
+}
+
+TEST_F(ZoneTest, ByAgeWhatIsNeededInEveryIntervalStays) {
+  start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});
+  for (int i = 0; i < 10; ++i) {
+    free(alloc(1024));
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+  EXPECT_TRUE(vm.purged.empty()) << "memory went and was asked for again";
+}
+
+TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
+  start();
+  Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);
+  int tenant = 0;
+  zone.mark_slab(*block, &tenant, 42);
+  zone.audit();
+  uint32_t number = zone.number_of(*block);
+  for (uint32_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(zone.frame_at(number + i).kind, FrameKind::kSlab);
+    EXPECT_EQ(zone.frame_at(number + i).tenant, &tenant);
+    EXPECT_EQ(zone.class_map()[number + i], 42);
+  }
+  EXPECT_EQ(zone.class_map()[number + 5], 0);
+  zone.unmark_slab(*block);
+  for (uint32_t i = 0; i < 5; ++i) EXPECT_EQ(zone.class_map()[number + i], 0);
+  zone.free(number, Pages(5));
+  zone.audit();
+  EXPECT_EQ(zone.stats().live, 0u);
+}
+
+TEST_F(ZoneTest, AuditSeesAClassOutsideSlabs) {
+  start();
+  Frame* block = alloc(1);
+  zone.class_map()[zone.number_of(*block)] = 3;
+  EXPECT_DEATH(zone.audit(), "check failed: ");
+}
+
+// Frames stay 4 KiB where the system's page is larger; commits and purges round. The fake kernel
+// refuses every range that is not made of whole pages.
+class ZoneOnLargePages : public testing::TestWithParam<size_t> {};
+
+TEST_P(ZoneOnLargePages, CommitsAndPurgesWholePages) {
+  test::PageSize page(GetParam());
+  FakeVm vm;
+  Zone zone;
+  ASSERT_TRUE(zone.start(vm.vm(), kKeepAll, size_t{1} << 40));
+  std::vector<Frame*> blocks;
+  for (size_t pages : {1, 2, 3, 5, 8, 16, 31, 100, 1024, 4, 7, 64}) {
+    Frame* block = zone.alloc(Pages(pages), Order(0), FrameKind::kLarge);
+    ASSERT_NE(block, nullptr);
+    std::memset(zone.address_of(*block), static_cast<int>(pages), Pages(pages).bytes());
+    blocks.push_back(block);
+  }
+  zone.audit();
+  for (size_t i = 0; i < blocks.size(); i += 2) zone.free_large(*blocks[i]);
+  EXPECT_GT(zone.purge(0), 0u);
+  zone.audit();
+  for (size_t i = 1; i < blocks.size(); i += 2) {
+    char* at = zone.address_of(*blocks[i]);
+    size_t pages = blocks[i]->count;
+    for (size_t b = 0; b < Pages(pages).bytes(); ++b)
+      ASSERT_EQ(at[b], static_cast<char>(pages)) << "a purge took a neighbour's half page";
+    zone.free_large(*blocks[i]);
+  }
+  zone.purge(0);
+  zone.audit();
+  EXPECT_EQ(zone.stats().live, 0u);
+  EXPECT_EQ(zone.stats().dirty, 0u) << "everything is free, and whole pages of it";
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, ZoneOnLargePages,
+                         testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
+
+}  // namespace
