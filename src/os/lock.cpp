@@ -18,7 +18,7 @@ uint32_t my_name() {
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(&this_thread()) >> 3 & ~uintptr_t{1});
 }
 
-constexpr uint32_t bit_of(LockRank rank) {
+[[maybe_unused]] constexpr uint32_t bit_of(LockRank rank) {
   return 1u << static_cast<unsigned>(rank);
 }
 

@@ -163,20 +163,24 @@ uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
   return best == kNone ? kNone : take_within(best_start, best, pages, kind);
 }
 
-// Takes frames out of the free run that begins at `start`. What lies in front goes back as dirty.
+// Takes frames out of the free run that begins at `start`. What lies in front goes back.
 uint32_t Buddy::take_within(uint32_t start, uint32_t first, Pages pages, FrameKind kind) {
+  bool is_new = dirty_map_.count(first, pages.n) == 0;
+  Content front = dirty_map_.count(start, first - start) == 0 ? Content::kClean : Content::kDirty;
   if (!try_take_range(start, pages + Pages(first - start))) return kNone;
-  give(start, Pages(first - start));
+  if (front == Content::kClean) dirty_map_.clear(start, first - start);
+  give(start, Pages(first - start), front);
   frames_[first].kind = kind;
   frames_[first].count = static_cast<uint32_t>(pages.n);
-  frames_[first].is_new = 0;
+  frames_[first].is_new = is_new;
   return first;
 }
 
-uint32_t Buddy::take_tail(Pages pages, FrameKind kind) {
-  if (free_tail() < pages) return kNone;
-  uint32_t first = end_ - static_cast<uint32_t>(pages.n);
-  return take_within(run_start(end_, Run::kFree), first, pages, kind);
+uint32_t Buddy::take_tail(Pages pages, Pages unit, FrameKind kind) {
+  uint32_t start = run_start(end_, Run::kFree);
+  size_t first = base::round_up(start, unit.n);
+  if (first + pages.n > end_) return kNone;
+  return take_within(start, static_cast<uint32_t>(first), pages, kind);
 }
 
 bool Buddy::try_take_range(uint32_t first, Pages pages) {

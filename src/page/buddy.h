@@ -61,8 +61,9 @@ class Buddy {
   /// whatever its shape. kNone where the dirty blocks it looks at, a bounded number, lead to none.
   uint32_t take_run(base::Pages pages, FrameKind kind);
 
-  /// Takes the last frames of the address space given, if they are free; else kNone.
-  uint32_t take_tail(base::Pages pages, FrameKind kind);
+  /// Takes frames from a multiple of `unit` on out of the free run at the very end of the address
+  /// space given; kNone where that is not as long.
+  uint32_t take_tail(base::Pages pages, base::Pages unit, FrameKind kind);
   /// How many frames at the very end are free.
   base::Pages free_tail() const { return base::Pages(end_ - run_start(end_, Run::kFree)); }
 

@@ -94,26 +94,16 @@ bool Zone::add(size_t first, size_t count) {
   return true;
 }
 
-// Where address space is short: no more than is missing at the window's end.
-uint32_t Zone::grow_by_least(Pages pages, FrameKind kind) {
-  Pages tail = buddy_.free_tail();
-  if (tail >= pages) return buddy_.take_tail(pages, kind);
-  size_t count = base::round_up(pages.n - tail.n, kGrain);
-  if (!add(window_size() / kFrameSize, count)) return kNone;
-  return buddy_.take_tail(pages, kind);
-}
-
-bool Zone::grow(Pages pages) {
+// Lengthens the window by `more` frames at least. Where somebody else's mapping is in the way, it
+// goes on behind it, with the `alone` frames that are needed if nothing in front counts (0: not).
+bool Zone::grow(size_t more, size_t alone) {
   size_t have = window_size() / kFrameSize;
   size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
   for (size_t skip : kSkips) {
-    size_t first = have + skip;
-    if (skip != 0 && place_.is_reserved) break;
-    // Blocks start at multiples of their size: go as far as the next such place and one block.
-    size_t aligned = base::round_up(first, Order::ceil(pages).pages().n) + pages.n - first;
-    for (size_t count : {std::max(aligned, generous), aligned}) {
-      count = base::round_up(count, kGrain);
-      if (!add(first, count)) continue;
+    size_t need = skip == 0 ? more : alone;
+    if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
+    for (size_t count : {std::max(need, generous), need}) {
+      if (!add(have + skip, base::round_up(count, kGrain))) continue;
       holes_ += skip;
       return true;
     }
@@ -166,16 +156,29 @@ void Zone::end_waiting() {
   waiting_ = 0;
 }
 
-// A block of the buddy heap, which first gets back what waits and then grows, if it must.
+// A block of the buddy heap, which first gets back what waits and then grows, if it must. A block
+// of a huge page and more begins where one does, in whatever run holds it; a smaller one, or one
+// with an alignment, is cut from a block of a power of two.
 uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   uint32_t block = buddy_.take(pages, align, kind);
   if (block == kNone && waiter_count_ > 0) {
     end_waiting();
     block = buddy_.take(pages, align, kind);
   }
-  if (block == kNone && grow(std::max(pages, align.pages())))
-    block = buddy_.take(pages, align, kind);
-  if (block == kNone && align.n == 0) block = grow_by_least(pages, kind);
+  if (block != kNone) return block;
+  bool by_run = align.n == 0 && pages.bytes() >= base::kHugeSize;
+  size_t whole = std::max(Order::ceil(pages), align).pages().n;
+  Pages unit = Pages(by_run ? base::kHugeSize / kFrameSize : whole);
+  size_t span = by_run ? pages.n : whole;
+  size_t have = window_size() / kFrameSize;
+  size_t end = base::round_up(have - buddy_.free_tail().n, unit.n) + span;
+  if (end <= have || grow(end - have, unit.n + span))
+    block = by_run ? buddy_.take_tail(pages, unit, kind) : buddy_.take(pages, align, kind);
+  if (block != kNone || align.n != 0) return block;
+  // Address space may be short: no more than is missing, from where the end is free.
+  size_t tail = buddy_.free_tail().n;
+  if (tail >= pages.n || add(have, base::round_up(pages.n - tail, kGrain)))
+    block = buddy_.take_tail(pages, Pages(1), kind);
   return block;
 }
 
@@ -211,7 +214,7 @@ Frame* Zone::alloc_clean(Pages pages) {
   os::Locked held(lock_);
   size_t before = dirty_frames();
   uint32_t block = buddy_.take_clean(pages, FrameKind::kLarge);
-  if (block == kNone && grow(pages)) block = buddy_.take_clean(pages, FrameKind::kLarge);
+  if (block == kNone) block = take(pages, Order(0), FrameKind::kLarge);
   return let(block, before);
 }
 
@@ -246,7 +249,7 @@ bool Zone::try_grow(Frame& block, Pages pages) {
   if (end + more > have) {
     // At the window's end there is nothing in the way but the end itself.
     if (end != have && frame_at(end).kind != FrameKind::kFree) return false;
-    if (!grow(Pages(end + more - have))) return false;
+    if (!grow(end + more - have, 0)) return false;
   }
   size_t before = dirty_frames();
   if (!buddy_.try_take_range(end, Pages(more))) return false;

@@ -74,7 +74,7 @@ class Zone {
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
   Frame* alloc(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_EXCLUDES(lock_);
 
-  /// As alloc of a kLarge block, from memory that reads as zero; null where there is none.
+  /// As alloc of a kLarge block, from memory that reads as zero if there is any.
   Frame* alloc_clean(base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
@@ -162,8 +162,7 @@ class Zone {
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
-  uint32_t grow_by_least(base::Pages pages, FrameKind kind) ASHLAR_REQUIRES(lock_);
-  bool grow(base::Pages pages) ASHLAR_REQUIRES(lock_);
+  bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);

@@ -1,0 +1,66 @@
+// base/text_test.cpp -- proves that text fits its buffer whatever is added, and that numbers are
+// read and written to their limits.
+
+#include "base/text.h"
+
+#include <gtest/gtest.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <string>
+
+namespace {
+
+using base::Line;
+using base::Number;
+
+Number parse(const std::string& text) {
+  return base::parse_decimal(text.data(), text.data() + text.size());
+}
+
+TEST(Text, IsWhatWasAdded) {
+  Line<64> text;
+  EXPECT_STREQ(text.data(), "");
+  text.add("a ").add("bcd", 2).add(" ").add_decimal(42).add(" ").add_hex(255);
+  EXPECT_STREQ(text.data(), "a bc 42 0xff");
+  EXPECT_EQ(text.size(), 12u);
+  EXPECT_FALSE(text.is_cut());
+}
+
+TEST(Text, NumbersAreThoseOfPrintf) {
+  for (uint64_t value : {uint64_t{0}, uint64_t{9}, uint64_t{10}, uint64_t{12345}, UINT64_MAX}) {
+    char expected[64];
+    snprintf(expected, sizeof expected, "%" PRIu64 " 0x%" PRIx64, value, value);
+    Line<64> text;
+    text.add_decimal(value).add(" ").add_hex(value);
+    EXPECT_STREQ(text.data(), expected);
+  }
+}
+
+TEST(Text, IsCutWhereItEndsAndStaysText) {
+  for (size_t capacity = 1; capacity < 30; ++capacity) {
+    std::string buffer(capacity + 1, '#');
+    base::Text text(buffer.data(), capacity);
+    text.add("hello, ").add_decimal(123456).add(" and ").add_hex(0xabcdef);
+    std::string whole = "hello, 123456 and 0xabcdef";
+    EXPECT_EQ(text.size(), std::min(whole.size(), capacity - 1));
+    EXPECT_EQ(std::string(text.data()), whole.substr(0, capacity - 1));
+    EXPECT_EQ(text.is_cut(), whole.size() > capacity - 1);
+    EXPECT_EQ(buffer[capacity], '#') << "written past the end";
+  }
+}
+
+TEST(ParseDecimal, ReadsWhatIsANumber) {
+  EXPECT_EQ(parse("0").value, 0u);
+  EXPECT_EQ(parse("18446744073709551615").value, UINT64_MAX);
+  EXPECT_TRUE(parse("18446744073709551615").is_number);
+  EXPECT_EQ(parse("007").value, 7u);
+}
+
+TEST(ParseDecimal, RefusesWhatIsNone) {
+  for (const char* bad : {"", " ", "-1", "+1", "1 ", "1x", "x1", "0x1", "18446744073709551616",
+                          "18446744073709551620", "99999999999999999999999999"})
+    EXPECT_FALSE(parse(bad).is_number) << bad;
+}
+
+}  // namespace

@@ -1,0 +1,224 @@
+# blackbox.cmake -- tests that know Ashlar only as a user does: through LD_PRELOAD or a static link.
+#
+# ASHLAR_UNDER_TEST is the library to preload. Every program is built once and linked against
+# nothing of ours; what it runs on is decided by the environment of each test:
+#   glibc      the system's malloc: proves that a rule is C's or glibc's, and not only ours
+#   preload    the library by LD_PRELOAD
+#   fallback   the same with glibc's rseq switched off, so that magazines belong to threads
+#   static     relinked with libashlar.a
+# Labels: the folder and the variant, and `slow` for what takes longer than about twenty seconds.
+
+find_package(GTest REQUIRED)
+find_package(Threads REQUIRED)
+find_program(ASHLAR_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+
+if(NOT DEFINED ASHLAR_UNDER_TEST)
+  set(ASHLAR_UNDER_TEST $<TARGET_FILE:ashlar_shared>)
+endif()
+set(bb ${CMAKE_CURRENT_LIST_DIR})
+
+# Programs that call malloc on purpose: no library of ours, no elided allocation, and exceptions on
+# whatever the library itself is built with.
+function(blackbox_options target)
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON)
+  target_compile_options(${target} PRIVATE -O1 -g -fno-builtin -Wall -Wextra
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-clobbered>
+    $<$<COMPILE_LANGUAGE:CXX>:-fexceptions -frtti -Wno-missing-declarations>
+    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:Clang>>:-Wno-global-constructors>
+    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-alloc-size-larger-than
+      -Wno-mismatched-new-delete -Wno-use-after-free>)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+endfunction()
+
+function(blackbox_program target)
+  add_executable(${target} ${ARGN})
+  blackbox_options(${target})
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
+  target_link_libraries(${target} PRIVATE GTest::gtest Threads::Threads ${CMAKE_DL_LIBS})
+endfunction()
+
+# blackbox_test(<name> VARIANTS glibc ... LABELS ... TIMEOUT seconds ENV A=b ... COMMAND ...)
+function(blackbox_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "VARIANTS;LABELS;ENV;COMMAND" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  foreach(variant IN LISTS arg_VARIANTS)
+    set(environment ASHLAR_TEST_SUBJECT=${variant} ASHLAR_TEST_LIBRARY=${ASHLAR_UNDER_TEST}
+      ${arg_ENV})
+    if(variant MATCHES "^(preload|fallback)$")
+      list(APPEND environment LD_PRELOAD=${ASHLAR_UNDER_TEST})
+    endif()
+    if(variant STREQUAL "fallback")
+      list(APPEND environment GLIBC_TUNABLES=glibc.pthread.rseq=0)
+    endif()
+    add_test(NAME ${name}.${variant} COMMAND ${arg_COMMAND})
+    set_tests_properties(${name}.${variant} PROPERTIES
+      ENVIRONMENT "${environment}"
+      LABELS "blackbox;${variant};${arg_LABELS}"
+      TIMEOUT ${arg_TIMEOUT}
+      SKIP_RETURN_CODE 77)
+  endforeach()
+endfunction()
+
+# ---- conform: the letter of C, POSIX and glibc, against us and against the system --------------
+
+set(conform_sources errno_test zero_size_test too_large_test alignment_test content_test
+  statistics_test mixed_free_test operator_new_test)
+list(TRANSFORM conform_sources PREPEND ${bb}/conform/)
+list(TRANSFORM conform_sources APPEND .cpp)
+add_library(conform_objects OBJECT ${bb}/support/blackbox_main.cpp ${conform_sources})
+blackbox_options(conform_objects)
+target_link_libraries(conform_objects PUBLIC GTest::gtest Threads::Threads ${CMAKE_DL_LIBS})
+
+add_executable(conform_tests)
+target_link_libraries(conform_tests PRIVATE conform_objects)
+set_target_properties(conform_tests PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
+set(conform_suites Errno ZeroSize TooLarge Alignment Content Statistics MixedFree OperatorNew)
+foreach(suite IN LISTS conform_suites)
+  blackbox_test(conform.${suite} VARIANTS glibc preload fallback LABELS conform
+    COMMAND conform_tests --gtest_filter=${suite}.*)
+endforeach()
+if(TARGET ashlar_static)
+  # Linked into an ordinary program, and into one without any shared library.
+  foreach(kind static all_static)
+    add_executable(conform_${kind})
+    target_link_libraries(conform_${kind} PRIVATE conform_objects ashlar_static)
+    set_target_properties(conform_${kind} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
+    blackbox_test(conform.${kind} VARIANTS static LABELS conform COMMAND conform_${kind})
+  endforeach()
+  target_link_options(conform_all_static PRIVATE -static)
+endif()
+add_test(NAME conform.exports
+  COMMAND ${ASHLAR_PYTHON} ${bb}/conform/exports_test.py ${ASHLAR_UNDER_TEST})
+set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform")
+
+# ---- threads: other threads, forks, signals, start and end of processes ------------------------
+
+foreach(name cross_thread_free many_threads abort_storm exit_paths fork fork_handlers fork_in_signal
+    spawn no_rseq_threads startup)
+  blackbox_program(${name}_test ${bb}/threads/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+  target_compile_definitions(${name}_test PRIVATE
+    BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
+  blackbox_test(threads.${name} VARIANTS preload fallback LABELS threads TIMEOUT 600
+    COMMAND ${name}_test)
+endforeach()
+blackbox_program(startup_stampede ${bb}/threads/startup_stampede.c)
+blackbox_program(main_leaves_first ${bb}/threads/main_leaves_first.c)
+add_dependencies(exit_paths_test main_leaves_first)
+add_library(early_library SHARED ${bb}/threads/early_library.c)
+blackbox_program(early_malloc ${bb}/threads/early_malloc.c)
+target_link_libraries(early_malloc PRIVATE early_library)
+add_dependencies(startup_test startup_stampede early_malloc)
+blackbox_test(threads.fork_ten_thousand VARIANTS preload TIMEOUT 600 LABELS threads slow
+  ENV ASHLAR_TEST_FORKS=10000 COMMAND fork_test --gtest_filter=Fork.WhileThreadsAllocate)
+
+# ---- misuse: one program per finding, and bad options ------------------------------------------
+
+file(GLOB misuse_programs CONFIGURE_DEPENDS ${bb}/misuse/*.c)
+set(misuse_dir ${CMAKE_CURRENT_BINARY_DIR}/blackbox/misuse)
+set(misuse_targets)
+foreach(source IN LISTS misuse_programs)
+  get_filename_component(name ${source} NAME_WE)
+  blackbox_program(misuse_${name} ${source})
+  set_target_properties(misuse_${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${misuse_dir} OUTPUT_NAME ${name})
+  list(APPEND misuse_targets misuse_${name})
+endforeach()
+if(TARGET ashlar_static)
+  blackbox_program(misuse_option_reader_static ${bb}/misuse/option_reader.c)
+  set_target_properties(misuse_option_reader_static PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${misuse_dir} OUTPUT_NAME option_reader_static LINKER_LANGUAGE CXX)
+  target_link_libraries(misuse_option_reader_static PRIVATE ashlar_static)
+  list(APPEND misuse_targets misuse_option_reader_static)
+endif()
+foreach(name misuse options)
+  blackbox_program(${name}_test ${bb}/misuse/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+  target_compile_definitions(${name}_test PRIVATE MISUSE_DIR="${misuse_dir}"
+    MISUSE_DEBUG_BUILD=$<IF:$<CONFIG:Debug>,true,false>)
+  add_dependencies(${name}_test ${misuse_targets})
+  blackbox_test(misuse.${name} VARIANTS preload fallback LABELS misuse COMMAND ${name}_test)
+endforeach()
+
+# ---- fault: the kernel says no -----------------------------------------------------------------
+
+blackbox_program(hungry ${bb}/fault/hungry.c)
+foreach(threads 1 2)
+  blackbox_test(fault.sweep_${threads} VARIANTS sweep LABELS fault slow TIMEOUT 900
+    COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST}
+      --threads ${threads} $<TARGET_FILE:hungry>)
+endforeach()
+blackbox_test(fault.sweep_1 VARIANTS sweep_fallback LABELS fault slow TIMEOUT 900
+  COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST} --fallback
+    $<TARGET_FILE:hungry>)
+blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(fault.exhaustion VARIANTS preload fallback LABELS fault TIMEOUT 600
+  COMMAND exhaustion_test)
+
+# ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
+
+blackbox_program(limits_test ${bb}/limits/limits_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_program(locked ${bb}/limits/locked.c)
+target_compile_definitions(limits_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
+add_dependencies(limits_test locked)
+blackbox_test(limits.limits VARIANTS glibc preload fallback LABELS limits COMMAND limits_test)
+
+# The conformance and thread suites again, under 1 and 4 GiB of address space.
+foreach(gib 1 4)
+  math(EXPR kib "${gib} * 1024 * 1024")
+  foreach(suite IN LISTS conform_suites)
+    blackbox_test(limits.ulimit_${gib}g.${suite} VARIANTS preload LABELS limits
+      COMMAND sh -c
+        "ulimit -v ${kib} && exec $<TARGET_FILE:conform_tests> --gtest_filter=${suite}.*")
+  endforeach()
+  foreach(name cross_thread_free exit_paths fork_handlers spawn)
+    blackbox_test(limits.ulimit_${gib}g.${name} VARIANTS preload LABELS limits
+      COMMAND sh -c "ulimit -v ${kib} && exec $<TARGET_FILE:${name}_test>")
+  endforeach()
+endforeach()
+
+# Static TLS surplus: a few libraries that take much, then ever smaller ones until nothing is left.
+blackbox_program(late_load ${bb}/limits/late_load.cpp)
+set(hogs)
+foreach(bytes 1024 256 64)
+  foreach(copy RANGE 1 6)
+    add_library(tls_hog_${bytes}_${copy} MODULE ${bb}/limits/tls_hog.c)
+    target_compile_definitions(tls_hog_${bytes}_${copy} PRIVATE TLS_BYTES=${bytes})
+    list(APPEND hogs tls_hog_${bytes}_${copy})
+  endforeach()
+endforeach()
+add_dependencies(late_load ${hogs})
+list(TRANSFORM hogs REPLACE "(.+)" "$<TARGET_FILE:\\1>")
+blackbox_test(limits.late_load VARIANTS dlopen LABELS limits
+  COMMAND late_load ${ASHLAR_UNDER_TEST})
+blackbox_test(limits.late_load_without_rseq VARIANTS dlopen LABELS limits
+  ENV GLIBC_TUNABLES=glibc.pthread.rseq=0 COMMAND late_load ${ASHLAR_UNDER_TEST})
+blackbox_test(limits.late_load_full_tls VARIANTS dlopen LABELS limits
+  COMMAND late_load ${ASHLAR_UNDER_TEST} ${hogs})
+
+# ---- preload: real programs; `quick` is what CI runs -------------------------------------------
+
+set(quick_programs python3 python3_malloc lua perl node java bash gxx gcc rustc make_j2 git
+  coreutils sqlite3 valgrind redis memcached nginx)
+set(other_programs archives ghostscript ffmpeg postgres)
+foreach(name IN LISTS quick_programs other_programs)
+  set(labels preload_programs)
+  if(name IN_LIST quick_programs)
+    list(APPEND labels quick)
+  else()
+    list(APPEND labels slow)
+  endif()
+  add_test(NAME preload.${name} COMMAND ${ASHLAR_PYTHON} ${bb}/preload/programs.py
+    --library ${ASHLAR_UNDER_TEST} ${name})
+  set_tests_properties(preload.${name} PROPERTIES LABELS "blackbox;${labels}" TIMEOUT 600
+    SKIP_RETURN_CODE 77)
+endforeach()
+foreach(name python3 perl node redis git)
+  add_test(NAME preload.${name}.fallback COMMAND ${ASHLAR_PYTHON} ${bb}/preload/programs.py
+    --library ${ASHLAR_UNDER_TEST} --fallback ${name})
+  set_tests_properties(preload.${name}.fallback PROPERTIES LABELS
+    "blackbox;preload_programs;fallback" TIMEOUT 600 SKIP_RETURN_CODE 77)
+endforeach()

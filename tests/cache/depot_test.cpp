@@ -1,0 +1,110 @@
+// cache/depot_test.cpp -- proves that the depot gives back what was put in, never more than its
+// limit, and knows which magazines an interval did not need.
+
+#include "cache/depot.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "cache/magazine.h"
+#include "support/fake_vm.h"
+
+namespace {
+
+using cache::Depot;
+using cache::kNoMagazine;
+
+class DepotTest : public testing::Test {
+ protected:
+  DepotTest() {
+    os::Place place = vm.vm().reserve(kSize, kSize);
+    meta.start(vm.vm(), place, place.base, kSize);
+    depot.start(meta);
+  }
+  static constexpr size_t kSize = size_t{32} << 20;
+  static constexpr unsigned kLimit = 100;
+  // A magazine that is not empty; nobody looks behind the address.
+  static uint64_t magazine(uint64_t i) { return (i + 1) << 20 | 0x7ff0; }
+
+  test::FakeVm vm;
+  page::MetaArena meta;
+  Depot depot;
+};
+
+TEST_F(DepotTest, IsEmptyAtFirst) {
+  EXPECT_EQ(depot.take(), kNoMagazine);
+  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+  EXPECT_EQ(depot.count(), 0u);
+  depot.audit();
+}
+
+TEST_F(DepotTest, GivesBackEachMagazineOnce) {
+  std::set<uint64_t> inside;
+  for (uint64_t i = 0; i < kLimit; ++i) {
+    ASSERT_TRUE(depot.try_put(magazine(i))) << i;
+    inside.insert(magazine(i));
+    depot.audit();
+  }
+  while (uint64_t one = depot.take()) EXPECT_EQ(inside.erase(one), 1u);
+  EXPECT_TRUE(inside.empty());
+}
+
+TEST_F(DepotTest, IsBoundedAndSaysSo) {
+  uint64_t put = 0;
+  while (put < 100000 && depot.try_put(magazine(put))) ++put;
+  EXPECT_LT(put, 65536u);
+  EXPECT_EQ(depot.count(), put);
+  depot.audit();
+  EXPECT_EQ(depot.take(), magazine(put - 1));
+  EXPECT_TRUE(depot.try_put(magazine(put)));
+}
+
+TEST_F(DepotTest, RefusesWithoutMetadataAndKeepsWhatItHas) {
+  vm.failing_commits = 1;
+  EXPECT_FALSE(depot.try_put(magazine(0)));
+  EXPECT_EQ(depot.count(), 0u);
+  ASSERT_TRUE(depot.try_put(magazine(0)));
+  depot.audit();
+  // Use up all metadata: the slots cannot grow any more.
+  while (meta.alloc(4096, 1) != nullptr) {
+  }
+  while (meta.alloc(1, 1) != nullptr) {
+  }
+  unsigned put = 1;
+  while (depot.try_put(magazine(put))) ++put;
+  EXPECT_LT(put, 20000u) << "there was no metadata left to grow with";
+  EXPECT_EQ(depot.count(), put);
+  depot.audit();
+}
+
+TEST_F(DepotTest, IdleIsWhatTheIntervalNeverNeeded) {
+  for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
+  EXPECT_EQ(depot.take_idle(), kNoMagazine) << "no interval has passed";
+  depot.end_interval();
+  depot.take();
+  depot.take();
+  depot.take();
+  depot.try_put(magazine(20));
+  depot.try_put(magazine(21));
+  // The least count was 7.
+  for (int i = 0; i < 7; ++i) EXPECT_NE(depot.take_idle(), kNoMagazine) << i;
+  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+  EXPECT_EQ(depot.count(), 2u);
+  depot.audit();
+}
+
+TEST_F(DepotTest, ABusyDepotHasNothingIdle) {
+  for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
+  depot.end_interval();
+  for (int i = 0; i < 10; ++i) depot.take();
+  for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
+  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+}
+
+TEST_F(DepotTest, AuditSeesAnEmptyMagazine) {
+  depot.try_put(cache::empty_word(16));
+  EXPECT_DEATH(depot.audit(), "check failed: !is_empty");
+}
+
+}  // namespace

@@ -1,0 +1,252 @@
+// cache/object_cache_test.cpp -- proves that a cache gives each object to one owner at a time,
+// whatever is moved between magazine, spare, depot and slabs on the way, that what it holds idle is
+// bounded, and that damage to a free object is told.
+
+#include "cache/object_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "support/cache_ground.h"
+
+namespace {
+
+using cache::ObjectCache;
+using test::cache_alloc;
+using test::cache_free;
+using test::cache_ground;
+
+constexpr slab::SlabLayout kLayout = slab::layout_for(256, 16);
+
+class ObjectCacheTest : public testing::Test {
+ protected:
+  ObjectCacheTest() : cache(test::new_cache(kLayout, "test-256")) {}
+  ~ObjectCacheTest() override {
+    cache_ground().vm.limit = SIZE_MAX;
+    cache::g_registry.audit();
+    cache_ground().heap.audit();
+  }
+  std::vector<void*> alloc(size_t count) {
+    std::vector<void*> objects;
+    for (size_t i = 0; i < count; ++i) {
+      objects.push_back(cache_alloc(cache));
+      if (objects.back() == nullptr) {
+        objects.pop_back();
+        break;
+      }
+    }
+    cache.audit();
+    return objects;
+  }
+  void free(const std::vector<void*>& objects) {
+    for (void* object : objects) cache_free(cache, object);
+    cache.audit();
+  }
+  size_t ready() {
+    size_t counts[base::kMaxCaches] = {};
+    cache::g_registry.count_ready(counts);
+    return counts[cache.id()];
+  }
+
+  ObjectCache& cache;
+};
+
+TEST_F(ObjectCacheTest, ObjectsAreDistinctAndWritable) {
+  std::vector<void*> objects = alloc(5000);
+  ASSERT_EQ(objects.size(), 5000u);
+  std::set<void*> distinct(objects.begin(), objects.end());
+  EXPECT_EQ(distinct.size(), 5000u);
+  for (void* object : objects) std::memset(object, 0xee, 256);
+  free(objects);
+}
+
+TEST_F(ObjectCacheTest, TheLastFreedComesBackFirst) {
+  std::vector<void*> objects = alloc(20);
+  int same = 0;
+  for (int i = 0; i < 100; ++i) {
+    cache_free(cache, objects.back());
+    void* again = cache_alloc(cache);
+    same += again == objects.back();
+    objects.back() = again;
+  }
+  EXPECT_GE(same, 90) << "a migration may now and then come between";
+  free(objects);
+}
+
+TEST_F(ObjectCacheTest, WhatIsLiveAndWhatIsReadyIsWhatTheSlabsHaveGivenOut) {
+  std::vector<void*> objects = alloc(3000);
+  free({objects.begin() + 1000, objects.end()});
+  EXPECT_EQ(cache.stats().stock.live - ready(), 1000u);
+  objects.resize(1000);
+  free(objects);
+  EXPECT_EQ(cache.stats().stock.live - ready(), 0u);
+}
+
+// A full spare, a full magazine and the depot: no more than that is held, whatever came free.
+TEST_F(ObjectCacheTest, WhatIsHeldIdleIsBounded) {
+  free(alloc(50000));
+  size_t held = ready() * 256;
+  EXPECT_LE(held, (size_t{1} << 20) + 2 * 2 * 128 * 256 + 65536);
+  size_t slabs = cache.stats().stock.slabs;
+  EXPECT_LE(slabs * kLayout.bytes(), 4 * ((size_t{1} << 20) + 65536));
+}
+
+TEST_F(ObjectCacheTest, ASmallUserHoldsLittle) {
+  free(alloc(1));
+  EXPECT_LE(ready(), 16u);
+}
+
+TEST_F(ObjectCacheTest, ABusyOneMakesFewTrips) {
+  std::vector<void*> objects = alloc(2000);
+  free(objects);
+  size_t before = cache.stats().slow_allocs + cache.stats().slow_frees;
+  for (int round = 0; round < 100; ++round) free(alloc(50));
+  size_t trips = cache.stats().slow_allocs + cache.stats().slow_frees - before;
+  if (test::has_rseq()) {
+    EXPECT_LE(trips, 200u) << "10,000 calls around a magazine's middle";
+  }
+}
+
+TEST_F(ObjectCacheTest, ProgramsThatBreatheAroundAMagazinesEdgeStayOffTheSlabs) {
+  std::vector<void*> held = alloc(1000);
+  size_t before = cache.stats().refills + cache.stats().flushes;
+  for (int round = 0; round < 200; ++round) {
+    std::vector<void*> breath = alloc(130);
+    free(breath);
+  }
+  EXPECT_LE(cache.stats().refills + cache.stats().flushes - before, 40u);
+  free(held);
+}
+
+TEST_F(ObjectCacheTest, ReapWithEverythingEmptiesTheDepot) {
+  free(alloc(3000));
+  EXPECT_GT(cache.stats().depot_magazines, 0u);
+  cache.reap(true);
+  cache.audit();
+  EXPECT_EQ(cache.stats().depot_magazines, 0u);
+}
+
+TEST_F(ObjectCacheTest, ReapByAgeTakesOnlyWhatAnIntervalDidNotNeed) {
+  free(alloc(3000));
+  size_t full = cache.stats().depot_magazines;
+  ASSERT_GT(full, 0u);
+  cache.reap(false);
+  EXPECT_EQ(cache.stats().depot_magazines, full) << "its interval has only begun";
+  cache.reap(false);
+  EXPECT_EQ(cache.stats().depot_magazines, 0u);
+  cache.audit();
+}
+
+TEST_F(ObjectCacheTest, OutOfMemoryIsNullAndPasses) {
+  std::vector<void*> few = alloc(10);
+  cache_ground().vm.limit = cache_ground().vm.committed_bytes();
+  std::vector<void*> all = alloc(10000000);
+  EXPECT_LT(all.size(), 10000000u);
+  EXPECT_EQ(cache_alloc(cache), nullptr);
+  cache_ground().vm.limit = SIZE_MAX;
+  void* object = cache_alloc(cache);
+  EXPECT_NE(object, nullptr);
+  cache_free(cache, object);
+  free(all);
+  free(few);
+}
+
+TEST_F(ObjectCacheTest, HoldsWhatIsFreeAndNotWhatIsLive) {
+  std::vector<void*> objects = alloc(600);
+  std::vector<void*> gone(objects.begin(), objects.begin() + 300);
+  free(gone);
+  auto is_free = [&](void* object) {
+    page::Zone& zone = cache_ground().heap.slabs();
+    return cache::g_registry.is_free(
+        cache.id(), *static_cast<slab::Slab*>(zone.frame_of(object).tenant), object);
+  };
+  for (size_t i = 0; i < 600; i += 7) EXPECT_EQ(is_free(objects[i]), i < 300) << i;
+  free({objects.begin() + 300, objects.end()});
+}
+
+TEST_F(ObjectCacheTest, AnObjectThatBearsTheMarkIsNotPushed) {
+  if (!test::has_rseq()) GTEST_SKIP() << "not run: the sections look for the mark";
+  void* object = cache_alloc(cache);
+  cache_free(cache, cache_alloc(cache));  // there is a magazine with room
+  static_cast<cache::FreeObject*>(object)->key = os::free_key();
+  EXPECT_FALSE(os::rseq_push(cache.id(), object));
+  static_cast<cache::FreeObject*>(object)->key = 0;
+  cache_free(cache, object);
+}
+
+TEST_F(ObjectCacheTest, AWriteIntoAFreeObjectIsTold) {
+  EXPECT_DEATH(
+      {
+        std::vector<void*> objects = alloc(3000);
+        free(objects);
+        for (void* object : objects) *static_cast<uint64_t*>(object) = 0x4141414141414141;
+        cache::g_registry.reap_everything();
+      },
+      "^ashlar: heap corrupted at 0x[0-9a-f]+: a freed object was written to\n$");
+}
+
+// Objects allocated by one thread and freed by the other: each has one owner at a time, nothing is
+// lost, and what is held does not grow with what has passed through.
+TEST_F(ObjectCacheTest, ObjectsPassBetweenThreads) {
+  constexpr int kRounds = 300, kBatch = 200;
+  std::vector<void*> passing(kBatch);
+  std::atomic<int> turn{0};
+  std::thread consumer([&] {
+    for (int round = 0; round < kRounds; ++round) {
+      while (turn.load(std::memory_order_acquire) != 2 * round + 1) std::this_thread::yield();
+      for (int i = 0; i < kBatch; ++i) {
+        EXPECT_EQ(*static_cast<int*>(passing[i]), round * kBatch + i);
+        cache_free(cache, passing[i]);
+      }
+      turn.store(2 * round + 2, std::memory_order_release);
+    }
+  });
+  for (int round = 0; round < kRounds; ++round) {
+    for (int i = 0; i < kBatch; ++i) {
+      passing[i] = cache_alloc(cache);
+      *static_cast<int*>(passing[i]) = round * kBatch + i;
+    }
+    turn.store(2 * round + 1, std::memory_order_release);
+    while (turn.load(std::memory_order_acquire) != 2 * round + 2) std::this_thread::yield();
+  }
+  consumer.join();
+  cache.audit();
+  EXPECT_LE(cache.stats().stock.slabs * kLayout.bytes(), size_t{4} << 20);
+}
+
+// All threads at once on one cache: every object carries its owner's name while it is owned.
+TEST_F(ObjectCacheTest, ThreadsNeverShareAnObject) {
+  std::vector<std::thread> threads;
+  std::atomic<int> faults{0};
+  for (int name = 1; name <= 4; ++name)
+    threads.emplace_back([&, name] {
+      std::vector<uint64_t*> held;
+      uint64_t seed = static_cast<uint64_t>(name);
+      for (int i = 0; i < 20000; ++i) {
+        seed = seed * 6364136223846793005 + 1442695040888963407;
+        if (held.size() < 300 && (seed >> 40 & 1) != 0) {
+          auto* object = static_cast<uint64_t*>(cache_alloc(cache));
+          for (int word = 2; word < 32; ++word) object[word] = static_cast<uint64_t>(name);
+          held.push_back(object);
+        } else if (!held.empty()) {
+          size_t at = (seed >> 33) % held.size();
+          for (int word = 2; word < 32; ++word)
+            if (held[at][word] != static_cast<uint64_t>(name)) ++faults;
+          cache_free(cache, held[at]);
+          held[at] = held.back();
+          held.pop_back();
+        }
+      }
+      for (uint64_t* object : held) cache_free(cache, object);
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(faults, 0);
+  cache.audit();
+}
+
+}  // namespace

@@ -1,0 +1,156 @@
+// cache/registry_test.cpp -- proves what is done to all caches at once: they come to life once,
+// everything that is free goes back when asked, and the end of a thread loses nothing.
+
+#include "cache/registry.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "support/cache_ground.h"
+
+namespace {
+
+using cache::g_registry;
+using cache::ObjectCache;
+using test::cache_alloc;
+using test::cache_free;
+using test::cache_ground;
+
+constexpr slab::SlabLayout kSmall = slab::layout_for(64, 16);
+constexpr slab::SlabLayout kBig = slab::layout_for(8192, 16);
+
+class RegistryTest : public testing::Test {
+ protected:
+  RegistryTest() { cache_ground(); }
+  ~RegistryTest() override {
+    g_registry.audit();
+    cache_ground().heap.audit();
+  }
+};
+
+TEST_F(RegistryTest, ACacheIsMadeOnceAndFoundById) {
+  ObjectCache& cache = test::new_cache(kSmall, "once");
+  uint8_t id = cache.id();
+  EXPECT_EQ(&g_registry.at(id), &cache);
+  EXPECT_EQ(&g_registry.create(id, kBig, "twice"), &cache);
+  EXPECT_STREQ(cache.stats().name, "once");
+  EXPECT_EQ(cache.stats().object_size, 64u);
+}
+
+TEST_F(RegistryTest, VisitsEveryCacheThatLives) {
+  uint8_t a = test::new_cache(kSmall, "a").id(), b = test::new_cache(kBig, "b").id();
+  std::set<uint8_t> seen;
+  g_registry.for_each([&](ObjectCache& cache) { EXPECT_TRUE(seen.insert(cache.id()).second); });
+  EXPECT_TRUE(seen.count(a) && seen.count(b));
+  EXPECT_FALSE(seen.count(0));
+}
+
+TEST_F(RegistryTest, NamesEachLockOnceAndInOrder) {
+  test::new_cache(kSmall, "locks");
+  std::vector<os::Lock*> locks;
+  g_registry.for_each_lock([&](os::Lock& lock) { locks.push_back(&lock); });
+  std::set<os::Lock*> distinct(locks.begin(), locks.end());
+  EXPECT_EQ(distinct.size(), locks.size());
+  EXPECT_EQ(locks.front(), &cache::seat_lock());
+}
+
+TEST_F(RegistryTest, ReapingEverythingLeavesNothing) {
+  ObjectCache& small = test::new_cache(kSmall, "small");
+  ObjectCache& big = test::new_cache(kBig, "big");
+  std::vector<void*> objects;
+  for (int i = 0; i < 2000; ++i) objects.push_back(cache_alloc(small));
+  for (void* object : objects) cache_free(small, object);
+  objects.clear();
+  for (int i = 0; i < 100; ++i) objects.push_back(cache_alloc(big));
+  for (void* object : objects) cache_free(big, object);
+  g_registry.reap_everything();
+  EXPECT_EQ(small.stats().stock.slabs, 0u);
+  EXPECT_EQ(big.stats().stock.slabs, 0u);
+  size_t counts[base::kMaxCaches] = {};
+  g_registry.count_ready(counts);
+  EXPECT_EQ(counts[small.id()], 0u);
+  EXPECT_EQ(counts[big.id()], 0u);
+  EXPECT_EQ(cache_ground().heap.slabs().stats().live, 0u) << "no other test holds frames here";
+  // And all goes on.
+  void* object = cache_alloc(small);
+  ASSERT_NE(object, nullptr);
+  cache_free(small, object);
+  g_registry.reap_everything();
+}
+
+TEST_F(RegistryTest, ReapingEverythingLeavesWhatIsLive) {
+  ObjectCache& cache = test::new_cache(kSmall, "live");
+  std::vector<uint64_t*> live;
+  std::vector<void*> gone;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    live.push_back(static_cast<uint64_t*>(cache_alloc(cache)));
+    gone.push_back(cache_alloc(cache));
+    for (int word = 0; word < 8; ++word) live.back()[word] = i;
+  }
+  for (void* object : gone) cache_free(cache, object);
+  g_registry.reap_everything();
+  EXPECT_EQ(cache.stats().stock.live, 1000u);
+  for (uint64_t i = 0; i < 1000; ++i)
+    for (int word = 0; word < 8; ++word) ASSERT_EQ(live[i][word], i);
+  for (uint64_t* object : live) cache_free(cache, object);
+  g_registry.reap_everything();
+  EXPECT_EQ(cache.stats().stock.slabs, 0u);
+}
+
+TEST_F(RegistryTest, TheEndOfAThreadLosesNothing) {
+  ObjectCache& cache = test::new_cache(kSmall, "ending");
+  for (int i = 0; i < 50; ++i)
+    std::thread([&] {
+      std::vector<void*> objects;
+      for (int n = 0; n < 500; ++n) objects.push_back(cache_alloc(cache));
+      for (void* object : objects) cache_free(cache, object);
+    }).join();
+  g_registry.reap_everything();
+  EXPECT_EQ(cache.stats().stock.live, 0u);
+  EXPECT_EQ(cache.stats().stock.slabs, 0u);
+}
+
+TEST_F(RegistryTest, DrainsWhileOthersRun) {
+  ObjectCache& cache = test::new_cache(kSmall, "running");
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&] {
+      while (!is_over) {
+        void* a = cache_alloc(cache);
+        void* b = cache_alloc(cache);
+        EXPECT_NE(a, b);
+        cache_free(cache, a);
+        cache_free(cache, b);
+      }
+    });
+  for (int i = 0; i < 200; ++i) {
+    if (i % 2 == 0) g_registry.reap_everything();
+    size_t counts[base::kMaxCaches] = {};
+    g_registry.count_ready(counts);
+    g_registry.reap();
+  }
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  g_registry.reap_everything();
+  EXPECT_EQ(cache.stats().stock.live, 0u);
+}
+
+TEST_F(RegistryTest, ForgettingMagazinesCostsNoMoreThanTheyHeld) {
+  if (!test::has_rseq()) GTEST_SKIP() << "not run: this process has magazines per thread";
+  ObjectCache& cache = test::new_cache(kSmall, "forgotten");
+  std::vector<void*> objects;
+  for (int i = 0; i < 100; ++i) objects.push_back(cache_alloc(cache));
+  for (void* object : objects) cache_free(cache, object);
+  g_registry.reap();
+  g_registry.forget_magazines();
+  size_t lost = cache.stats().stock.live;
+  EXPECT_LE(lost, 400u);
+  for (int i = 0; i < 1000; ++i) cache_free(cache, cache_alloc(cache));
+  g_registry.audit();
+}
+
+}  // namespace

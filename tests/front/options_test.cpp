@@ -1,0 +1,145 @@
+// front/options_test.cpp -- proves the parser of ASHLAR_CONF: what is good is taken, what is bad is
+// told in one exact line and changes nothing else.
+
+#include "front/options.h"
+
+#include <elf.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+#include "os/env.h"
+#include "support/auxv.h"
+
+namespace {
+
+using front::Options;
+
+struct Parsed {
+  Options options;
+  std::string faults;
+};
+Parsed parse(const char* text) {
+  base::Line<4096> faults;
+  Options options = front::parse_options(text, faults);
+  return {options, faults.data()};
+}
+
+// "foo, bar, baz" out of the line that names them.
+std::string known_keys() {
+  std::string line = parse("x:1").faults;
+  size_t at = line.find("known keys: ");
+  return line.substr(at + 12, line.size() - at - 13);
+}
+
+TEST(Options, NothingGivenNothingChanged) {
+  Options defaults;
+  for (const char* text : {"", ",", ",,,"}) {
+    Parsed parsed = parse(text);
+    EXPECT_EQ(parsed.faults, "") << text;
+    EXPECT_EQ(parsed.options.retain_percent, defaults.retain_percent);
+    EXPECT_EQ(parsed.options.rseq, defaults.rseq);
+  }
+}
+
+TEST(Options, GoodValuesAreTakenToTheirLimits) {
+  EXPECT_EQ(parse("retain_percent:0").options.retain_percent, 0u);
+  EXPECT_EQ(parse("retain_percent:1000").options.retain_percent, 1000u);
+  EXPECT_EQ(parse("rseq:0").options.rseq, 0u);
+  Parsed both = parse("decay_ms:7,retain_percent:33");
+  EXPECT_EQ(both.options.decay_ms, 7u);
+  EXPECT_EQ(both.options.retain_percent, 33u);
+  EXPECT_EQ(both.faults, "");
+}
+
+TEST(Options, TheLastOfTwoCounts) {
+  EXPECT_EQ(parse("retain_percent:1,retain_percent:2").options.retain_percent, 2u);
+}
+
+TEST(Options, AnUnknownKeyIsNamedWithTheKnownOnes) {
+  EXPECT_EQ(parse("foo:1").faults,
+            "ashlar: ASHLAR_CONF: unknown key \"foo\"; known keys: " + known_keys() + "\n");
+  EXPECT_EQ(parse("foo").faults, parse("foo:1").faults);
+  EXPECT_EQ(parse("Rseq:0").options.rseq, 1u);
+  EXPECT_NE(known_keys().find("retain_percent"), std::string::npos);
+  EXPECT_NE(known_keys().find("rseq"), std::string::npos);
+}
+
+TEST(Options, ABadValueIsNamedWithWhatIsAllowed) {
+  auto line = [](const char* value) {
+    return "ashlar: ASHLAR_CONF: key \"retain_percent\" has value \"" + std::string(value) +
+           "\"; allowed: 0 to 1000\n";
+  };
+  for (const char* bad : {"x", "", "1001", "-1", "+1", "1.5", "0x10", " 1", "1 ", "1:2",
+                          "18446744073709551616", "99999999999999999999999"}) {
+    Parsed parsed = parse(("retain_percent:" + std::string(bad)).c_str());
+    EXPECT_EQ(parsed.faults, line(bad));
+    EXPECT_EQ(parsed.options.retain_percent, Options().retain_percent);
+  }
+  EXPECT_EQ(parse("retain_percent").faults, line(""));
+}
+
+TEST(Options, AFaultSpoilsItsOwnEntryOnly) {
+  Parsed parsed = parse("foo:1,retain_percent:7,decay_ms:x,rseq:0");
+  EXPECT_EQ(parsed.options.retain_percent, 7u);
+  EXPECT_EQ(parsed.options.rseq, 0u);
+  EXPECT_EQ(parsed.options.decay_ms, Options().decay_ms);
+  EXPECT_EQ(std::count(parsed.faults.begin(), parsed.faults.end(), '\n'), 2);
+}
+
+TEST(Options, AnEndlessLineIsCutNotOverrun) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "nonsense" + std::to_string(i) + ":1,";
+  base::Line<256> faults;
+  front::parse_options(text.c_str(), faults);
+  EXPECT_TRUE(faults.is_cut());
+  EXPECT_LT(faults.size(), 256u);
+}
+
+TEST(Options, ComeFromTheEnvironment) {
+  os::start_env();
+  setenv("ASHLAR_CONF", "retain_percent:77", 1);
+  EXPECT_EQ(front::options_from_environment().retain_percent, 77u);
+  unsetenv("ASHLAR_CONF");
+  EXPECT_EQ(front::options_from_environment().retain_percent, Options().retain_percent);
+}
+
+TEST(Options, FaultsInTheEnvironmentGoToStandardError) {
+  os::start_env();
+  setenv("ASHLAR_CONF", "retain_percent:x", 1);
+  testing::internal::CaptureStderr();
+  front::options_from_environment();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "ashlar: ASHLAR_CONF: key \"retain_percent\" has value \"x\"; allowed: 0 to 1000\n");
+  unsetenv("ASHLAR_CONF");
+}
+
+TEST(Options, AStrangersEnvironmentIsNotRead) {
+  setenv("ASHLAR_CONF", "retain_percent:77,foo:1", 1);
+  {
+    test::AuxvAnswer secure(AT_SECURE, 1);
+    os::start_env();
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(front::options_from_environment().retain_percent, Options().retain_percent);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  }
+  os::start_env();
+  unsetenv("ASHLAR_CONF");
+}
+
+TEST(Options, TheTableDescribesEachKey) {
+  base::Line<4096> text;
+  front::describe_options(text);
+  std::string described = text.data();
+  std::string keys = known_keys() + ", ";
+  for (size_t at = 0; at < keys.size();) {
+    size_t end = keys.find(", ", at);
+    EXPECT_NE(described.find(keys.substr(at, end - at) + ": "), std::string::npos) << keys;
+    at = end + 2;
+  }
+  EXPECT_FALSE(text.is_cut());
+}
+
+}  // namespace

@@ -1,0 +1,152 @@
+// front/process_test.cpp -- proves the gate: a fork while others allocate gives a child that can
+// allocate and whose heap is sane, the parent goes on, and nobody waits for ever.
+
+#include "front/process.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "front/heap.h"
+#include "inspect/audit.h"
+#include "support/child.h"
+
+namespace {
+
+void start_once() {
+  static bool is_started = (front::start_process(), true);
+  (void)is_started;
+}
+
+// Exit code of a child that uses the heap in every way, or 3 where it goes wrong.
+int use_heap() {
+  for (int i = 0; i < 10; ++i) {
+    for (size_t size : {1, 64, 5000, 40000, 2000000}) {
+      auto* p = static_cast<char*>(front::alloc(size));
+      if (p == nullptr) return 3;
+      std::memset(p, i, size);
+      front::free(p);
+    }
+  }
+  inspect::audit();
+  return 0;
+}
+
+class ProcessTest : public testing::Test {
+ protected:
+  ProcessTest() {
+    start_once();
+    front::free(front::alloc(100));
+  }
+  ~ProcessTest() override { inspect::audit(); }
+};
+
+TEST_F(ProcessTest, TheGateIsOpenAndMayBeEnteredTwice) {
+  front::GateEntry outer;
+  EXPECT_TRUE(outer.is_open());
+  front::GateEntry inner;
+  EXPECT_TRUE(inner.is_open());
+  EXPECT_TRUE(front::wait_for_gate());
+}
+
+TEST_F(ProcessTest, NothingIsServedBesideWhileTheGateIsOpen) {
+  EXPECT_EQ(front::alloc_beside(100, 16), nullptr);
+}
+
+TEST_F(ProcessTest, AChildOfOneThreadHasTheHeap) {
+  void* p = front::alloc(1000);
+  std::memset(p, 7, 1000);
+  pid_t child = fork();
+  if (child == 0) {
+    for (int i = 0; i < 1000; ++i)
+      if (static_cast<char*>(p)[i] != 7) _exit(4);
+    front::free(p);
+    _exit(use_heap());
+  }
+  EXPECT_TRUE(test::wait_for(child).clean());
+  front::free(p);
+}
+
+TEST_F(ProcessTest, AChildOfManyThreadsHasASaneHeap) {
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> threads;
+  for (uint64_t name = 1; name <= 3; ++name)
+    threads.emplace_back([&, name] {
+      uint64_t seed = name;
+      std::vector<void*> held;
+      while (!is_over) {
+        seed = seed * 6364136223846793005 + 1442695040888963407;
+        size_t size = (seed >> 40) % 50 == 0 ? 100000 : (seed >> 50) % 3000;
+        void* p = front::alloc(size);
+        if (size > 0) static_cast<char*>(p)[size - 1] = 1;
+        held.push_back(p);
+        if (held.size() > 100) {
+          for (void* block : held) front::free(block);
+          held.clear();
+        }
+      }
+      for (void* block : held) front::free(block);
+    });
+  test::Ending ending;
+  int forks = 0;
+  do {
+    pid_t child = fork();
+    if (child == 0) _exit(use_heap());
+    ending = test::wait_for(child, 10);
+  } while (ending.clean() && ++forks < 100);
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(ending.clean()) << "the child of fork " << forks << " " << ending.text();
+}
+
+TEST_F(ProcessTest, AGrandchildIsNoWorse) {
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) front::free(front::alloc(500));
+  });
+  bool is_clean = true;
+  for (int i = 0; is_clean && i < 20; ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      int first = use_heap();
+      pid_t grandchild = fork();
+      if (grandchild == 0) _exit(use_heap());
+      _exit(first != 0 ? first : test::wait_for(grandchild, 30).clean() ? 0 : 5);
+    }
+    is_clean = test::wait_for(child, 30).clean();
+  }
+  is_over = true;
+  other.join();
+  EXPECT_TRUE(is_clean);
+}
+
+// What was allocated beside the heap, while a fork held the gate, is freed like any other.
+TEST_F(ProcessTest, BlocksFromBesideAreFreedLater) {
+  std::atomic<bool> is_over{false};
+  std::vector<void*> blocks;
+  std::thread other([&] {
+    while (!is_over) {
+      blocks.push_back(front::alloc(3000));
+      std::memset(blocks.back(), 1, 3000);
+      if (blocks.size() > 1000) {
+        for (void* p : blocks) front::free(p);
+        blocks.clear();
+      }
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    test::wait_for(child);
+  }
+  is_over = true;
+  other.join();
+  for (void* p : blocks) front::free(p);
+}
+
+}  // namespace

@@ -1,0 +1,131 @@
+// inspect/format_test.cpp -- proves that the XML is well-formed and says what the snapshot says,
+// and that the table has a line for each cache and is cut, never overrun.
+
+#include "inspect/format.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ashlar/inspect.h"
+#include "front/heap.h"
+
+namespace {
+
+std::string xml() {
+  auto text = std::make_unique<base::Line<65536>>();
+  inspect::describe_xml(*text);
+  EXPECT_FALSE(text->is_cut());
+  return text->data();
+}
+
+std::string table() {
+  std::vector<char> buffer(65536);
+  size_t size = ashlar_describe(buffer.data(), buffer.size());
+  return {buffer.data(), size};
+}
+
+// A reader of the XML that malloc_info writes: elements, attributes, nothing else. Empty where the
+// text is well-formed, else what is wrong with it.
+std::string fault_in(const std::string& text) {
+  std::vector<std::string> open;
+  unsigned roots = 0;
+  for (size_t at = 0; at < text.size();) {
+    if (std::isspace(static_cast<unsigned char>(text[at]))) {
+      ++at;
+      continue;
+    }
+    if (text[at] != '<') return "text outside a tag at " + std::to_string(at);
+    size_t end = text.find('>', at);
+    if (end == std::string::npos) return "a tag does not end";
+    std::string tag = text.substr(at + 1, end - at - 1);
+    at = end + 1;
+    if (tag[0] == '/') {
+      if (open.empty() || open.back() != tag.substr(1)) return "</" + tag.substr(1) + "> unopened";
+      open.pop_back();
+      continue;
+    }
+    bool is_closed = tag.back() == '/';
+    if (is_closed) tag.pop_back();
+    size_t space = tag.find(' ');
+    std::string name = tag.substr(0, space);
+    for (size_t i = space; i != std::string::npos && i < tag.size();) {
+      size_t equals = tag.find("=\"", i);
+      size_t quote = equals == std::string::npos ? equals : tag.find('"', equals + 2);
+      if (tag[i] != ' ' || quote == std::string::npos) return "attributes of <" + tag + ">";
+      for (size_t c = equals + 2; c < quote; ++c)
+        if (tag[c] == '<' || tag[c] == '&') return "an attribute holds markup: " + tag;
+      i = quote + 1;
+      if (i == tag.size()) break;
+    }
+    if (open.empty() && roots++ > 0) return "two roots";
+    if (!is_closed) open.push_back(name);
+  }
+  if (!open.empty()) return "<" + open.back() + "> is never closed";
+  return roots == 1 ? "" : "no root";
+}
+
+TEST(Format, TheReaderFindsFaults) {
+  EXPECT_EQ(fault_in("<a x=\"1\"><b/></a>\n"), "");
+  for (const char* bad : {"", "<a>", "<a></b>", "<a/><b/>", "<a x=1/>", "<a x=\"<\"/>", "x<a/>"})
+    EXPECT_NE(fault_in(bad), "") << bad;
+}
+
+TEST(Format, TheXmlIsWellFormed) {
+  void* p = front::alloc(64);
+  void* large = front::alloc(5000000);
+  std::string text = xml();
+  EXPECT_EQ(fault_in(text), "") << text;
+  EXPECT_EQ(text.rfind("<malloc version=\"1\"", 0), 0u) << "what readers of malloc_info look for";
+  EXPECT_NE(text.find("<cache name=\"malloc-64\" size=\"64\" live=\"1\""), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("<large count=\"1\""), std::string::npos) << text;
+  front::free(p);
+  front::free(large);
+}
+
+TEST(Format, TheXmlFollowsTheHeap) {
+  std::vector<void*> blocks;
+  for (int i = 0; i < 321; ++i) blocks.push_back(front::alloc(96));
+  EXPECT_NE(xml().find("name=\"malloc-96\" size=\"96\" live=\"321\""), std::string::npos) << xml();
+  for (void* p : blocks) front::free(p);
+  EXPECT_NE(xml().find("name=\"malloc-96\" size=\"96\" live=\"0\""), std::string::npos);
+}
+
+TEST(Format, TheTableHasALineForEachCacheInUse) {
+  void* p = front::alloc(208);
+  std::string text = table();
+  EXPECT_NE(text.find("\nmalloc-208 "), std::string::npos) << text;
+  EXPECT_NE(text.find("objsize"), std::string::npos);
+  EXPECT_NE(text.find("free blocks"), std::string::npos);
+  EXPECT_EQ(text.back(), '\n');
+  front::free(p);
+}
+
+TEST(Format, ASmallBufferIsCutAndEnded) {
+  front::free(front::alloc(64));
+  for (size_t size : {1, 2, 10, 100}) {
+    std::vector<char> buffer(size + 1, 'x');
+    size_t written = ashlar_describe(buffer.data(), size);
+    EXPECT_EQ(written, size - 1);
+    EXPECT_EQ(buffer[written], '\0');
+    EXPECT_EQ(buffer[size], 'x') << "written past the end";
+  }
+}
+
+// Whatever classes are in use: all of them fit the buffer that malloc_info has.
+TEST(Format, AllClassesFit) {
+  std::vector<void*> blocks;
+  for (unsigned id = 1; id <= front::kClasses; ++id)
+    for (int i = 0; i < 100; ++i) blocks.push_back(front::alloc(front::kClassSize[id]));
+  EXPECT_EQ(fault_in(xml()), "");
+  std::string text = table();
+  EXPECT_LT(text.size(), 65535u);
+  for (unsigned id = 1; id <= front::kClasses; ++id)
+    EXPECT_NE(text.find("\n" + std::string(front::class_name(id)) + " "), std::string::npos) << id;
+  for (void* p : blocks) front::free(p);
+}
+
+}  // namespace

@@ -1,0 +1,149 @@
+// os/vm_test.cpp -- proves each verb's contract against the real kernel: what is committed is zero,
+// what is purged is zero again, what is moved keeps its content, what fails changes nothing, and no
+// verb touches errno.
+
+#include "os/vm.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "os/env.h"
+
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kGiB = size_t{1} << 30;
+
+class VmTest : public testing::Test {
+ protected:
+  VmTest() {
+    os::start_env();
+    place = os::kVm.reserve(4 * kGiB, 64 * kMiB);
+    errno = 77;
+  }
+  ~VmTest() override {
+    if (place.base != nullptr) os::kVm.release(place);
+    EXPECT_EQ(errno, 77) << "a verb has changed errno";
+  }
+  bool commit(size_t offset, size_t size) {
+    return os::kVm.commit(place, place.base + offset, size);
+  }
+  static bool is_all(const char* at, size_t size, char value) {
+    for (size_t i = 0; i < size; ++i)
+      if (at[i] != value) return false;
+    return true;
+  }
+  os::Place place;
+};
+
+TEST_F(VmTest, APlaceIsLargeAndAligned) {
+  ASSERT_NE(place.base, nullptr);
+  EXPECT_GE(place.size, 64 * kMiB);
+  EXPECT_EQ(reinterpret_cast<size_t>(place.base) % kGiB, 0u);
+}
+
+TEST_F(VmTest, TwoPlacesAreApart) {
+  os::Place other = os::kVm.reserve(4 * kGiB, 64 * kMiB);
+  ASSERT_NE(other.base, nullptr);
+  bool meets = other.base < place.base + place.size && place.base < other.base + other.size;
+  EXPECT_FALSE(place.is_reserved && meets);
+  // A place that only our word holds is met, if ever, when something is committed in it.
+  ASSERT_TRUE(commit(0, 4 * kMiB));
+  EXPECT_FALSE(meets && os::kVm.commit(other, place.base, kMiB));
+  os::kVm.release(other);
+}
+
+TEST_F(VmTest, CommittedMemoryIsZeroAndWritable) {
+  ASSERT_TRUE(commit(kMiB, 2 * kMiB));
+  EXPECT_TRUE(is_all(place.base + kMiB, 2 * kMiB, 0));
+  std::memset(place.base + kMiB, 7, 2 * kMiB);
+}
+
+TEST_F(VmTest, SomebodyElsesMappingIsNeverOverwritten) {
+  if (place.is_reserved) GTEST_SKIP() << "not run: the place is held by a mapping";
+  char* other = static_cast<char*>(mmap(place.base + kMiB, kMiB, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+  ASSERT_EQ(other, place.base + kMiB);
+  std::memset(other, 9, kMiB);
+  EXPECT_FALSE(commit(0, 4 * kMiB));
+  EXPECT_FALSE(commit(kMiB + 4096, 4096));
+  EXPECT_TRUE(is_all(other, kMiB, 9));
+  EXPECT_TRUE(commit(0, kMiB)) << "in front of it there is room";
+}
+
+TEST_F(VmTest, PurgedMemoryReadsAsZeroAndStaysOurs) {
+  ASSERT_TRUE(commit(0, 2 * kMiB));
+  std::memset(place.base, 7, 2 * kMiB);
+  ASSERT_TRUE(os::kVm.purge(place.base + kMiB, kMiB));
+  EXPECT_TRUE(is_all(place.base, kMiB, 7));
+  EXPECT_TRUE(is_all(place.base + kMiB, kMiB, 0));
+  std::memset(place.base + kMiB, 8, kMiB);
+  EXPECT_TRUE(is_all(place.base + kMiB, kMiB, 8));
+}
+
+TEST_F(VmTest, PurgedMemoryIsGone) {
+  ASSERT_TRUE(commit(0, 4 * kMiB));
+  std::memset(place.base, 7, 4 * kMiB);
+  ASSERT_TRUE(os::kVm.purge(place.base, 4 * kMiB));
+  unsigned char pages[4 * kMiB / 4096];
+  ASSERT_EQ(mincore(place.base, 4 * kMiB, pages), 0);
+  for (unsigned char page : pages) ASSERT_EQ(page & 1, 0);
+}
+
+TEST_F(VmTest, LockedMemoryIsNotPurged) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  if (syscall(SYS_mlock, place.base, 65536) != 0) {  // sanitizers make libc's do nothing
+    errno = 77;
+    GTEST_SKIP() << "not run: this user may not lock memory";
+  }
+  EXPECT_FALSE(os::kVm.purge(place.base, 65536));
+  EXPECT_TRUE(is_all(place.base, kMiB, 7)) << "a verb that fails changes nothing";
+  syscall(SYS_munlock, place.base, 65536);
+}
+
+TEST_F(VmTest, MovedPagesKeepTheirContentAndLeaveZeroBehind) {
+  ASSERT_TRUE(commit(0, 8 * kMiB));
+  std::memset(place.base, 7, 2 * kMiB);
+  std::memset(place.base + 4 * kMiB, 9, 3 * kMiB);
+  ASSERT_TRUE(os::kVm.move(place.base, place.base + 4 * kMiB, 2 * kMiB));
+  EXPECT_TRUE(is_all(place.base + 4 * kMiB, 2 * kMiB, 7));
+  EXPECT_TRUE(is_all(place.base + 6 * kMiB, kMiB, 9));
+  EXPECT_TRUE(is_all(place.base, 2 * kMiB, 0));
+  std::memset(place.base, 5, 2 * kMiB);  // still ours
+}
+
+TEST_F(VmTest, AMoveFromNowhereFails) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  EXPECT_FALSE(os::kVm.move(place.base + 8 * kMiB, place.base, kMiB));
+}
+
+TEST_F(VmTest, AdviceIsHarmless) {
+  ASSERT_TRUE(commit(0, 4 * kMiB));
+  std::memset(place.base, 7, 4 * kMiB);
+  os::kVm.advise_huge(place.base, 4 * kMiB, true);
+  os::kVm.advise_huge(place.base, 4 * kMiB, false);
+  EXPECT_TRUE(is_all(place.base, 4 * kMiB, 7));
+}
+
+TEST_F(VmTest, TheClockRunsForward) {
+  uint64_t first = os::kVm.now_ms();
+  timespec pause{0, 30000000};
+  nanosleep(&pause, nullptr);
+  uint64_t second = os::kVm.now_ms();
+  EXPECT_GT(second, first);
+  EXPECT_LT(second - first, 60000u);
+}
+
+TEST_F(VmTest, AddressSpaceThatDoesNotExistIsRefused) {
+  os::Place none = os::kVm.reserve(size_t{1} << 60, size_t{1} << 59);
+  EXPECT_EQ(none.base, nullptr);
+}
+
+}  // namespace

@@ -1,0 +1,170 @@
+// threads/fork_test.cpp -- fork while other threads are in the middle of malloc, getline or fflush.
+//
+// A user would notice: a server (prefork, a build tool, Python's multiprocessing) that hangs once a
+// week in a child that never gets past its first malloc. Every child here allocates, verifies and
+// frees; a child that is not done within a minute counts as hung.
+//
+// ASHLAR_TEST_FORKS sets the number of forks (2,000 by default).
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "../support/child.h"
+#include "stamped.h"
+
+namespace {
+
+int fork_count() {
+  const char* text = getenv("ASHLAR_TEST_FORKS");
+  return text == nullptr ? 2000 : atoi(text);
+}
+
+/// What a child does: new blocks, and blocks of the parent verified, freed and grown.
+int child_work(std::vector<test::Stamped>& inherited, uint64_t seed) {
+  for (const test::Stamped& block : inherited) {
+    if (!test::is_intact(block)) return 10;
+  }
+  for (size_t i = 0; i < inherited.size(); i += 2) test::free_stamped(inherited[i]);
+  const size_t got = test::churn(seed, 400, 50, 60000);
+  for (size_t i = 1; i < inherited.size(); i += 2) {
+    if (!test::is_intact(inherited[i])) return 11;
+    test::free_stamped(inherited[i]);
+  }
+  return got == 400 ? 0 : 12;
+}
+
+std::vector<test::Stamped> own_blocks(uint64_t seed) {
+  test::Rng rng(seed);
+  std::vector<test::Stamped> blocks(200);
+  for (test::Stamped& block : blocks) block = test::make_stamped(rng.size(20000), rng.next());
+  return blocks;
+}
+
+void fork_many(int count) {
+  std::vector<test::Stamped> inherited = own_blocks(1);
+  for (int i = 0; i < count; ++i) {
+    const pid_t pid = fork();
+    ASSERT_GE(pid, 0) << strerror(errno);
+    if (pid == 0) _exit(child_work(inherited, static_cast<uint64_t>(i)));
+    const test::Ending ending = test::wait_for(pid, 60);
+    ASSERT_TRUE(ending.clean()) << "child of fork number " << i << " " << ending.text();
+    if (i % 16 == 0) test::churn(static_cast<uint64_t>(i), 200, 20, 60000);
+  }
+  for (const test::Stamped& block : inherited) test::free_stamped(block);
+}
+
+TEST(Fork, WhileThreadsAllocate) {
+  test::Watchdog dog(580, "forks while threads allocate");
+  test::Noise noise(3);
+  fork_many(fork_count());
+}
+
+TEST(Fork, WhileThreadsAllocateLargeBlocks) {
+  test::Watchdog dog(580, "forks while threads allocate large blocks");
+  test::Noise noise(2, 3 << 20);
+  fork_many(fork_count() / 8);
+}
+
+TEST(Fork, WhileThreadsReadLinesAndFlushStreams) {
+  test::Watchdog dog(580, "forks with threads in getline and fflush");
+  std::atomic<bool> stop{false};
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  FILE* source = fdopen(ends[0], "r");
+  std::thread writer([&] {
+    for (size_t n = 1; !stop; n = n * 7 % 3001) {
+      std::string line(n, 'z');
+      line += '\n';
+      if (write(ends[1], line.data(), line.size()) < 0) break;
+    }
+    close(ends[1]);
+  });
+  std::thread reader([&] {
+    for (bool more = true; more;) {  // a fresh buffer each time: getline allocates in the lock
+      char* line = nullptr;
+      size_t capacity = 0;
+      more = getline(&line, &capacity, source) >= 0;
+      free(line);
+    }
+  });
+  std::thread flusher([&] {
+    while (!stop) fflush(nullptr);
+  });
+  std::thread opener([&] {
+    while (!stop) {
+      FILE* file = fopen("/dev/null", "w");
+      fprintf(file, "%d", 1);
+      fclose(file);
+    }
+  });
+  fork_many(fork_count() / 2);
+  stop = true;
+  writer.join();
+  reader.join();
+  flusher.join();
+  opener.join();
+  fclose(source);
+}
+
+TEST(Fork, OfAForkOfAFork) {
+  test::Watchdog dog(110, "nested forks");
+  test::Noise noise(2);
+  for (int i = 0; i < 30; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      for (int depth = 0; depth < 4; ++depth) {
+        test::churn(static_cast<uint64_t>(depth), 300, 30, 60000);
+        std::thread([] { test::churn(3, 300, 30, 60000); }).join();
+        const pid_t deeper = fork();
+        if (deeper != 0) _exit(test::wait_for(deeper, 50).exit_code);
+      }
+      test::churn(4, 300, 30, 60000);
+      _exit(0);
+    }
+    const test::Ending ending = test::wait_for(pid, 60);
+    ASSERT_TRUE(ending.clean()) << "nested fork number " << i << " " << ending.text();
+  }
+}
+
+TEST(Fork, ByTwoThreadsAtOnce) {
+  test::Watchdog dog(110, "forks by two threads");
+  test::Noise noise(2);
+  std::atomic<int> failures{0};
+  const auto forker = [&failures] {
+    for (int i = 0; i < 200; ++i) {
+      const pid_t pid = fork();
+      if (pid == 0) {
+        test::churn(static_cast<uint64_t>(i), 200, 30, 60000);
+        _exit(0);
+      }
+      failures += !test::wait_for(pid, 60).clean();
+    }
+  };
+  std::thread one(forker);
+  std::thread two(forker);
+  one.join();
+  two.join();
+  EXPECT_EQ(failures, 0);
+}
+
+TEST(Fork, AThreadMayLiveOnInTheChild) {
+  test::Watchdog dog(110, "a child with threads of its own");
+  test::Noise noise(2);
+  for (int i = 0; i < 50; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      {
+        test::Noise own(3);
+        test::churn(1, 3000, 100, 60000);
+      }
+      _exit(0);
+    }
+    const test::Ending ending = test::wait_for(pid, 60);
+    ASSERT_TRUE(ending.clean()) << "fork number " << i << " " << ending.text();
+  }
+}
+
+}  // namespace
