@@ -4,6 +4,7 @@
 //   Each function is its contract and a call. errno is written here and nowhere below, and only
 //   where a call fails. The whole family is here: whoever replaced malloc but not aligned_alloc
 //   would mix two heaps.
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,6 +15,9 @@
 #define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
 
 namespace {
+
+// Whoever takes malloc from libashlar.a takes the rest of the family, and the fork handlers, too.
+[[gnu::used]] size_t (*const g_rest_of_family)(void*) = &malloc_usable_size;
 
 void* or_enomem(void* p) {
   if (p == nullptr) [[unlikely]]

@@ -242,7 +242,7 @@ uint32_t Buddy::isolate(Order least, Pages most) {
     if (frames_[block].count == 0) continue;
     size_t dirty = frames_[block].count;
     remove(block);
-    while (order > least.n && Order(order - 1).pages() >= most) {
+    while (order > least.n && Order(order).pages() > most) {
       uint32_t upper = block + (uint32_t{1} << --order);
       size_t in_upper = dirty_map_.count(upper, Order(order).pages().n);
       if (in_upper == 0) {

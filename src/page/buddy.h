@@ -82,8 +82,8 @@ class Buddy {
   uint32_t retract(base::Pages step);
 
   /// Removes a dirty free block, from the largest, and marks it kIsolated; kNone where there is
-  /// none. It returns by put_back(). Its order is at least `least`, and no more above that than
-  /// `most` frames need: of a larger block the upper end goes, and the lower stays warm.
+  /// none. It returns by put_back(). It has no more than `most` frames, unless that is less
+  /// than the order `least` has: of a larger block the upper end goes, and the lower stays warm.
   uint32_t isolate(base::Order least, base::Pages most);
   void put_back(uint32_t first);
 

@@ -11,9 +11,13 @@ namespace {
 constexpr size_t kWindow = size_t{1} << 40;
 
 // Giant blocks differ in size, so what is kept of them seldom fits the next; and a regret would be
-// as large as they are.
+// as large as they are. But one block of some MiB that comes and goes shall not cost a system call
+// each time.
+constexpr size_t kGiantFactor = 16;
+
 Retention giant_retention(Retention retention) {
   retention.regrets = false;
+  retention.least_bytes *= kGiantFactor;
   return retention;
 }
 

@@ -11,14 +11,14 @@
 enum { kThreads = 2, kForks = 200, kBlocks = 1000, kSize = 40000 };
 
 static void churn(int rounds) {
-  void *blocks[kBlocks];
+  void* blocks[kBlocks];
   for (int round = 0; round < rounds; ++round) {
     for (int i = 0; i < kBlocks; ++i) blocks[i] = malloc(i % 8 == 0 ? kSize : (size_t)i);
     for (int i = 0; i < kBlocks; ++i) free(blocks[i]);
   }
 }
 
-static void *churn_for_ever(void *unused) {
+static void* churn_for_ever(void* unused) {
   for (;;) churn(1);
   return unused;
 }

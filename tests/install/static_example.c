@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 int main(void) {
-  char *text = malloc(64);
+  char* text = malloc(64);
   if (text == NULL) return 1;
   snprintf(text, 64, "malloc is Ashlar %s", ashlar_version());
   puts(text);

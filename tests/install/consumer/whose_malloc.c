@@ -2,7 +2,7 @@
 #include "whose_malloc.h"
 
 /* Through a variable, or the compiler might leave the pair of malloc and free out. */
-static void *volatile block;
+static void* volatile block;
 
 int main(void) {
   size_t before = live_bytes();

@@ -12,7 +12,7 @@ static size_t live_bytes(void) {
 }
 
 /* Called with what live_bytes() said before a block of `size` bytes was asked for. */
-static void expect_ours(const char *function, size_t before, size_t size) {
+static void expect_ours(const char* function, size_t before, size_t size) {
   size_t now = live_bytes();
   if (now >= before + size) return;
   fprintf(stderr, "%s of %zu bytes is not Ashlar's: %zu bytes live before, %zu now\n", function,
