@@ -52,7 +52,7 @@ void close_gate() {
     // We may have been interrupted in front of being counted: one more look than it seems.
     for (unsigned waits = 0; waits < kSignalWaits; ++waits) {
       if (waits >= kLeastSignalWaits && threads_inside() <= 1) break;
-      os::yield_cpu();
+      os::futex_wait(g_is_closed, 1, kWaitUs);
     }
     return;
   }
@@ -152,7 +152,9 @@ void free_beside(void* block) {
 }
 
 bool has_freed_beside() {
-  return g_freed_beside.load(std::memory_order_relaxed) != nullptr;
+  // Not while the gate is closed: in a child whose handlers have not all run the list may be torn.
+  return g_is_closed.load(std::memory_order_acquire) == 0 &&
+         g_freed_beside.load(std::memory_order_relaxed) != nullptr;
 }
 
 void* take_freed_beside() {

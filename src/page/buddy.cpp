@@ -144,15 +144,14 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
   return first >= end;
 }
 
-uint32_t Buddy::take_run(Pages pages, FrameKind kind) {
+uint32_t Buddy::take_run(Pages pages, Pages unit, FrameKind kind) {
   constexpr unsigned kLooks = 32;
   constexpr unsigned kLeastOrder = 6;
-  constexpr uint32_t kUnit = base::kHugeSize / base::kFrameSize;
   uint32_t best = kNone, best_start = 0;
   size_t best_dirty = 0;
   for_dirty_blocks(kLeastOrder, kLooks, [&](uint32_t block) {
     uint32_t start = run_start(block, Run::kDirty);
-    uint32_t first = static_cast<uint32_t>(base::round_up(start, kUnit));
+    uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     if (first == best || !is_run_free(start, first + static_cast<uint32_t>(pages.n))) return;
     size_t dirty = dirty_map_.count(first, pages.n);
     if (dirty <= best_dirty) return;

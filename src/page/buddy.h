@@ -57,9 +57,9 @@ class Buddy {
   uint32_t take_clean(base::Pages pages, FrameKind kind);
 
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
-  /// hold `pages`, from the first huge page's start in them. So memory that came free is used again
+  /// hold `pages`, from a multiple of `unit` on. So memory that came free is used again
   /// whatever its shape. kNone where the dirty blocks it looks at, a bounded number, lead to none.
-  uint32_t take_run(base::Pages pages, FrameKind kind);
+  uint32_t take_run(base::Pages pages, base::Pages unit, FrameKind kind);
 
   /// Takes frames from a multiple of `unit` on out of the free run at the very end of the address
   /// space given; kNone where that is not as long.

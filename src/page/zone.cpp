@@ -1,6 +1,7 @@
 #include "page/zone.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bits.h"
 #include "base/check.h"
@@ -103,12 +104,15 @@ bool Zone::add(size_t first, size_t count) {
 bool Zone::grow(size_t more, size_t alone) {
   size_t have = window_size() / kFrameSize;
   size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
+  // Until it has been had: from the first refusal on no address space is wasted on alignment.
+  bool was_short = std::exchange(is_short_, true);
   for (size_t skip : kSkips) {
     size_t need = skip == 0 ? more : alone;
     if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
     for (size_t count : {std::max(need, generous), need}) {
       if (!add(have + skip, base::round_up(count, kGrain))) continue;
       holes_ += skip;
+      is_short_ = was_short;
       return true;
     }
   }
@@ -172,7 +176,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   if (block != kNone) return block;
   bool by_run = align.n == 0 && pages.bytes() >= base::kHugeSize;
   size_t whole = std::max(Order::ceil(pages), align).pages().n;
-  Pages unit = Pages(by_run ? base::kHugeSize / kFrameSize : whole);
+  Pages unit = by_run ? run_unit() : Pages(whole);
   size_t span = by_run ? pages.n : whole;
   size_t have = window_size() / kFrameSize;
   size_t end = base::round_up(have - buddy_.free_tail().n, unit.n) + span;
@@ -207,7 +211,7 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   uint32_t block = kNone;
   if (is_plain_large && pages.bytes() >= base::kGiantSize) {
     end_waiting();
-    block = buddy_.take_run(pages, kind);
+    block = buddy_.take_run(pages, run_unit(), kind);
   }
   if (block == kNone) block = take(pages, align, kind);
   return let(block, before);

@@ -161,6 +161,10 @@ class Zone {
  private:
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
+  // Where large runs begin: with a huge page, unless address space is short.
+  base::Pages run_unit() const ASHLAR_REQUIRES(lock_) {
+    return base::Pages(is_short_ ? 1 : base::kHugeSize / base::kFrameSize);
+  }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
@@ -198,6 +202,7 @@ class Zone {
   Table tables_[4] ASHLAR_GUARDED_BY(lock_);
 
   Retention retention_{};
+  bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   std::atomic<size_t> live_{0};  // frames; written under the lock
   std::atomic<size_t> large_{0}, large_blocks_{0};
