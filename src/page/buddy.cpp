@@ -94,15 +94,15 @@ uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {
   return block;
 }
 
-// Calls visit(block) for up to `most` dirty free blocks, the largest first.
+// Calls visit(block) for up to `most` free blocks of this kind, the largest first.
 template <class Visit>
-void Buddy::for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) const {
+void Buddy::for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const {
   for (uint32_t lists = nonempty_; lists != 0;) {
     unsigned order = base::log2_floor(lists);
     if (order < least_order) return;
     lists &= ~(1u << order);
-    for (uint32_t at = lists_[order].first; at != kNone && frames_[at].count != 0;
-         at = frames_[at].link.next) {
+    for (uint32_t at = lists_[order].first;
+         at != kNone && (run == Run::kFree || frames_[at].count != 0); at = frames_[at].link.next) {
       visit(at);
       if (--most == 0) return;
     }
@@ -144,17 +144,17 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
   return first >= end;
 }
 
-uint32_t Buddy::take_run(Pages pages, Pages unit, FrameKind kind) {
+uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
   constexpr unsigned kLooks = 32;
   constexpr unsigned kLeastOrder = 6;
   uint32_t best = kNone, best_start = 0;
   size_t best_dirty = 0;
-  for_dirty_blocks(kLeastOrder, kLooks, [&](uint32_t block) {
-    uint32_t start = run_start(block, Run::kDirty);
+  for_blocks(kLeastOrder, kLooks, run, [&](uint32_t block) {
+    uint32_t start = run_start(block, run);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     if (first == best || !is_run_free(start, first + static_cast<uint32_t>(pages.n))) return;
     size_t dirty = dirty_map_.count(first, pages.n);
-    if (dirty <= best_dirty) return;
+    if (best != kNone && dirty <= best_dirty) return;
     best = first;
     best_start = start;
     best_dirty = dirty;

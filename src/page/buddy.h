@@ -56,10 +56,13 @@ class Buddy {
   /// As take, but only from a block that holds no memory; kNone where there is none.
   uint32_t take_clean(base::Pages pages, FrameKind kind);
 
+  /// What a run of adjacent free blocks may consist of.
+  enum class Run : uint8_t { kFree, kDirty };
+
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
   /// hold `pages`, from a multiple of `unit` on. So memory that came free is used again
   /// whatever its shape. kNone where the dirty blocks it looks at, a bounded number, lead to none.
-  uint32_t take_run(base::Pages pages, base::Pages unit, FrameKind kind);
+  uint32_t take_run(base::Pages pages, base::Pages unit, Run run, FrameKind kind);
 
   /// Takes frames from a multiple of `unit` on out of the free run at the very end of the address
   /// space given; kNone where that is not as long.
@@ -106,11 +109,10 @@ class Buddy {
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
-  enum class Run : uint8_t { kFree, kDirty };
   uint32_t run_start(uint32_t end, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
   template <class Visit>
-  void for_dirty_blocks(unsigned least_order, unsigned most, Visit visit) const;
+  void for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const;
 
   Frame* frames_ = nullptr;
   uint32_t end_ = 0;  // records from here on are not there

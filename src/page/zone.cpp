@@ -211,7 +211,9 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   uint32_t block = kNone;
   if (is_plain_large && pages.bytes() >= base::kGiantSize) {
     end_waiting();
-    block = buddy_.take_run(pages, run_unit(), kind);
+    // Where address space is short, any run will do before a whole block is broken up.
+    Buddy::Run run = is_short_ ? Buddy::Run::kFree : Buddy::Run::kDirty;
+    block = buddy_.take_run(pages, run_unit(), run, kind);
   }
   if (block == kNone) block = take(pages, align, kind);
   return let(block, before);
