@@ -134,8 +134,12 @@ void* memalign(size_t alignment, size_t size) {
   return too_large(size) ? NULL : count(__libc_memalign(alignment, size + kWord), size);
 }
 
-void* aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
-void* valloc(size_t size) { return memalign(kPageSize, size); }
+void* aligned_alloc(size_t alignment, size_t size) {
+  return memalign(alignment, size);
+}
+void* valloc(size_t size) {
+  return memalign(kPageSize, size);
+}
 
 int posix_memalign(void** result, size_t alignment, size_t size) {
   if (alignment < sizeof(void*) || (alignment & (alignment - 1)) != 0) return EINVAL;
