@@ -55,7 +55,11 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
     return {};
   }
   if (fill == Fill::kWhole) advise(heap, block);
-  return {address, block.frame->is_new != 0};
+  bool is_zero = block.frame->is_new != 0;
+  // Clearing a giant would make all of it resident; purging it costs no more and holds nothing.
+  if (fill == Fill::kSparse && size >= base::kGiantSize && !is_zero)
+    is_zero = heap.slabs().vm().purge(static_cast<char*>(address), usable_size(block));
+  return {address, is_zero};
 }
 
 void* try_resize(PageHeap& heap, Block block, size_t size) {
