@@ -29,7 +29,7 @@ enum class LockRank : uint8_t {
   kRegistry,   // cache/   reaping, draining, forking: whoever looks at all caches
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
   kStock,      // slab/    one cache's slabs
-  kLarge,      // large/   blocks kept for reuse
+  kLarge,      // page/    laying out a further zone
   kZone,       // page/    one zone's buddy lists and frame records
   kMetaArena,  // page/    metadata space
 };
