@@ -38,8 +38,9 @@ const char* ashlar_version(void);
 int ashlar_reap(void);
 
 /* Checks every record of the heap against every other and aborts with one line on standard error
- * where they disagree. For tests and debugging: stops all other threads' slow paths for as long as
- * it takes, which is milliseconds for each GiB. Other threads may be running. */
+ * where they disagree. For tests and debugging: takes each lock in turn and holds it while it looks
+ * at what the lock guards, so other threads may be running and may have to wait. Not
+ * async-signal-safe. errno is not changed. */
 void ashlar_audit(void);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 // inspect/audit.h -- is the whole heap sane?
 //
 // Idea
-//   Every floor's own audit(), from the bottom, and then what must hold between floors: the frames
-//   that the zone says are let are those that slabs and large blocks say they have.
+//   Every floor's own audit(), from the bottom. Each holds its lock while it looks, one after the
+//   other, so other threads may run; sums over several floors are not compared for that reason.
 #pragma once
 
 namespace inspect {
