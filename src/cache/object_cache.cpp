@@ -127,12 +127,11 @@ void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
     return;
   }
   if (!seat.exchange(id(), loaded, empty_word(capacity_))) return;
-  uint64_t spare = seat.load(spare_of(id()));
-  if (!seat.exchange(spare_of(id()), spare, loaded)) {
+  // The spare stays: what has just been freed is still in the processor's caches, and giving back
+  // walks through it.
+  if (seat.load(spare_of(id())) != kNoMagazine ||
+      !seat.exchange(spare_of(id()), kNoMagazine, loaded))
     give_back(loaded);
-  } else if (spare != kNoMagazine) {
-    give_back(spare);
-  }
 }
 
 // Puts the objects of a small magazine into one of larger capacity.

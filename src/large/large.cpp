@@ -36,7 +36,6 @@ void* move(PageHeap& heap, Block block, Pages pages) {
     return nullptr;
   }
   free(heap, block);
-  advise(heap, target);
   return to;
 }
 
@@ -68,10 +67,7 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);
   if (pages <= have) return address_of(block);
-  if (block.zone->try_grow(*block.frame, pages)) {
-    advise(heap, block);
-    return address_of(block);
-  }
+  if (block.zone->try_grow(*block.frame, pages)) return address_of(block);
   return have.bytes() < kMoveFrom ? nullptr : move(heap, block, pages);
 }
 

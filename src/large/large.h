@@ -4,7 +4,8 @@
 //   A large block is as many frames as its size needs, from the page heap. It grows in place when
 //   what follows is free, gives its tail back when it shrinks, and where it must move and is large
 //   enough to be worth a system call, its pages are moved by the kernel (mremap), not copied.
-//   A block of some MiB that will be written from end to end is advised to be backed by huge pages.
+//   A block of some MiB that will be written from end to end is advised to be backed by huge pages;
+//   what a block grows by is not, since who doubles an array may never fill its second half.
 //
 // Invariants
 //   1. A block's record is its first frame: kLarge, with its count.

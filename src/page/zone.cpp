@@ -122,8 +122,13 @@ bool Zone::grow(size_t more, size_t alone) {
 // `dirty_before` is dirty_frames() as it was in front of the request.
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
+  peak_ = std::max(peak_, live_.load(std::memory_order_relaxed));
   low_dirty_ = std::min(low_dirty_, dirty_frames());
-  if (lately_purged_ == 0 || !retention_.regrets) return;
+  if (retention_.more == Retention::More::kToPeak) {
+    note_surplus();  // what is kept may not have fitted
+    return;
+  }
+  if (lately_purged_ == 0) return;
   size_t clean = pages.n - std::min(pages.n, dirty_before - dirty_frames());
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
@@ -229,7 +234,7 @@ Frame* Zone::alloc_clean(Pages pages) {
 }
 
 void Zone::note_surplus() {
-  size_t keep = keep_frames();
+  size_t keep = least_keep_frames();
   if (dirty_frames() > keep + keep / 4 + kSlack) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
@@ -280,9 +285,17 @@ void Zone::shrink(Frame& block, Pages pages) {
   note_surplus();
 }
 
-size_t Zone::keep_frames() const {
+size_t Zone::least_keep_frames() const {
   size_t share = live_ / 100 * retention_.percent;
-  return std::max(share, retention_.least_bytes / kFrameSize) + regretted_;
+  return std::max(share, retention_.least_bytes / kFrameSize);
+}
+
+size_t Zone::keep_frames() const {
+  size_t least = least_keep_frames();
+  if (retention_.more == Retention::More::kRegretted) return least + regretted_;
+  size_t live = live_;
+  size_t peak = std::max({peak_, last_peak_, live});
+  return std::min(std::max(least, live / 2), peak - live + peak / 32 + kSlack);
 }
 
 void Zone::trim() {
@@ -296,6 +309,7 @@ void Zone::trim() {
       size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, dirty_frames());
       regretted_ -= std::min(regretted_, unneeded);
       lately_purged_ = 0;
+      last_peak_ = std::exchange(peak_, live_.load(std::memory_order_relaxed));
       keep = std::min(keep_frames(), dirty_frames() - unneeded);
       interval_end_ = now + retention_.interval_ms;
       low_dirty_ = keep;

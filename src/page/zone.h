@@ -21,6 +21,10 @@
 //   frames seen in an interval is memory that nobody wanted in all that time; at the interval's end
 //   it goes, and what may be kept shrinks by it (by age).
 //
+//   Where blocks are so large that what was regretted would be large as well, the rule is another:
+//   live and kept memory together stay below the most that was live in this interval and the last.
+//   What a program frees in order to allocate as much again is kept, and its peak is not raised.
+//
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
 //
@@ -54,7 +58,12 @@ struct Retention {
   size_t percent = 0;      ///< of live memory
   size_t least_bytes = 0;  ///< kept in any case
   uint64_t interval_ms = 0;
-  bool regrets = true;  ///< keep more where purged memory is soon wanted again
+  /// What more may be kept.
+  enum class More : uint8_t {
+    kRegretted,  ///< as much as was purged and then soon wanted again
+    kToPeak,  ///< as brings live memory back to the most that was live lately, half of it at most
+  };
+  More more = More::kRegretted;
 };
 
 struct ZoneStats {
@@ -177,6 +186,7 @@ class Zone {
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   bool purge_block(uint32_t block);
+  size_t least_keep_frames() const ASHLAR_REQUIRES(lock_);
   size_t keep_frames() const ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_{os::LockRank::kZone};
@@ -214,6 +224,7 @@ class Zone {
   size_t regretted_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t isolated_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t low_dirty_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t peak_ ASHLAR_GUARDED_BY(lock_) = 0, last_peak_ ASHLAR_GUARDED_BY(lock_) = 0;  // live
   uint64_t interval_end_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t purged_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t purges_ ASHLAR_GUARDED_BY(lock_) = 0;

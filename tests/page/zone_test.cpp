@@ -404,6 +404,79 @@ TEST_F(ZoneTest, ByAgeWhatIsNeededInEveryIntervalStays) {
   EXPECT_TRUE(vm.purged.empty()) << "memory went and was asked for again";
 }
 
+TEST_F(ZoneTest, WhatWasPurgedAndSoonWantedAgainIsKeptTheNextTime) {
+  start(kKeepNothing);
+  free(alloc(1024));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  free(alloc(1024));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+}
+
+constexpr Retention kKeepToPeak{
+    .percent = 0, .least_bytes = 0, .interval_ms = 1000, .more = Retention::More::kToPeak};
+
+TEST_F(ZoneTest, ToItsPeakWhatIsFreedToBeReplacedStays) {
+  start(kKeepToPeak);
+  for (int i = 0; i < 4; ++i) alloc(2048);
+  Frame* last = alloc(2048);
+  for (int i = 0; i < 10; ++i) {
+    free(last);
+    zone.trim();
+    last = alloc(2048);
+  }
+  EXPECT_TRUE(vm.purged.empty()) << "memory went and was asked for again";
+}
+
+TEST_F(ZoneTest, ToItsPeakKeptMemoryNeverRaisesIt) {
+  start(kKeepToPeak);
+  std::vector<Frame*> blocks;
+  size_t live_peak = 0;
+  for (size_t i = 0; i < 8; ++i) blocks.push_back(alloc(128 + 64 * i));
+  for (size_t i = 0; i < 100; ++i) {
+    // Ever new sizes, so that what is free seldom fits what is wanted.
+    Frame*& block = blocks[i % blocks.size()];
+    free(block);
+    zone.trim();
+    block = alloc(64 + (i * 397) % 512);
+    zone.trim();
+    page::ZoneStats stats = zone.stats();
+    live_peak = std::max(live_peak, stats.live);
+    EXPECT_LE(stats.live + stats.dirty, live_peak + live_peak / 32 + 64)
+        << "after replacement " << i;
+  }
+}
+
+TEST_F(ZoneTest, ToItsPeakHalfOfLiveMemoryIsTheMostThatStays) {
+  start(kKeepToPeak);
+  Frame* live = alloc(1024);
+  free(alloc(8192));
+  zone.trim();
+  EXPECT_LE(zone.stats().dirty, 512u);
+  free(live);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 0u);
+}
+
+TEST_F(ZoneTest, ToItsPeakAnOldPeakIsForgotten) {
+  start(kKeepToPeak);
+  alloc(4096);
+  Frame* gone = alloc(1024);
+  for (int i = 0; i < 3; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  free(gone);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u) << "it was live a moment ago";
+  for (int i = 0; i < 3; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_LE(zone.stats().dirty, 4096u / 32 + 64) << "nobody has wanted it for three intervals";
+}
+
 TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   start();
   Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);
