@@ -31,7 +31,7 @@ enum class State : uint32_t { kNew, kStarting, kStarted, kFailed };
 std::atomic<State> g_state{State::kNew};
 
 // How often the slow path looks at the clock.
-constexpr uint32_t kTickEvery = 64;
+constexpr uint32_t kTickEvery = 8;
 std::atomic<uint32_t> g_ticks{0};
 std::atomic<uint64_t> g_next_reap_ms{0};
 
@@ -55,12 +55,13 @@ bool ensure_started() {
   return g_state.load(std::memory_order_acquire) == State::kStarted;
 }
 
+// Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
+  g_heap.pages().trim();
   uint64_t now = g_heap.pages().slabs().vm().now_ms();
   if (now < g_next_reap_ms.load(std::memory_order_relaxed)) return;
   g_next_reap_ms.store(now + g_heap.options().decay_ms, std::memory_order_relaxed);
   g_registry.reap();
-  g_heap.pages().trim();
 }
 
 void free_inside(Zone& zone, void* p);

@@ -16,7 +16,7 @@ namespace front {
 
 struct Options {
   uint64_t retain_percent = 10;
-  uint64_t retain_kib = 1024;
+  uint64_t retain_kib = 256;
   uint64_t decay_ms = 1000;
   uint64_t rseq = 1;
   uint64_t thp = 1;

@@ -1,5 +1,7 @@
 #include "page/buddy.h"
 
+#include <bit>
+
 #include "base/bits.h"
 #include "base/check.h"
 
@@ -65,9 +67,22 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
   if (order < align.n) order = align.n;
   if (order > kMaxOrder) return kNone;
   uint32_t fitting = nonempty_ & ~((1u << order) - 1);
-  if (fitting == 0) return kNone;
-  unsigned found = base::lowest_bit(fitting);
-  return take_front(lists_[found].first, pages, kind);
+  uint32_t block = fitting == 0 ? kNone : lists_[base::lowest_bit(fitting)].first;
+  bool is_odd = align.n == 0 && !std::has_single_bit(pages.n);
+  if (is_odd && follows_on(pages, block != kNone && frames_[block].count != 0))
+    block = take_within(next_, next_, pages, kind);
+  else if (block != kNone)
+    block = take_front(block, pages, kind);
+  if (is_odd && block != kNone) next_ = block + static_cast<uint32_t>(pages.n);
+  return block;
+}
+
+// Whether `pages` frames are free from where the last odd count ended, and are used already if
+// others of these are to be had.
+bool Buddy::follows_on(Pages pages, bool are_others_dirty) const {
+  if (next_ >= end_ || frames_[next_].kind != FrameKind::kFree) return false;
+  if (are_others_dirty && frames_[next_].count == 0) return false;
+  return is_run_free(next_, next_ + static_cast<uint32_t>(pages.n));
 }
 
 uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {

@@ -8,6 +8,8 @@
 //
 //   A request that is no power of two takes the front of a block and gives the tail back, and a
 //   range of any length returns as the few blocks it is made of: memory is never rounded up.
+//   Such requests follow on one another where what lies behind the last one is free. Each in a
+//   block of its own, runs of nine frames would leave seven of sixteen behind.
 //
 //   Blocks that may hold memory stand in front of those that hold none in each list. So warm
 //   memory is used first, and whoever looks for memory to purge stops at the first clean block.
@@ -111,11 +113,13 @@ class Buddy {
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
   uint32_t run_start(uint32_t end, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
+  bool follows_on(base::Pages pages, bool are_others_dirty) const;
   template <class Visit>
   void for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const;
 
   Frame* frames_ = nullptr;
-  uint32_t end_ = 0;  // records from here on are not there
+  uint32_t end_ = 0;   // records from here on are not there
+  uint32_t next_ = 0;  // where the last count that is no power of two ended
   DirtyMap dirty_map_{};
   size_t free_ = 0;
   size_t dirty_ = 0;

@@ -32,10 +32,13 @@ constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 3
 constexpr size_t kMapOffset = 2560;
 // Address space comes and goes in multiples of the largest page a system may have.
 constexpr size_t kGrain = (size_t{64} << 10) / kFrameSize;
-// At most this much is purged by one call, so that nothing is out of reach for long.
 // Work is worth a system call from here on.
 constexpr size_t kSlack = (size_t{256} << 10) / kFrameSize;
+// At most this much is purged by one call, so that nothing is out of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
+// A frame that is purged and wanted again costs half a microsecond. Kept for a hundred times as
+// long as its return would cost, it costs one percent of the time at most, whatever comes.
+constexpr size_t kFramesPerMs = 16;
 
 }  // namespace
 
@@ -233,9 +236,15 @@ Frame* Zone::alloc_clean(Pages pages) {
   return let(block, before);
 }
 
+// Beyond what may be kept by so much that a purge is worth its system calls: giant blocks always
+// are.
+bool Zone::has_surplus(size_t keep) const {
+  bool are_small = retention_.more == Retention::More::kRegretted;
+  return dirty_frames() > keep + (are_small ? keep / 4 : 0) + kSlack;
+}
+
 void Zone::note_surplus() {
-  size_t keep = least_keep_frames();
-  if (dirty_frames() > keep + keep / 4 + kSlack) wants_trim_.store(true, std::memory_order_relaxed);
+  if (has_surplus(least_keep_frames())) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
 void Zone::free(uint32_t first, Pages pages) {
@@ -292,10 +301,16 @@ size_t Zone::least_keep_frames() const {
 
 size_t Zone::keep_frames() const {
   size_t least = least_keep_frames();
-  if (retention_.more == Retention::More::kRegretted) return least + regretted_;
   size_t live = live_;
   size_t peak = std::max({peak_, last_peak_, live});
-  return std::min(std::max(least, live / 2), peak - live + peak / 32 + kSlack);
+  size_t wanted = retention_.more == Retention::More::kRegretted ? least + regretted_
+                                                                 : std::max(least, live / 2);
+  return std::min(wanted, peak - live + peak / 32);
+}
+
+uint64_t Zone::interval_ms() const {
+  if (retention_.more == Retention::More::kRegretted) return retention_.interval_ms;
+  return std::min(retention_.interval_ms, uint64_t{dirty_frames() / kFramesPerMs});
 }
 
 void Zone::trim() {
@@ -305,13 +320,15 @@ void Zone::trim() {
   {
     os::Locked held(lock_);
     keep = keep_frames();
-    if (now >= interval_end_) {
+    if (now < interval_end_) {
+      if (!has_surplus(keep)) return;
+    } else {
       size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, dirty_frames());
       regretted_ -= std::min(regretted_, unneeded);
       lately_purged_ = 0;
       last_peak_ = std::exchange(peak_, live_.load(std::memory_order_relaxed));
       keep = std::min(keep_frames(), dirty_frames() - unneeded);
-      interval_end_ = now + retention_.interval_ms;
+      interval_end_ = now + interval_ms();
       low_dirty_ = keep;
     }
     if (dirty_frames() <= keep) return;

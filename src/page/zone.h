@@ -21,9 +21,11 @@
 //   frames seen in an interval is memory that nobody wanted in all that time; at the interval's end
 //   it goes, and what may be kept shrinks by it (by age).
 //
-//   Where blocks are so large that what was regretted would be large as well, the rule is another:
-//   live and kept memory together stay below the most that was live in this interval and the last.
-//   What a program frees in order to allocate as much again is kept, and its peak is not raised.
+//   Live and kept memory together stay about the most that was live in this interval and the last,
+//   so that what is kept never raises a program's peak. Where blocks are so large that a regret
+//   would be large as well, this bound and half of the live memory take the regrets' place: what is
+//   freed in order to allocate as much again stays. The interval there follows from the cost of
+//   fetching the memory again.
 //
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
@@ -178,6 +180,7 @@ class Zone {
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
+  bool has_surplus(size_t keep) const ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
@@ -188,6 +191,7 @@ class Zone {
   bool purge_block(uint32_t block);
   size_t least_keep_frames() const ASHLAR_REQUIRES(lock_);
   size_t keep_frames() const ASHLAR_REQUIRES(lock_);
+  uint64_t interval_ms() const ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;

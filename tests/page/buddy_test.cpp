@@ -138,6 +138,22 @@ TEST_F(BuddyTest, TakesTheSmallestBlockThatFits) {
   give(c, 16);
 }
 
+TEST_F(BuddyTest, OddCountsFollowOnOneAnotherAndLeaveNothingBetween) {
+  extend(0, 64);
+  for (uint32_t i = 0; i < 7; ++i) EXPECT_EQ(take(9), 9 * i);
+  EXPECT_EQ(buddy.free_frames(), 1u);
+}
+
+TEST_F(BuddyTest, OddCountsFollowOnOverWarmFramesBeforeColdOnes) {
+  extend(0, 256);
+  uint32_t first = take(9);
+  uint32_t far = take(32);
+  give(far, 32);
+  EXPECT_EQ(take(9), far) << "what follows the first has never been touched";
+  EXPECT_EQ(take(9), far + 9);
+  EXPECT_EQ(first, 0u);
+}
+
 TEST_F(BuddyTest, SaysNoWhenNoBlockIsLongEnough) {
   extend(0, 64);
   uint32_t a = take(32), b = take(32);
