@@ -109,8 +109,10 @@ struct BuddyModel {
     size_t size = size_t{1} << std::max(base::log2_ceil(s.pages), s.align);
     uint32_t first =
         buddy.take(base::Pages(s.pages), base::Order(s.align), page::FrameKind::kLarge);
-    MODEL_REQUIRE((first != page::kNone) == has_block(size));
+    // A count that is no power of two may also follow on the last one, over several blocks.
+    MODEL_REQUIRE(first != page::kNone || !has_block(size));
     if (first == page::kNone) return;
+    MODEL_REQUIRE(has_block(size) || (s.align == 0 && !std::has_single_bit(size_t{s.pages})));
     MODEL_REQUIRE(first % (1u << s.align) == 0);
     MODEL_REQUIRE(are(first, s.pages, Is::kFree));
     MODEL_REQUIRE(frames[first].kind == page::FrameKind::kLarge && frames[first].count == s.pages);
