@@ -148,7 +148,7 @@ void depot_exchange(benchmark::State& state) {
   alignas(16) FreeObject object{};
   uint64_t magazine = cache::pushed(cache::empty_word(1), &object);
   for (auto _ : state) {
-    if (!depot.try_put(magazine)) abort();
+    if (!depot.try_put({magazine, 1})) abort();
     benchmark::DoNotOptimize(depot.take());
   }
 }

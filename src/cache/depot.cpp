@@ -3,46 +3,45 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "cache/magazine.h"
 
 namespace cache {
 namespace {
 
-constexpr unsigned kFirstRoom = 8;  // one cache line of slots
+constexpr unsigned kFirstRoom = 4;  // one cache line of slots
 constexpr unsigned kMostRoom = 32768;
 
 }  // namespace
 
-uint64_t Depot::take() {
+Full Depot::take() {
   os::Locked held(lock_);
-  if (count_ == 0) return kNoMagazine;
-  uint64_t magazine = slots_[--count_];
+  if (count_ == 0) return {};
+  Full full = slots_[--count_];
   idle_ = std::min(idle_, count_);
-  return magazine;
+  return full;
 }
 
 // Slots double; the old array is left behind, which at most doubles what the largest one takes.
 bool Depot::make_room() {
   if (room_ == kMostRoom) return false;
   unsigned room = room_ == 0 ? kFirstRoom : 2u * room_;
-  void* slots = meta_->alloc(room * sizeof(uint64_t), base::kCacheLine);
+  void* slots = meta_->alloc(room * sizeof(Full), base::kCacheLine);
   if (slots == nullptr) return false;
-  std::copy_n(slots_, count_, static_cast<uint64_t*>(slots));
-  slots_ = static_cast<uint64_t*>(slots);
+  std::copy_n(slots_, count_, static_cast<Full*>(slots));
+  slots_ = static_cast<Full*>(slots);
   room_ = static_cast<uint16_t>(room);
   return true;
 }
 
-bool Depot::try_put(uint64_t magazine) {
+bool Depot::try_put(Full full) {
   os::Locked held(lock_);
   if (count_ == room_ && !make_room()) return false;
-  slots_[count_++] = magazine;
+  slots_[count_++] = full;
   return true;
 }
 
-uint64_t Depot::take_idle() {
+Full Depot::take_idle() {
   os::Locked held(lock_);
-  if (idle_ == 0) return kNoMagazine;
+  if (idle_ == 0) return {};
   --idle_;
   return slots_[--count_];
 }
@@ -55,7 +54,7 @@ void Depot::end_interval() {
 void Depot::audit() {
   os::Locked held(lock_);
   ASHLAR_CHECK(idle_ <= count_ && count_ <= room_);
-  for (unsigned i = 0; i < count_; ++i) ASHLAR_CHECK(!is_empty(slots_[i]));
+  for (unsigned i = 0; i < count_; ++i) ASHLAR_CHECK(!is_empty(slots_[i].magazine));
 }
 
 }  // namespace cache

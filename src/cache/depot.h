@@ -22,10 +22,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cache/magazine.h"
 #include "os/lock.h"
 #include "page/meta_arena.h"
 
 namespace cache {
+
+/// A magazine with the number of its objects, as far as that is known: what it counts for.
+struct Full {
+  uint64_t magazine = kNoMagazine;
+  uint32_t objects = 0;
+  bool operator==(const Full&) const = default;
+};
 
 class Depot {
  public:
@@ -36,19 +44,19 @@ class Depot {
   }
 
   /// A magazine, or kNoMagazine.
-  uint64_t take() ASHLAR_EXCLUDES(lock_);
+  Full take() ASHLAR_EXCLUDES(lock_);
   /// False where memory for it is out, or the depot is as large as it may be: then the caller still
   /// has it.
-  bool try_put(uint64_t magazine) ASHLAR_EXCLUDES(lock_);
+  bool try_put(Full full) ASHLAR_EXCLUDES(lock_);
   /// A magazine that nobody has needed since end_interval() was last called, or kNoMagazine.
-  uint64_t take_idle() ASHLAR_EXCLUDES(lock_);
+  Full take_idle() ASHLAR_EXCLUDES(lock_);
   void end_interval() ASHLAR_EXCLUDES(lock_);
 
   /// Calls visit(word) for each magazine, under the lock.
   template <class Visit>
   void for_each(Visit visit) ASHLAR_EXCLUDES(lock_) {
     os::Locked held(lock_);
-    for (unsigned i = 0; i < count_; ++i) visit(slots_[i]);
+    for (unsigned i = 0; i < count_; ++i) visit(slots_[i].magazine);
   }
   unsigned count() ASHLAR_EXCLUDES(lock_) {
     os::Locked held(lock_);
@@ -64,7 +72,7 @@ class Depot {
   uint16_t room_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t count_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint16_t idle_ ASHLAR_GUARDED_BY(lock_) = 0;  // least count in this interval
-  uint64_t* slots_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  Full* slots_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   page::MetaArena* meta_ = nullptr;
 };
 

@@ -10,8 +10,10 @@ namespace {
 
 // A magazine holds about this many bytes. More would be held idle on each CPU, fewer would make
 // trips too often: see bench/micro/cache.
-constexpr size_t kMagazineBytes = size_t{64} << 10;
+constexpr size_t kMagazineBytes = size_t{128} << 10;
 constexpr size_t kLeastMagazine = 4;
+// A magazine that only empties, or only fills, holds so much of that.
+constexpr size_t kOneWayShare = 8;
 // What all depots together may hold, in bytes of objects: this, and a share of the live memory.
 constexpr size_t kDepotBytes = size_t{1} << 20;
 constexpr size_t kDepotShare = 16;
@@ -41,7 +43,9 @@ void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, ui
   size_t objects =
       std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine, size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
-  first_ = static_cast<uint8_t>(std::max(objects / 16, size_t{2}));
+  first_ = static_cast<uint8_t>(std::max(objects / 32, size_t{2}));
+  size_t one_way = kMagazineBytes / kOneWayShare / layout.object_size;
+  one_way_ = static_cast<uint8_t>(std::clamp(one_way, size_t{2}, objects));
   depot_.start(heap.meta());
   stock_.start(heap, layout, id, name);
   id_.store(id, std::memory_order_release);
@@ -64,42 +68,48 @@ void* ObjectCache::alloc_slow() {
     if (magazine == kNoMagazine) return nullptr;
     void* object = top_of(magazine);
     uint64_t rest = below(magazine);
-    if (!seat.exchange(id(), loaded, rest)) give_back(rest);
+    if (!seat.exchange(id(), loaded, rest)) give_back(rest, seat.habit(id()).capacity);
     return object;
   }
 }
 
 // A magazine that is not empty: the spare, the depot's, or one filled from the slabs.
 uint64_t ObjectCache::next_magazine(const Seat& seat) {
+  unsigned capacity = learn(seat, false);
   uint64_t spare = seat.load(spare_of(id()));
   if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
-  uint64_t full = depot_.take();
-  if (full != kNoMagazine) {
-    leave_depot();
-    return full;
+  Full full = depot_.take();
+  if (full.magazine != kNoMagazine) {
+    leave_depot(full);
+    return full.magazine;
   }
   // What was flushed in this interval and is wanted now had better been kept.
   if (unsigned flushed = lately_flushed_.load(std::memory_order_relaxed); flushed > 0) {
     lately_flushed_.store(flushed - 1, std::memory_order_relaxed);
     add(regretted_, 1);
   }
-  return refill(seat);
+  return refill(capacity);
 }
 
-// By a quarter, so that a cache which is used a little does not take a lot.
-unsigned ObjectCache::next_capacity(unsigned capacity) const {
-  if (capacity == 0) return first_;
-  return std::min(capacity + capacity / 4 + 1, unsigned{capacity_});
+// The capacity that this seat's magazine had best have from now on.
+unsigned ObjectCache::learn(const Seat& seat, bool is_full) {
+  Habit habit = seat.habit(id());
+  bool has_turned = habit.was_full != is_full;
+  unsigned limit = has_turned ? capacity_ : one_way_;
+  unsigned capacity = habit.capacity;
+  if (capacity == 0)
+    capacity = first_;
+  else if (capacity < limit)
+    capacity = std::min(capacity + capacity / 4 + 1, limit);
+  seat.set_habit(id(), {static_cast<uint8_t>(capacity), is_full});
+  return capacity;
 }
 
-uint64_t ObjectCache::refill(const Seat& seat) {
+uint64_t ObjectCache::refill(unsigned capacity) {
   add(refills_, 1);
-  unsigned capacity = next_capacity(seat.capacity(id()));
   Batch batch;
   batch.count = stock_.refill(batch.objects, capacity);
-  if (batch.count == 0) return kNoMagazine;
-  seat.set_capacity(id(), capacity);
-  return chain(batch.objects, batch.count, capacity);
+  return batch.count == 0 ? kNoMagazine : chain(batch.objects, batch.count, capacity);
 }
 
 void ObjectCache::free_slow(void* object) {
@@ -121,57 +131,51 @@ void ObjectCache::free_slow(void* object) {
 
 // Sees to it that the seat's magazine is not full, if we still sit there.
 void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
-  unsigned capacity = seat.capacity(id());
-  if (capacity < capacity_) {
-    enlarge(seat, loaded, next_capacity(capacity));
+  unsigned had = seat.habit(id()).capacity;
+  unsigned capacity = learn(seat, true);
+  if (capacity > had) {
+    enlarge(seat, loaded, capacity);
     return;
   }
-  if (!seat.exchange(id(), loaded, empty_word(capacity_))) return;
+  if (!seat.exchange(id(), loaded, empty_word(capacity))) return;
   // The spare stays: what has just been freed is still in the processor's caches, and giving back
   // walks through it.
   if (seat.load(spare_of(id())) != kNoMagazine ||
       !seat.exchange(spare_of(id()), kNoMagazine, loaded))
-    give_back(loaded);
+    give_back(loaded, capacity);
 }
 
 // Puts the objects of a small magazine into one of larger capacity.
 void ObjectCache::enlarge(const Seat& seat, uint64_t loaded, unsigned capacity) {
   uint64_t larger = empty_word(capacity);
-  if (!seat.exchange(id(), loaded, larger)) return;
-  seat.set_capacity(id(), capacity);
-  if (is_empty(loaded)) return;
+  if (!seat.exchange(id(), loaded, larger) || is_empty(loaded)) return;
   Batch batch = unchain(loaded);
   if (batch.count > capacity) {  // it came from a CPU with larger ones
-    give_back(loaded);
+    give_back(loaded, batch.count);
     return;
   }
   uint64_t refilled = chain(batch.objects, batch.count, capacity);
-  if (!seat.exchange(id(), larger, refilled)) give_back(refilled);
+  if (!seat.exchange(id(), larger, refilled)) give_back(refilled, batch.count);
 }
 
-size_t ObjectCache::magazine_bytes() const {
-  return size_t{capacity_} * stock_.layout().object_size;
+void ObjectCache::leave_depot(const Full& full) {
+  g_in_depots.fetch_sub(full.objects * stock_.layout().object_size, std::memory_order_relaxed);
 }
 
-// Every magazine counts as a full one.
-void ObjectCache::leave_depot() {
-  g_in_depots.fetch_sub(magazine_bytes(), std::memory_order_relaxed);
-}
-
-void ObjectCache::give_back(uint64_t magazine) {
-  if (is_empty(magazine)) return;
+void ObjectCache::give_back(Full full) {
+  if (is_empty(full.magazine)) return;
   size_t allowed = kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
-  size_t bytes = magazine_bytes();
+  size_t bytes = full.objects * stock_.layout().object_size;
   bool fits = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed ||
               depot_.count() < regretted_.load(std::memory_order_relaxed);
-  if (fits && depot_.try_put(magazine)) return;
-  leave_depot();
-  flush(magazine);
+  if (fits && depot_.try_put(full)) return;
+  leave_depot(full);
+  flush(full.magazine);
   add(lately_flushed_, 1);
   // What was allowed while there was more live memory is too much now: shrink as others are freed.
-  if (uint64_t surplus = depot_.take(); surplus != kNoMagazine) {
-    leave_depot();
-    flush(surplus);
+  if (Full surplus = depot_.take(); surplus.magazine != kNoMagazine) {
+    leave_depot(surplus);
+    flush(surplus.magazine);
   }
 }
 
@@ -199,10 +203,10 @@ Batch ObjectCache::unchain(uint64_t magazine) {
 void ObjectCache::reap(bool everything) {
   unsigned flushed = 0;
   for (;; ++flushed) {
-    uint64_t magazine = everything ? depot_.take() : depot_.take_idle();
-    if (magazine == kNoMagazine) break;
-    leave_depot();
-    flush(magazine);
+    Full full = everything ? depot_.take() : depot_.take_idle();
+    if (full.magazine == kNoMagazine) break;
+    leave_depot(full);
+    flush(full.magazine);
   }
   // What nobody needed need not be kept the next time.
   unsigned regretted = regretted_.load(std::memory_order_relaxed);

@@ -10,8 +10,11 @@
 //   All depots together hold a bounded amount; what does not fit goes to the slabs at once. If it
 //   is wanted again within the interval, that is *regretted*, and the depot may hold so much more.
 //
-//   A magazine starts small and grows by a quarter each time it runs empty or full, up to what the
-//   cache allows; so a process that uses little holds little, and a busy CPU makes few trips.
+//   A magazine starts small and grows by a quarter each time it runs empty or full, so a process
+//   that uses little holds little. Where objects only come or only go, as between threads that
+//   produce and threads that consume, it stops early: a magazine is handed on whole, and a larger
+//   one would save little. Where it runs empty and full by turns, the program breathes, and it
+//   grows up to what the cache allows.
 //
 // Invariants (audit())
 //   1. Those of the depot and the stock.
@@ -78,13 +81,13 @@ class ObjectCache {
 
  private:
   uint64_t next_magazine(const Seat& seat);
-  uint64_t refill(const Seat& seat);
-  unsigned next_capacity(unsigned capacity) const;
+  uint64_t refill(unsigned capacity);
+  unsigned learn(const Seat& seat, bool is_full);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
-  void give_back(uint64_t magazine);
-  void leave_depot();
-  size_t magazine_bytes() const;
+  void give_back(Full full);
+  void give_back(uint64_t magazine, unsigned objects) { give_back(Full{magazine, objects}); }
+  void leave_depot(const Full& full);
   Batch unchain(uint64_t magazine);
   template <class Visit>
   void for_each_magazine(const Area* own, Visit visit);
@@ -92,6 +95,7 @@ class ObjectCache {
   std::atomic<uint8_t> id_{0};  // 0 until the cache is ready
   uint8_t capacity_ = 0;        // of a full-grown magazine
   uint8_t first_ = 0;           // of a new one
+  uint8_t one_way_ = 0;         // of one that only empties or only fills
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

@@ -49,7 +49,7 @@ void Registry::empty_area(Area& area) {
       cache.flush(magazine);
     }
     area.words[cache.id()] = os::kClosedWord;
-    area.capacity[cache.id()] = 0;
+    area.habits[cache.id()] = {};
   });
 }
 

@@ -74,7 +74,7 @@ Seat thread_seat() {
 void close_words(Area& area) {
   std::fill_n(area.words, base::kMaxCaches, os::kClosedWord);
   std::fill_n(area.words + base::kMaxCaches, base::kMaxCaches, kNoMagazine);
-  std::fill_n(area.capacity, base::kMaxCaches, uint16_t{0});
+  std::fill_n(area.habits, base::kMaxCaches, Habit{});
 }
 
 os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {

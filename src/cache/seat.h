@@ -8,8 +8,8 @@
 //   (not registered, or past its exit hook, or its CPU is being drained) has no seat and works on
 //   the stock directly.
 //
-//   Behind the words an area keeps each magazine's capacity. It is a hint, changed by whoever
-//   changes the magazine: magazines start small and double while they are busy.
+//   Behind the words an area keeps each magazine's habits: its capacity, and whether it was full or
+//   empty when it last needed help. They are hints, changed by whoever changes the magazine.
 //
 //   *Draining* takes an area away from its CPU: its table entry is exchanged for the null area,
 //   and a fence waits until no section can have seen the old entry.
@@ -28,9 +28,15 @@
 
 namespace cache {
 
-/// An area with the capacities of its magazines.
+/// What the slow path has learnt of one magazine.
+struct alignas(2) Habit {
+  uint8_t capacity;
+  bool was_full;  ///< and not empty, the last time that it came to the slow path
+};
+
+/// An area with the habits of its magazines.
 struct Area : os::CpuArea {
-  uint16_t capacity[base::kMaxCaches];
+  Habit habits[base::kMaxCaches];
   Area* next;  ///< unused areas of threads that have ended
 };
 
@@ -52,11 +58,14 @@ class Seat {
   void* pop(size_t cache) const;
   bool push(size_t cache, void* object) const;
 
-  unsigned capacity(size_t cache) const {
-    return __atomic_load_n(&area_->capacity[cache], __ATOMIC_RELAXED);
+  /// A hint that others may be changing.
+  Habit habit(size_t cache) const {
+    Habit habit;
+    __atomic_load(&area_->habits[cache], &habit, __ATOMIC_RELAXED);
+    return habit;
   }
-  void set_capacity(size_t cache, unsigned capacity) const {
-    __atomic_store_n(&area_->capacity[cache], static_cast<uint16_t>(capacity), __ATOMIC_RELAXED);
+  void set_habit(size_t cache, Habit habit) const {
+    __atomic_store(&area_->habits[cache], &habit, __ATOMIC_RELAXED);
   }
 
  private:

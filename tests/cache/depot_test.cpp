@@ -13,7 +13,7 @@
 namespace {
 
 using cache::Depot;
-using cache::kNoMagazine;
+using cache::Full;
 
 class DepotTest : public testing::Test {
  protected:
@@ -25,7 +25,7 @@ class DepotTest : public testing::Test {
   static constexpr size_t kSize = size_t{32} << 20;
   static constexpr unsigned kLimit = 100;
   // A magazine that is not empty; nobody looks behind the address.
-  static uint64_t magazine(uint64_t i) { return (i + 1) << 20 | 0x7ff0; }
+  static Full magazine(uint64_t i) { return {(i + 1) << 20 | 0x7ff0, 16}; }
 
   test::FakeVm vm;
   page::MetaArena meta;
@@ -33,8 +33,8 @@ class DepotTest : public testing::Test {
 };
 
 TEST_F(DepotTest, IsEmptyAtFirst) {
-  EXPECT_EQ(depot.take(), kNoMagazine);
-  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+  EXPECT_EQ(depot.take(), Full{});
+  EXPECT_EQ(depot.take_idle(), Full{});
   EXPECT_EQ(depot.count(), 0u);
   depot.audit();
 }
@@ -43,10 +43,13 @@ TEST_F(DepotTest, GivesBackEachMagazineOnce) {
   std::set<uint64_t> inside;
   for (uint64_t i = 0; i < kLimit; ++i) {
     ASSERT_TRUE(depot.try_put(magazine(i))) << i;
-    inside.insert(magazine(i));
+    inside.insert(magazine(i).magazine);
     depot.audit();
   }
-  while (uint64_t one = depot.take()) EXPECT_EQ(inside.erase(one), 1u);
+  for (Full full; (full = depot.take()) != Full{};) {
+    EXPECT_EQ(inside.erase(full.magazine), 1u);
+    EXPECT_EQ(full.objects, 16u);
+  }
   EXPECT_TRUE(inside.empty());
 }
 
@@ -80,7 +83,7 @@ TEST_F(DepotTest, RefusesWithoutMetadataAndKeepsWhatItHas) {
 
 TEST_F(DepotTest, IdleIsWhatTheIntervalNeverNeeded) {
   for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
-  EXPECT_EQ(depot.take_idle(), kNoMagazine) << "no interval has passed";
+  EXPECT_EQ(depot.take_idle(), Full{}) << "no interval has passed";
   depot.end_interval();
   depot.take();
   depot.take();
@@ -88,8 +91,8 @@ TEST_F(DepotTest, IdleIsWhatTheIntervalNeverNeeded) {
   depot.try_put(magazine(20));
   depot.try_put(magazine(21));
   // The least count was 7.
-  for (int i = 0; i < 7; ++i) EXPECT_NE(depot.take_idle(), kNoMagazine) << i;
-  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+  for (int i = 0; i < 7; ++i) EXPECT_NE(depot.take_idle(), Full{}) << i;
+  EXPECT_EQ(depot.take_idle(), Full{});
   EXPECT_EQ(depot.count(), 2u);
   depot.audit();
 }
@@ -99,11 +102,11 @@ TEST_F(DepotTest, ABusyDepotHasNothingIdle) {
   depot.end_interval();
   for (int i = 0; i < 10; ++i) depot.take();
   for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
-  EXPECT_EQ(depot.take_idle(), kNoMagazine);
+  EXPECT_EQ(depot.take_idle(), Full{});
 }
 
 TEST_F(DepotTest, AuditSeesAnEmptyMagazine) {
-  depot.try_put(cache::empty_word(16));
+  depot.try_put({cache::empty_word(16), 0});
   EXPECT_DEATH(depot.audit(), "check failed: !is_empty");
 }
 

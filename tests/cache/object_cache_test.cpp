@@ -53,6 +53,8 @@ class ObjectCacheTest : public testing::Test {
     return counts[cache.id()];
   }
 
+  unsigned capacity_here() { return cache::take_seat().habit(cache.id()).capacity; }
+
   ObjectCache& cache;
 };
 
@@ -63,6 +65,18 @@ TEST_F(ObjectCacheTest, ObjectsAreDistinctAndWritable) {
   EXPECT_EQ(distinct.size(), 5000u);
   for (void* object : objects) std::memset(object, 0xee, 256);
   free(objects);
+}
+
+TEST_F(ObjectCacheTest, AFlowInOneDirectionFillsNoLargeMagazines) {
+  std::vector<void*> objects = alloc(5000);
+  EXPECT_LE(ready() * 256, size_t{16} << 10) << "objects only came";
+  free(objects);
+  EXPECT_LE(capacity_here() * 256u, 24u << 10) << "then they only went";
+}
+
+TEST_F(ObjectCacheTest, ABreathingProgramGetsLargeMagazines) {
+  for (int i = 0; i < 60; ++i) free(alloc(4 * cache.stats().capacity));
+  EXPECT_EQ(capacity_here(), cache.stats().capacity);
 }
 
 TEST_F(ObjectCacheTest, TheLastFreedComesBackFirst) {

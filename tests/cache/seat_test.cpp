@@ -41,7 +41,7 @@ TEST_F(SeatTest, ANewSeatIsClosed) {
   ASSERT_TRUE(on_a_seat([](Seat seat) {
     EXPECT_EQ(seat.load(kId), os::kClosedWord);
     EXPECT_EQ(seat.load(cache::spare_of(kId)), cache::kNoMagazine);
-    EXPECT_EQ(seat.capacity(kId), 0u);
+    EXPECT_EQ(seat.habit(kId).capacity, 0u);
     cache::FreeObject object{};
     EXPECT_EQ(seat.pop(kId), nullptr);
     EXPECT_FALSE(seat.push(kId, &object));
@@ -78,12 +78,13 @@ TEST_F(SeatTest, AnExchangeOfAnotherWordIsRefused) {
   }));
 }
 
-TEST_F(SeatTest, CapacitiesAreKeptPerCache) {
+TEST_F(SeatTest, HabitsAreKeptPerCache) {
   ASSERT_TRUE(on_a_seat([&](Seat seat) {
-    seat.set_capacity(kId, 33);
-    EXPECT_EQ(seat.capacity(kId), 33u);
-    EXPECT_EQ(seat.capacity(kId - 1), 0u);
-    seat.set_capacity(kId, 0);
+    seat.set_habit(kId, {33, true});
+    EXPECT_EQ(seat.habit(kId).capacity, 33u);
+    EXPECT_TRUE(seat.habit(kId).was_full);
+    EXPECT_EQ(seat.habit(kId - 1).capacity, 0u);
+    seat.set_habit(kId, {});
     return true;
   }));
 }
