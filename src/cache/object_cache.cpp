@@ -16,7 +16,7 @@ constexpr size_t kLeastMagazine = 4;
 constexpr size_t kOneWayShare = 8;
 // What all depots together may hold, in bytes of objects: this, and a share of the live memory.
 constexpr size_t kDepotBytes = size_t{1} << 20;
-constexpr size_t kDepotShare = 16;
+constexpr size_t kDepotShare = 64;
 std::atomic<size_t> g_in_depots{0};
 
 // Counts that may lose one to a race: they are hints and statistics.
@@ -173,6 +173,7 @@ void ObjectCache::give_back(Full full) {
   flush(full.magazine);
   add(lately_flushed_, 1);
   // What was allowed while there was more live memory is too much now: shrink as others are freed.
+  if (g_in_depots.load(std::memory_order_relaxed) <= allowed) return;
   if (Full surplus = depot_.take(); surplus.magazine != kNoMagazine) {
     leave_depot(surplus);
     flush(surplus.magazine);
@@ -195,6 +196,8 @@ Batch ObjectCache::unchain(uint64_t magazine) {
         zone.class_map()[zone.number_of(object)] != id())
       misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
                         "a freed object was written to");
+    // The next link is a cache miss as a rule; what the stock will look at comes along with it.
+    __builtin_prefetch(&zone.frame_of(object));
     batch.objects[batch.count++] = object;
   }
   return batch;
