@@ -183,6 +183,7 @@ def main() -> int:
         tables.MEMORY: memory_rows(tasks, allocators, session.samples, session.failures),
     }
     tables.print_results(console, allocators, found, options.target_check)
+    tables.print_slow_path(console, session.samples)
     tables.print_failures(console, session.failures)
     if options.json:
         tables.write_json(options.json, allocators, found, session.samples)

@@ -38,13 +38,18 @@ class Failure(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One run. `times` maps a row's key to nanoseconds; the key is empty if there is only one."""
+    """One run. `times` maps a row's key to nanoseconds; the key is empty if there is only one.
+
+    `slow` and `held` are what the allocator says of its slow path, by the same keys.
+    """
 
     times: dict[str, float]
     memory_kib: float
     cpu_ns: float
     wall_ns: float
     answer: str
+    slow: dict[str, float] = dataclasses.field(default_factory=dict)
+    held: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def loads(allocator: Allocator) -> bool:
@@ -90,11 +95,18 @@ def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) 
         code = os.waitstatus_to_exitcode(status)
         found_damage = not task.is_program and code == DAMAGE
         raise Failure("WRONG" if found_damage else f"EXIT {code}", complaint)
-    if task.is_program:
-        times, memory_kib = {"": cpu_ns / task.times}, peak_kib
-    else:
-        times, memory_kib, answer = _own_figures(answer, peak_kib)
-    return Sample(times, memory_kib, cpu_ns, wall_ns, hashlib.sha256(answer).hexdigest())
+    figures = {"ns": {"": cpu_ns / task.times}, "kib": {}, "slow": {}, "held": {}}
+    if not task.is_program:
+        figures, answer = _own_figures(answer)
+    return Sample(
+        figures["ns"],
+        figures["kib"].get("", peak_kib),
+        cpu_ns,
+        wall_ns,
+        hashlib.sha256(answer).hexdigest(),
+        figures["slow"],
+        figures["held"],
+    )
 
 
 def _run(task, allocator, folders, seconds, output, errors) -> bytes:
@@ -149,19 +161,18 @@ def _is_ready(path: str) -> bool:
     return False
 
 
-def _own_figures(output: bytes, peak_kib: float) -> tuple[dict[str, float], float, bytes]:
-    """Splits what a workload prints into its times, its memory and its answer."""
-    times, memory_kib, answer = {}, peak_kib, b""
+def _own_figures(output: bytes) -> tuple[dict[str, dict[str, float]], bytes]:
+    """Splits what a workload prints into its figures, by kind and row, and its answer."""
+    figures: dict[str, dict[str, float]] = {"ns": {}, "kib": {}, "slow": {}, "held": {}}
+    answer = b""
     for line in output.splitlines():
         name, _, value = line.decode().partition("=")
         kind, _, key = name.partition(".")
-        if kind == "ns":
-            times[key] = float(value)
-        elif kind == "kib":
-            memory_kib = float(value)
+        if kind in figures:
+            figures[kind][key] = float(value)
         else:
             answer += line
-    return times, memory_kib, answer
+    return figures, answer
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:

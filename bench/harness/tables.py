@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import statistics
 
 from rich import box
 from rich.console import Console
@@ -64,6 +65,21 @@ def print_results(
             "interval.\n~ marks one that contains 1: these runs cannot tell the two apart.",
             style="dim",
         )
+
+
+def print_slow_path(console: Console, samples: Samples) -> None:
+    """What an allocator that counts them says of its slow path, for the workloads that ask."""
+    table = Table("Slow path", "entries per 1,000 calls", "ready objects", box=box.SIMPLE_HEAD)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for (task, _), series in samples.items():
+        runs = [run for run in series if run and run.slow]
+        for key in runs[0].slow if runs else ():
+            entries = statistics.median([run.slow[key] for run in runs])
+            held = statistics.median([run.held[key] for run in runs])
+            table.add_row(f"{task}/{key}", f"{entries:.1f}", f"{held:.0f} KiB")
+    if table.row_count:
+        console.print(table)
 
 
 def print_failures(console: Console, failures: Failures) -> None:

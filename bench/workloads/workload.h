@@ -10,6 +10,8 @@
 //   ns=<nanoseconds per operation>         the measurement of a workload with one row
 //   ns.<row>=<nanoseconds per operation>   the same, of one among several rows
 //   kib=<KiB>                              memory, where the peak is not what is asked for
+//   slow.<row>=<per 1,000 calls>           entries of the slow path, where the allocator counts
+//   them held.<row>=<KiB>                       free objects in its magazines and depots afterwards
 //   answer=<sum of all stamps>             the same under every allocator, or somebody is wrong
 //
 // Clocks
@@ -26,6 +28,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+
+#include "ashlar/inspect.h"
+
+// There under one allocator only: the others count nothing that could be asked for.
+#pragma weak ashlar_get_stats
 
 namespace workload {
 
@@ -136,6 +143,22 @@ inline void report_ns(double ns) {
 inline void report_ns(const char* row, double ns) {
   std::printf("ns.%s=%.3f\n", row, ns);
 }
+/// Makes one more pass of `calls` calls of malloc and free, and reports what the slow path had to
+/// do in it.
+template <class Pass>
+void report_slow_path(const char* row, size_t calls, Pass pass) {
+  if (ashlar_get_stats == nullptr) return;
+  ashlar_stats before, after;
+  ashlar_get_stats(&before);
+  pass();
+  ashlar_get_stats(&after);
+  const size_t entries =
+      after.slow_allocs + after.slow_frees - before.slow_allocs - before.slow_frees;
+  std::printf("slow.%s=%.2f\n", row,
+              1000.0 * static_cast<double>(entries) / static_cast<double>(calls));
+  std::printf("held.%s=%zu\n", row, after.ready / 1024);
+}
+
 inline void report_kib(size_t kib) {
   std::printf("kib=%zu\n", kib);
 }

@@ -13,6 +13,7 @@ struct ashlar_stats {
   size_t committed;    /* address space that is backed when touched */
   size_t live;         /* in the hands of the program, as it was rounded */
   size_t cached;       /* free objects in magazines, depots and slabs */
+  size_t ready;        /* of these, the ones in magazines and depots */
   size_t dirty;        /* free frames kept for reuse */
   size_t metadata;     /* Ashlar's own records */
   size_t large_blocks; /* count of blocks above the largest class */

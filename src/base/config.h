@@ -24,7 +24,7 @@ inline constexpr unsigned kMaxOrder = 22;
 inline constexpr size_t kGrain = 16;
 
 /// The largest request that the per-CPU magazines serve. Above it a block is a count of frames.
-inline constexpr size_t kMaxCached = 32 * 1024;
+inline constexpr size_t kMaxCached = size_t{32} << 10;
 
 /// Object caches have ids 1 .. kMaxCaches - 1; 0 says "no cache" in the class map.
 inline constexpr unsigned kMaxCaches = 96;

@@ -159,13 +159,14 @@ void ObjectCache::enlarge(const Seat& seat, uint64_t loaded, unsigned capacity) 
 }
 
 void ObjectCache::leave_depot(const Full& full) {
-  g_in_depots.fetch_sub(full.objects * stock_.layout().object_size, std::memory_order_relaxed);
+  g_in_depots.fetch_sub(size_t{full.objects} * stock_.layout().object_size,
+                        std::memory_order_relaxed);
 }
 
 void ObjectCache::give_back(Full full) {
   if (is_empty(full.magazine)) return;
   size_t allowed = kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
-  size_t bytes = full.objects * stock_.layout().object_size;
+  size_t bytes = size_t{full.objects} * stock_.layout().object_size;
   bool fits = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed ||
               depot_.count() < regretted_.load(std::memory_order_relaxed);
   if (fits && depot_.try_put(full)) return;

@@ -24,6 +24,7 @@ ASHLAR_EXPORT void ashlar_get_stats(struct ashlar_stats* stats) {
   *stats = {.committed = totals.committed,
             .live = totals.live,
             .cached = totals.cached,
+            .ready = totals.ready,
             .dirty = totals.dirty,
             .metadata = totals.metadata,
             .large_blocks = totals.large_blocks,

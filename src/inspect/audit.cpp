@@ -1,10 +1,40 @@
 #include "inspect/audit.h"
 
+#include "base/check.h"
 #include "cache/registry.h"
 #include "front/heap.h"
 #include "front/process.h"
 
 namespace inspect {
+namespace {
+
+struct SlabCount {
+  size_t frames = 0;
+  size_t changes = 0;  // slabs carved and retired so far
+};
+
+SlabCount count_slabs() {
+  SlabCount count;
+  cache::g_registry.for_each([&](cache::ObjectCache& cache) {
+    slab::StockStats stats = cache.stock().stats();
+    count.frames += stats.slabs * cache.stock().layout().frames;
+    count.changes += stats.carved + stats.retired;
+  });
+  return count;
+}
+
+void audit_slab_frames() {
+  constexpr int kLooks = 16;  // busy threads may change something each time
+  for (int look = 0; look < kLooks; ++look) {
+    SlabCount before = count_slabs();
+    size_t marked = front::g_heap.pages().slabs().count_frames(page::FrameKind::kSlab);
+    if (count_slabs().changes != before.changes) continue;
+    ASHLAR_CHECK(marked == before.frames);
+    return;
+  }
+}
+
+}  // namespace
 
 void audit() {
   if (!front::is_heap_started()) return;
@@ -12,6 +42,7 @@ void audit() {
   if (!entry.is_open()) return;
   front::g_heap.pages().audit();
   cache::g_registry.audit();
+  audit_slab_frames();
 }
 
 }  // namespace inspect

@@ -34,6 +34,7 @@ void add_caches(Snapshot& snapshot) {
     size_t size = entry.stats.object_size;
     totals.live += (entry.stats.stock.live - entry.ready) * size;
     totals.cached += (entry.stats.stock.held - entry.stats.stock.live + entry.ready) * size;
+    totals.ready += entry.ready * size;
     totals.slow_allocs += entry.stats.slow_allocs;
     totals.slow_frees += entry.stats.slow_frees;
   });

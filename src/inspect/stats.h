@@ -15,7 +15,7 @@ namespace inspect {
 
 /// In bytes, but for the counts.
 struct Totals {
-  size_t committed = 0, live = 0, cached = 0, dirty = 0, metadata = 0;
+  size_t committed = 0, live = 0, cached = 0, ready = 0, dirty = 0, metadata = 0;
   size_t large_blocks = 0, large_bytes = 0;
   size_t slow_allocs = 0, slow_frees = 0, purged = 0;
 };

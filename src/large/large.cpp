@@ -8,7 +8,6 @@ namespace large {
 
 using base::Order;
 using base::Pages;
-using page::Frame;
 using page::PageHeap;
 
 namespace {

@@ -441,6 +441,14 @@ size_t Zone::free_blocks(Order order) {
   return buddy_.blocks(order);
 }
 
+size_t Zone::count_frames(FrameKind kind) {
+  os::Locked held(lock_);
+  const Frame* first = frames_;
+  const Frame* end = first + window_size() / kFrameSize;
+  return static_cast<size_t>(
+      std::count_if(first, end, [&](const Frame& frame) { return frame.kind == kind; }));
+}
+
 void Zone::audit() {
   os::Locked held(lock_);
   if (window_ == nullptr) return;

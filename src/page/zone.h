@@ -166,6 +166,8 @@ class Zone {
   void set_retention(const Retention& retention) { retention_ = retention; }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
+  /// How many frames bear this kind. Looks at every record.
+  size_t count_frames(FrameKind kind) ASHLAR_EXCLUDES(lock_);
   void audit() ASHLAR_EXCLUDES(lock_);
   os::Lock& lock() { return lock_; }
 

@@ -142,7 +142,7 @@ bool SlabStock::holds(const Slab& slab, const void* object) {
 
 StockStats SlabStock::stats() {
   os::Locked held(lock_);
-  size_t held_objects = layout_ == nullptr ? 0 : slabs_ * layout_->count;
+  size_t held_objects = layout_ == nullptr ? 0 : size_t{slabs_} * layout_->count;
   return {.slabs = slabs_,
           .carved = carved_,
           .retired = carved_ - slabs_,
@@ -164,7 +164,7 @@ void SlabStock::audit() {
     });
   }
   ASHLAR_CHECK(listed <= slabs_ && empty <= 1);
-  ASHLAR_CHECK(slabs_ == 0 || live_ == slabs_ * layout_->count - free);
+  ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
 }
 
 }  // namespace slab

@@ -48,6 +48,15 @@ TEST(Audit, PassesWhileOthersRun) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST(AuditDeath, FindsASlabFrameThatBelongsToNoSlab) {
+  EXPECT_DEATH(
+      {
+        frame_of(front::alloc(40000)).kind = page::FrameKind::kSlab;
+        ashlar_audit();
+      },
+      "check failed: marked == before.frames");
+}
+
 TEST(AuditDeath, FindsAFrameThatClaimsToBeFree) {
   EXPECT_DEATH(
       {

@@ -43,6 +43,7 @@ TEST(Stats, WhatIsFreeIsCachedOrDirtyUntilItIsReaped) {
   after = inspect::totals();
   EXPECT_EQ(after.dirty, 0u);
   EXPECT_EQ(after.cached, 0u);
+  EXPECT_EQ(after.ready, 0u);
   EXPECT_GT(after.purged, before.purged);
 }
 
