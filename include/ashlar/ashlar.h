@@ -8,7 +8,7 @@
  *   least block          16 bytes
  *   overhead             none per block; 16 bytes of records and 1 byte of class map per 4 KiB,
  *                        and one bit per object
- *   largest block        16 GiB
+ *   largest block        512 GiB
  *   rounding             at most 1/9 above 128 bytes; above 32 KiB to 4 KiB
  *   threads              every function may be called from every thread
  *   fork                 safe in multithreaded programs; the child may allocate

@@ -17,8 +17,8 @@ namespace base {
 inline constexpr unsigned kFrameShift = 12;
 inline constexpr size_t kFrameSize = size_t{1} << kFrameShift;
 
-/// Blocks of the buddy heap are 2^order frames; 2^22 frames are 16 GiB, the largest request.
-inline constexpr unsigned kMaxOrder = 22;
+/// Blocks of the buddy heap are 2^order frames; 2^27 frames are 512 GiB, the largest request.
+inline constexpr unsigned kMaxOrder = 27;
 
 /// Least distance between objects, and the alignment of every one of them (C's max_align_t).
 inline constexpr size_t kGrain = 16;

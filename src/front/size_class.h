@@ -75,12 +75,12 @@ constexpr size_t natural_alignment(size_t size) {
   return lowest < base::kFrameSize ? lowest : base::kFrameSize;
 }
 
-/// The cache for `size` bytes at a multiple of `align`, a power of two; 0 where none fits.
+/// The cache for `size` bytes at a multiple of `align`, a power of two; 0 where none fits. A size
+/// that is a multiple of `align` is a class itself, or its class is a multiple of a larger power.
 constexpr uint8_t class_of_aligned(size_t size, size_t align) {
   if (align > base::kFrameSize || size > kMaxCached) return 0;
-  for (unsigned id = class_of(size < align ? align : size); id <= kClasses; ++id)
-    if (natural_alignment(kClassSize[id]) >= align) return static_cast<uint8_t>(id);
-  return 0;
+  size_t rounded = base::round_up(size == 0 ? 1 : size, align);
+  return rounded > kMaxCached ? 0 : class_of(rounded);
 }
 
 inline constexpr auto kLayouts = [] {
@@ -119,6 +119,13 @@ consteval bool every_size_fits_its_class() {
   return kClassSize[kClasses] == kMaxCached;
 }
 
+consteval bool every_multiple_has_an_aligned_class() {
+  for (size_t align = kGrain; align <= base::kFrameSize; align *= 2)
+    for (size_t size = align; size <= kMaxCached; size += align)
+      if (natural_alignment(kClassSize[class_of(size)]) < align) return false;
+  return true;
+}
+
 consteval bool every_layout_divides_and_aligns() {
   for (unsigned id = 1; id <= kClasses; ++id) {
     const slab::SlabLayout& layout = kLayouts[id];
@@ -131,6 +138,7 @@ consteval bool every_layout_divides_and_aligns() {
 }
 
 static_assert(every_size_fits_its_class());
+static_assert(every_multiple_has_an_aligned_class());
 static_assert(every_layout_divides_and_aligns());
 static_assert(kClasses < base::kMaxCaches, "each class is a cache with an id");
 static_assert(class_of(0) == 1 && class_of(16) == 1 && class_of(17) == 2);

@@ -32,13 +32,9 @@ constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 3
 constexpr size_t kMapOffset = 2560;
 // Address space comes and goes in multiples of the largest page a system may have.
 constexpr size_t kGrain = (size_t{64} << 10) / kFrameSize;
-// Work is worth a system call from here on.
-constexpr size_t kSlack = (size_t{256} << 10) / kFrameSize;
-// At most this much is purged by one call, so that nothing is out of reach for long.
+// At most this much is purged by one call, or a sixteenth of what is to go, so that nothing is out
+// of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
-// A frame that is purged and wanted again costs half a microsecond. Kept for a hundred times as
-// long as its return would cost, it costs one percent of the time at most, whatever comes.
-constexpr size_t kFramesPerMs = 16;
 
 }  // namespace
 
@@ -49,7 +45,7 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
     lay_out(vm, place);
     os::Locked held(lock_);
     if (cover(1)) {
-      retention_ = retention;
+      keeping_.set(retention);
       return true;
     }
   }
@@ -125,17 +121,8 @@ bool Zone::grow(size_t more, size_t alone) {
 // `dirty_before` is dirty_frames() as it was in front of the request.
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
-  peak_ = std::max(peak_, live_.load(std::memory_order_relaxed));
-  low_dirty_ = std::min(low_dirty_, dirty_frames());
-  if (retention_.more == Retention::More::kToPeak) {
-    note_surplus();  // what is kept may not have fitted
-    return;
-  }
-  if (lately_purged_ == 0) return;
-  size_t clean = pages.n - std::min(pages.n, dirty_before - dirty_frames());
-  size_t regretted = std::min(clean, lately_purged_);
-  lately_purged_ -= regretted;
-  regretted_ += regretted;
+  keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()));
+  note_surplus();  // what is kept may not have fitted
 }
 
 Frame* Zone::take_waiting(Pages pages) {
@@ -236,15 +223,8 @@ Frame* Zone::alloc_clean(Pages pages) {
   return let(block, before);
 }
 
-// Beyond what may be kept by so much that a purge is worth its system calls: giant blocks always
-// are.
-bool Zone::has_surplus(size_t keep) const {
-  bool are_small = retention_.more == Retention::More::kRegretted;
-  return dirty_frames() > keep + (are_small ? keep / 4 : 0) + kSlack;
-}
-
 void Zone::note_surplus() {
-  if (has_surplus(least_keep_frames())) wants_trim_.store(true, std::memory_order_relaxed);
+  if (keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
 void Zone::free(uint32_t first, Pages pages) {
@@ -294,43 +274,13 @@ void Zone::shrink(Frame& block, Pages pages) {
   note_surplus();
 }
 
-size_t Zone::least_keep_frames() const {
-  size_t share = live_ / 100 * retention_.percent;
-  return std::max(share, retention_.least_bytes / kFrameSize);
-}
-
-size_t Zone::keep_frames() const {
-  size_t least = least_keep_frames();
-  size_t live = live_;
-  size_t peak = std::max({peak_, last_peak_, live});
-  size_t wanted = retention_.more == Retention::More::kRegretted ? least + regretted_
-                                                                 : std::max(least, live / 2);
-  return std::min(wanted, peak - live + peak / 32);
-}
-
-uint64_t Zone::interval_ms() const {
-  if (retention_.more == Retention::More::kRegretted) return retention_.interval_ms;
-  return std::min(retention_.interval_ms, uint64_t{dirty_frames() / kFramesPerMs});
-}
-
 void Zone::trim() {
-  uint64_t now = vm_->now_ms();
+  uint64_t now_ms = vm_->now_ms();
   size_t keep;
   wants_trim_.store(false, std::memory_order_relaxed);
   {
     os::Locked held(lock_);
-    keep = keep_frames();
-    if (now < interval_end_) {
-      if (!has_surplus(keep)) return;
-    } else {
-      size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, dirty_frames());
-      regretted_ -= std::min(regretted_, unneeded);
-      lately_purged_ = 0;
-      last_peak_ = std::exchange(peak_, live_.load(std::memory_order_relaxed));
-      keep = std::min(keep_frames(), dirty_frames() - unneeded);
-      interval_end_ = now + interval_ms();
-      low_dirty_ = keep;
-    }
+    keep = keeping_.limit(now(), now_ms);
     if (dirty_frames() <= keep) return;
   }
   purge(keep);
@@ -348,7 +298,8 @@ size_t Zone::purge(size_t keep) {
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
-    size_t wanted = std::min(buddy_.dirty_frames() - keep, kPurgeBatch);
+    size_t surplus = buddy_.dirty_frames() - keep;
+    size_t wanted = std::min(surplus, std::max(kPurgeBatch, surplus / 16));
     uint32_t block = buddy_.isolate(least, Pages(wanted));
     if (block == kNone) break;
     size_t size = Order(frames_[block].order).pages().n;
@@ -366,8 +317,7 @@ size_t Zone::purge(size_t keep) {
     if (!is_purged) break;  // locked memory: the kernel will say no again
   }
   if (mine) is_purging_ = false;
-  low_dirty_ = std::min(low_dirty_, dirty_frames());
-  lately_purged_ += done;
+  keeping_.note_purge(now(), done);
   purged_ += done;
   lock_.release();
   return done;

@@ -15,17 +15,7 @@
 //   Memory returns to the kernel by isolation: a block leaves its list under the lock, is purged
 //   without it, and is put back clean. Nobody waits for madvise.
 //
-//   How much is kept: a share of the live memory (by amount), and what was *regretted*. Memory that
-//   was purged and then wanted again within an interval would better have been kept: it is added
-//   to what may be kept, so a program that breathes pays once. The least number of dirty free
-//   frames seen in an interval is memory that nobody wanted in all that time; at the interval's end
-//   it goes, and what may be kept shrinks by it (by age).
-//
-//   Live and kept memory together stay about the most that was live in this interval and the last,
-//   so that what is kept never raises a program's peak. Where blocks are so large that a regret
-//   would be large as well, this bound and half of the live memory take the regrets' place: what is
-//   freed in order to allocate as much again stays. The interval there follows from the cost of
-//   fetching the memory again.
+//   How much is kept is decided in page/retention.h.
 //
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
@@ -39,8 +29,7 @@
 //   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
 //
 // Source
-//   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3 (working-set rule). The frame
-//   table: Linux's mem_map.
+//   The frame table: Linux's mem_map.
 #pragma once
 
 #include <atomic>
@@ -52,21 +41,9 @@
 #include "os/vm.h"
 #include "page/buddy.h"
 #include "page/frame.h"
+#include "page/retention.h"
 
 namespace page {
-
-/// How much free memory a zone keeps.
-struct Retention {
-  size_t percent = 0;      ///< of live memory
-  size_t least_bytes = 0;  ///< kept in any case
-  uint64_t interval_ms = 0;
-  /// What more may be kept.
-  enum class More : uint8_t {
-    kRegretted,  ///< as much as was purged and then soon wanted again
-    kToPeak,  ///< as brings live memory back to the most that was live lately, half of it at most
-  };
-  More more = More::kRegretted;
-};
 
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
@@ -163,7 +140,10 @@ class Zone {
   size_t meta_size() const { return meta_size_; }
   const os::Vm& vm() const { return *vm_; }
 
-  void set_retention(const Retention& retention) { retention_ = retention; }
+  void set_retention(const Retention& retention) ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    keeping_.set(retention);
+  }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
   /// How many frames bear this kind. Looks at every record.
@@ -182,7 +162,6 @@ class Zone {
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
-  bool has_surplus(size_t keep) const ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
@@ -190,10 +169,8 @@ class Zone {
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
+  Frames now() const ASHLAR_REQUIRES(lock_) { return {live_, dirty_frames()}; }
   bool purge_block(uint32_t block);
-  size_t least_keep_frames() const ASHLAR_REQUIRES(lock_);
-  size_t keep_frames() const ASHLAR_REQUIRES(lock_);
-  uint64_t interval_ms() const ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
@@ -217,7 +194,7 @@ class Zone {
   };
   Table tables_[4] ASHLAR_GUARDED_BY(lock_);
 
-  Retention retention_{};
+  Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   std::atomic<size_t> live_{0};  // frames; written under the lock
@@ -225,13 +202,8 @@ class Zone {
   static constexpr unsigned kWaiters = 8;
   uint32_t waiters_[kWaiters] ASHLAR_GUARDED_BY(lock_) = {};  // first frames, oldest first
   unsigned waiter_count_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t waiting_ ASHLAR_GUARDED_BY(lock_) = 0;        // their frames
-  size_t lately_purged_ ASHLAR_GUARDED_BY(lock_) = 0;  // in this interval, not wanted again
-  size_t regretted_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t waiting_ ASHLAR_GUARDED_BY(lock_) = 0;  // their frames
   size_t isolated_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t low_dirty_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t peak_ ASHLAR_GUARDED_BY(lock_) = 0, last_peak_ ASHLAR_GUARDED_BY(lock_) = 0;  // live
-  uint64_t interval_end_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t purged_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t purges_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t growths_ ASHLAR_GUARDED_BY(lock_) = 0;

@@ -4,6 +4,7 @@
 // beyond it; or memalign near SIZE_MAX wraps in the allocator itself (several have done so).
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include "family.h"
 
@@ -52,6 +53,21 @@ TEST(TooLarge, EveryFunctionRefusesMoreThanPtrdiffMax) {
       errno = 0;
       expect_refused(maker.make(size), maker.name, size);
     }
+  }
+}
+
+// Tables of databases and matrices are this large. Only a few of their pages are touched here.
+TEST(TooLarge, WhatTheSystemGrantsIsGiven) {
+  for (size_t gib : {6, 17, 20}) {
+    size_t size = gib << 30;
+    void* granted = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (granted == MAP_FAILED) GTEST_SKIP() << "the system refuses " << gib << " GiB";
+    munmap(granted, size);
+    char* block = static_cast<char*>(std::malloc(size));
+    ASSERT_NE(block, nullptr) << gib << " GiB";
+    for (size_t offset = 0; offset < size; offset += size / 16) block[offset] = 'x';
+    block[size - 1] = 'x';
+    std::free(block);
   }
 }
 

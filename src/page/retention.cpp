@@ -1,0 +1,67 @@
+#include "page/retention.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/config.h"
+
+namespace page {
+namespace {
+
+// Work is worth a system call from here on.
+constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
+// A frame that is purged and wanted again costs half a microsecond. Kept for a hundred times as
+// long as its return would cost, it costs one percent of the time at most, whatever comes.
+constexpr size_t kFramesPerMs = 16;
+
+}  // namespace
+
+void Keeping::note_demand(Frames now, size_t clean) {
+  peak_ = std::max(peak_, now.live);
+  low_dirty_ = std::min(low_dirty_, now.dirty);
+  size_t regretted = std::min(clean, lately_purged_);
+  lately_purged_ -= regretted;
+  regretted_ += regretted;
+}
+
+void Keeping::note_purge(Frames now, size_t purged) {
+  low_dirty_ = std::min(low_dirty_, now.dirty);
+  lately_purged_ += purged;
+}
+
+size_t Keeping::least(Frames now) const {
+  return std::max(now.live / 100 * retention_.percent, retention_.least_bytes / base::kFrameSize);
+}
+
+size_t Keeping::most(Frames now) const {
+  size_t wanted = retention_.more == Retention::More::kRegretted
+                      ? least(now) + regretted_
+                      : std::max(least(now), now.live / 2);
+  size_t peak = std::max({peak_, last_peak_, now.live});
+  return std::min(wanted, peak - now.live + peak / 32);
+}
+
+// Small blocks are many, each a system call; those that are kept to the peak always are worth one.
+bool Keeping::is_worth_it(Frames now, size_t keep) const {
+  bool are_small = retention_.more == Retention::More::kRegretted;
+  return now.dirty > keep + (are_small ? keep / 4 : 0) + kSlack;
+}
+
+uint64_t Keeping::interval_ms(Frames now) const {
+  if (retention_.more == Retention::More::kRegretted) return retention_.interval_ms;
+  return std::min(retention_.interval_ms, uint64_t{now.dirty / kFramesPerMs});
+}
+
+size_t Keeping::limit(Frames now, uint64_t now_ms) {
+  size_t keep = most(now);
+  if (now_ms < interval_end_) return is_worth_it(now, keep) ? keep : now.dirty;
+  size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, now.dirty);
+  regretted_ -= std::min(regretted_, unneeded);
+  lately_purged_ = 0;
+  last_peak_ = std::exchange(peak_, now.live);
+  interval_end_ = now_ms + interval_ms(now);
+  low_dirty_ = std::min(most(now), now.dirty - unneeded);
+  return low_dirty_;
+}
+
+}  // namespace page

@@ -1,0 +1,79 @@
+// page/retention.h -- how much free memory a zone keeps: pure arithmetic over counts of frames.
+//
+// Idea
+//   Free memory that a program will want again had better stay, and any other had better go. Kept
+//   is a share of the live memory (by amount), and what was *regretted*: memory that was purged and
+//   wanted again within an interval would better have been kept, so it is added to what may be
+//   kept, and a program that breathes pays once. The least number of dirty free frames seen in an
+//   interval is memory that nobody wanted in all that time; at the interval's end it goes, and the
+//   regrets shrink by it (by age).
+//
+//   Live and kept memory together stay about the most that was live in this interval and the last,
+//   so that what is kept never raises a program's peak. Where blocks are so large that a regret
+//   would be large as well, this bound and half of the live memory take the regrets' place: what is
+//   freed in order to allocate as much again stays. The interval there follows from the cost of
+//   fetching the memory again.
+//
+// Locking
+//   None here. Callers hold their zone's lock (LockRank::kZone).
+//
+// Source
+//   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3 (working-set rule).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace page {
+
+/// How much free memory a zone keeps.
+struct Retention {
+  size_t percent = 0;      ///< of live memory
+  size_t least_bytes = 0;  ///< kept in any case
+  uint64_t interval_ms = 0;
+  /// What more may be kept.
+  enum class More : uint8_t {
+    kRegretted,  ///< as much as was purged and then soon wanted again
+    kToPeak,     ///< as brings live memory back to its recent peak, half of it at most
+  };
+  More more = More::kRegretted;
+};
+
+/// A zone's frames at a moment.
+struct Frames {
+  size_t live = 0;   ///< in the hands of tenants
+  size_t dirty = 0;  ///< free, and backed by memory
+};
+
+class Keeping {
+ public:
+  constexpr Keeping() = default;
+  void set(const Retention& retention) { retention_ = retention; }
+
+  /// After frames were let, `clean` of them from such as held no memory.
+  void note_demand(Frames now, size_t clean);
+  /// After `purged` frames went.
+  void note_purge(Frames now, size_t purged);
+
+  /// Whether so much may be too much that limit() had best be asked.
+  bool may_exceed(Frames now) const { return is_worth_it(now, least(now)); }
+
+  /// How many dirty frames may stay; no fewer than there are, where it is not worth a system call.
+  /// Ends the interval if its time has come.
+  size_t limit(Frames now, uint64_t now_ms);
+
+ private:
+  size_t least(Frames now) const;
+  size_t most(Frames now) const;
+  bool is_worth_it(Frames now, size_t keep) const;
+  uint64_t interval_ms(Frames now) const;
+
+  Retention retention_{};
+  size_t low_dirty_ = 0;      // least in this interval
+  size_t lately_purged_ = 0;  // in this interval, not wanted again
+  size_t regretted_ = 0;
+  size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
+  uint64_t interval_end_ = 0;
+};
+
+}  // namespace page

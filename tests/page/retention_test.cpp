@@ -1,0 +1,153 @@
+// page/retention_test.cpp -- proves what a zone keeps of free memory, by amount, by age, by regret
+// and up to the recent peak.
+
+#include "page/retention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "support/zone_ground.h"
+
+namespace {
+
+using page::Frame;
+using page::Retention;
+using test::kKeepNothing;
+using test::kMiB;
+
+class RetentionTest : public test::ZoneGround {};
+
+TEST_F(RetentionTest, AsksForATrimWhenMuchMoreIsFreeThanIsKept) {
+  start(kKeepNothing);
+  Frame* block = alloc(1024);
+  EXPECT_FALSE(zone.wants_trim());
+  free(block);
+  EXPECT_TRUE(zone.wants_trim());
+  zone.trim();
+  EXPECT_FALSE(zone.wants_trim());
+  EXPECT_EQ(zone.stats().dirty, 0u);
+}
+
+TEST_F(RetentionTest, KeepsAShareOfLiveMemory) {
+  start({.percent = 50, .least_bytes = 0, .interval_ms = 1000});
+  Frame* live = alloc(2048);
+  Frame* half = alloc(512);
+  Frame* gone = alloc(4096);
+  free(half);
+  EXPECT_FALSE(zone.wants_trim()) << "half of live memory may be kept";
+  free(gone);
+  EXPECT_TRUE(zone.wants_trim());
+  zone.trim();
+  EXPECT_LE(zone.stats().dirty, 1024u);
+  free(live);
+}
+
+TEST_F(RetentionTest, KeepsTheLeastBytesInAnyCase) {
+  start({.percent = 0, .least_bytes = 4 * kMiB, .interval_ms = 1000});
+  free(alloc(4096));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+}
+
+TEST_F(RetentionTest, ByAgeWhatNobodyNeededInAnIntervalGoes) {
+  start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});
+  Frame* live = alloc(10);
+  free(alloc(1024));
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u) << "its interval has only begun";
+  for (int i = 0; i < 6; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_EQ(zone.stats().dirty, 0u) << "nobody has wanted it for six intervals";
+  free(live);
+}
+
+TEST_F(RetentionTest, ByAgeWhatIsNeededInEveryIntervalStays) {
+  start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});
+  for (int i = 0; i < 10; ++i) {
+    free(alloc(1024));
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+  EXPECT_TRUE(vm.purged.empty()) << "memory went and was asked for again";
+}
+
+TEST_F(RetentionTest, WhatWasPurgedAndSoonWantedAgainIsKeptTheNextTime) {
+  start(kKeepNothing);
+  free(alloc(1024));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  free(alloc(1024));
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u);
+}
+
+constexpr Retention kKeepToPeak{
+    .percent = 0, .least_bytes = 0, .interval_ms = 1000, .more = Retention::More::kToPeak};
+
+TEST_F(RetentionTest, ToItsPeakWhatIsFreedToBeReplacedStays) {
+  start(kKeepToPeak);
+  for (int i = 0; i < 4; ++i) alloc(2048);
+  Frame* last = alloc(2048);
+  for (int i = 0; i < 10; ++i) {
+    free(last);
+    zone.trim();
+    last = alloc(2048);
+  }
+  EXPECT_TRUE(vm.purged.empty()) << "memory went and was asked for again";
+}
+
+TEST_F(RetentionTest, ToItsPeakKeptMemoryNeverRaisesIt) {
+  start(kKeepToPeak);
+  std::vector<Frame*> blocks;
+  size_t live_peak = 0;
+  for (size_t i = 0; i < 8; ++i) blocks.push_back(alloc(128 + 64 * i));
+  for (size_t i = 0; i < 100; ++i) {
+    // Ever new sizes, so that what is free seldom fits what is wanted.
+    Frame*& block = blocks[i % blocks.size()];
+    free(block);
+    zone.trim();
+    block = alloc(64 + (i * 397) % 512);
+    zone.trim();
+    page::ZoneStats stats = zone.stats();
+    live_peak = std::max(live_peak, stats.live);
+    EXPECT_LE(stats.live + stats.dirty, live_peak + live_peak / 32 + 64)
+        << "after replacement " << i;
+  }
+}
+
+TEST_F(RetentionTest, ToItsPeakHalfOfLiveMemoryIsTheMostThatStays) {
+  start(kKeepToPeak);
+  Frame* live = alloc(1024);
+  free(alloc(8192));
+  zone.trim();
+  EXPECT_LE(zone.stats().dirty, 512u);
+  free(live);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 0u);
+}
+
+TEST_F(RetentionTest, ToItsPeakAnOldPeakIsForgotten) {
+  start(kKeepToPeak);
+  alloc(4096);
+  Frame* gone = alloc(1024);
+  for (int i = 0; i < 3; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  free(gone);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 1024u) << "it was live a moment ago";
+  for (int i = 0; i < 3; ++i) {
+    vm.now_ms += 1001;
+    zone.trim();
+  }
+  EXPECT_LE(zone.stats().dirty, 4096u / 32 + 64) << "nobody has wanted it for three intervals";
+}
+
+}  // namespace
