@@ -56,7 +56,8 @@ ASHLAR_EXPORT struct mallinfo2 mallinfo2() {
   info.hblks = totals.large_blocks;
   info.hblkhd = totals.large_bytes;
   info.uordblks = totals.live - totals.large_bytes;
-  info.fordblks = totals.committed - totals.live;
+  // Read a moment apart: never let the difference wrap.
+  info.fordblks = totals.committed > totals.live ? totals.committed - totals.live : 0;
   info.keepcost = totals.dirty;
   return info;
 }

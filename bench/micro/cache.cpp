@@ -31,7 +31,9 @@ page::PageHeap& heap() {
     const char* wish = std::getenv("ASHLAR_CONF");
     bool allow_rseq = wish == nullptr || std::strstr(wish, "rseq:0") == nullptr;
     if (!heap.start(os::kVm, micro::kKeepAll, false)) return false;
-    g_has_rseq = g_registry.start(heap, allow_rseq) != os::RseqMode::kNone;
+    g_has_rseq = g_registry.start(heap, allow_rseq, [](void* area) {
+      g_registry.end_seat(area);
+    }) != os::RseqMode::kNone;
     return true;
   }();
   if (!is_started) abort();

@@ -88,7 +88,7 @@ void carves_and_retirements(benchmark::State& state) {
   for (auto _ : state) {
     take(stock, objects.data(), objects.size());
     stock.flush(objects.data(), static_cast<unsigned>(objects.size()));
-    stock.reap();
+    stock.reap(true);
   }
   count_objects(state, objects.size());
 }

@@ -10,8 +10,8 @@
 //   ns=<nanoseconds per operation>         the measurement of a workload with one row
 //   ns.<row>=<nanoseconds per operation>   the same, of one among several rows
 //   kib=<KiB>                              memory, where the peak is not what is asked for
-//   slow.<row>=<per 1,000 calls>           entries of the slow path, where the allocator counts
-//   them held.<row>=<KiB>                       free objects in its magazines and depots afterwards
+//   slow.<row>=<entries per 1,000 calls>   of the slow path, if the allocator counts them
+//   held.<row>=<KiB>                       free objects in its magazines and depots afterwards
 //   answer=<sum of all stamps>             the same under every allocator, or somebody is wrong
 //
 // Clocks

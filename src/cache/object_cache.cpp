@@ -138,6 +138,7 @@ void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
     return;
   }
   if (!seat.exchange(id(), loaded, empty_word(capacity))) return;
+  if (is_empty(loaded)) return;  // a closed one: full and empty
   // The spare stays: what has just been freed is still in the processor's caches, and giving back
   // walks through it.
   if (seat.load(spare_of(id())) != kNoMagazine ||
@@ -217,7 +218,7 @@ void ObjectCache::reap(bool everything) {
   regretted_.store(regretted - std::min(regretted, flushed), std::memory_order_relaxed);
   lately_flushed_.store(0, std::memory_order_relaxed);
   depot_.end_interval();
-  if (everything) stock_.reap();
+  stock_.reap(everything);
 }
 
 template <class Visit>

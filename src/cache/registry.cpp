@@ -4,9 +4,9 @@ namespace cache {
 
 constinit Registry g_registry;
 
-os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq) {
+os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*)) {
   heap_ = &heap;
-  return start_seats(heap.meta(), allow_rseq, on_thread_exit);
+  return start_seats(heap.meta(), allow_rseq, on_exit);
 }
 
 ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const char* name) {
@@ -72,8 +72,8 @@ void Registry::forget_magazines() {
     if (Area* area = cpu_area(id)) close_words(*area);
 }
 
-void Registry::on_thread_exit(void* area) {
-  g_registry.empty_area(*static_cast<Area*>(area));
+void Registry::end_seat(void* area) {
+  empty_area(*static_cast<Area*>(area));
   leave_seat(static_cast<Area*>(area));
 }
 

@@ -23,7 +23,7 @@ class Registry {
  public:
   constexpr Registry() = default;
   /// Readies the seats; caches exist from now on.
-  os::RseqMode start(page::PageHeap& heap, bool allow_rseq);
+  os::RseqMode start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*));
 
   /// The cache with this id, which has been created.
   ObjectCache& at(uint8_t id) { return caches_[id]; }
@@ -64,11 +64,13 @@ class Registry {
   /// idle.
   void forget_magazines();
 
+  /// Ends the calling thread's own seat: for the exit hook that start() was given.
+  void end_seat(void* area);
+
   void audit();
 
  private:
   void empty_area(Area& area);
-  static void on_thread_exit(void* area);
 
   page::PageHeap* heap_ = nullptr;
   ObjectCache caches_[base::kMaxCaches]{};

@@ -9,7 +9,8 @@
 //   the stock directly.
 //
 //   Behind the words an area keeps each magazine's habits: its capacity, and whether it was full or
-//   empty when it last needed help. They are hints, changed by whoever changes the magazine.
+//   empty when it last needed help. They are hints: others may change them, or the magazine alone,
+//   at any moment.
 //
 //   *Draining* takes an area away from its CPU: its table entry is exchanged for the null area,
 //   and a fence waits until no section can have seen the old entry.

@@ -26,8 +26,8 @@ using page::Frame;
 using page::FrameKind;
 using page::Zone;
 
-// 0: not started, 1: somebody is at it, 2: started, 3: there is no address space.
-enum class State : uint32_t { kNew, kStarting, kStarted, kFailed };
+// A start that found no address space is tried again by the next call.
+enum class State : uint32_t { kNew, kStarting, kStarted };
 std::atomic<State> g_state{State::kNew};
 
 // How often the slow path looks at the clock.
@@ -59,9 +59,10 @@ bool ensure_started() {
 void reap_idle() {
   g_heap.pages().trim();
   uint64_t now = g_heap.pages().slabs().vm().now_ms();
-  if (now < g_next_reap_ms.load(std::memory_order_relaxed)) return;
-  g_next_reap_ms.store(now + g_heap.options().decay_ms, std::memory_order_relaxed);
-  g_registry.reap();
+  uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
+  // One thread of those that see the time come ends the interval.
+  if (now >= due && g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
+    g_registry.reap();
 }
 
 void free_inside(Zone& zone, void* p);
@@ -194,6 +195,14 @@ void free_inside(Zone& zone, void* p) {
   __builtin_unreachable();
 }
 
+// The exit hook of a thread with magazines of its own: they go back as by any other slow path.
+void end_thread(void* area) {
+  for (;; wait_for_gate()) {
+    GateEntry entry;
+    if (entry.is_open()) return g_registry.end_seat(area);
+  }
+}
+
 void* copy_to_new(void* p, size_t have, size_t size) {
   void* fresh = alloc(size);
   if (fresh == nullptr) return nullptr;
@@ -208,7 +217,7 @@ bool Heap::start() {
   os::start_env();
   options_ = options_from_environment();
   if (!pages_.start(os::kVm, retention_of(options_), options_.thp != 0)) return false;
-  mode_ = g_registry.start(pages_, options_.rseq != 0);
+  mode_ = g_registry.start(pages_, options_.rseq != 0, end_thread);
   if (mode_ == os::RseqMode::kNone) return true;
   // Published last: from here on the fast path runs.
   g_fast.class_map = pages_.slabs().class_map();

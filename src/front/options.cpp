@@ -19,7 +19,7 @@ constexpr Key kKeys[] = {
     {"retain_percent", &Options::retain_percent, 0, 1000,
      "free memory kept for reuse, in percent of live memory"},
     {"retain_kib", &Options::retain_kib, 0, uint64_t{1} << 40,
-     "free memory kept for reuse in any case, in KiB"},
+     "free memory kept for reuse, in KiB, where the percentage is less"},
     {"decay_ms", &Options::decay_ms, 1, 3600000,
      "free memory that nobody needed for so long goes back to the system"},
     {"rseq", &Options::rseq, 0, 1, "1: magazines per CPU where the system allows; 0: per thread"},

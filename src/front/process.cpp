@@ -25,6 +25,7 @@ std::atomic<uint32_t> g_is_closed{0};  // what waiters sleep on
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
 bool g_is_drained = false, g_was_drained = false;
+unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
 // A thread waits at the gate a little longer each time: work beside the heap costs a frame for each
 // object, and most forks are over soon.
@@ -65,14 +66,26 @@ void open_gate() {
   os::futex_wake_all(g_is_closed);
 }
 
-// A fork by the only thread needs nothing: neither does one from a handler inside our handlers.
 bool is_forking() {
   return g_closer.load(std::memory_order_relaxed) == &os::this_thread();
 }
 
+// Whether the fork that is over is the one that closed the gate. One by the only thread needs
+// nothing; one from a handler inside the other leaves everything as it is for that.
+bool is_outermost() {
+  if (!is_forking()) return false;
+  if (g_nested == 0) return true;
+  --g_nested;
+  return false;
+}
+
 // Taken here and released in one of the next two: beyond what the analysis can follow.
 void before_fork() ASHLAR_UNCHECKED {
-  if (!os::has_other_threads() || !is_heap_started() || g_fork_lock.is_mine()) return;
+  if (!os::has_other_threads() || !is_heap_started()) return;
+  if (g_fork_lock.is_mine()) {
+    g_nested += is_forking();
+    return;
+  }
   g_fork_lock.acquire();
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
@@ -82,14 +95,14 @@ void before_fork() ASHLAR_UNCHECKED {
 }
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
-  if (!is_forking()) return;
+  if (!is_outermost()) return;
   if (g_is_drained && !g_was_drained) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
 }
 
 void after_fork_in_child() ASHLAR_UNCHECKED {
-  if (!is_forking()) return;
+  if (!is_outermost()) return;
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
   cache::g_registry.for_each_lock(reset);
   g_heap.pages().for_each_lock(reset);

@@ -27,9 +27,10 @@ void audit_slab_frames() {
   constexpr int kLooks = 16;  // busy threads may change something each time
   for (int look = 0; look < kLooks; ++look) {
     SlabCount before = count_slabs();
-    size_t marked = front::g_heap.pages().slabs().count_frames(page::FrameKind::kSlab);
+    page::Zone::SlabFrames slabs = front::g_heap.pages().slabs().slab_frames();
     if (count_slabs().changes != before.changes) continue;
-    ASHLAR_CHECK(marked == before.frames);
+    ASHLAR_CHECK(slabs.marked == before.frames);
+    ASHLAR_CHECK(slabs.strays == 0);
     return;
   }
 }

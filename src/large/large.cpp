@@ -25,17 +25,25 @@ void advise(PageHeap& heap, Block block) {
     block.zone->advise_huge(*block.frame);
 }
 
+// The kernel works on whole pages: where those are larger than frames, a neighbour's may be
+// touched.
+bool is_in_whole_pages(Block block) {
+  return base::is_aligned(address_of(block), os::page_size()) &&
+         usable_size(block) % os::page_size() == 0;
+}
+
 void* move(PageHeap& heap, Block block, Pages pages) {
+  if (!is_in_whole_pages(block)) return nullptr;
   Block target = heap.alloc_large(pages, Order(0));
   if (target.frame == nullptr) return nullptr;
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
-  if (!block.zone->vm().move(from, to, usable_size(block))) {
-    free(heap, target);
-    return nullptr;
-  }
-  free(heap, block);
-  return to;
+  os::Moved moved = base::is_aligned(to, os::page_size())
+                        ? block.zone->vm().move(from, to, usable_size(block))
+                        : os::Moved::kNo;
+  // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
+  if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
+  return moved == os::Moved::kYes ? to : nullptr;
 }
 
 }  // namespace
@@ -55,7 +63,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   if (fill == Fill::kWhole) advise(heap, block);
   bool is_zero = block.frame->is_new != 0;
   // Clearing a giant would make all of it resident; purging it costs no more and holds nothing.
-  if (fill == Fill::kSparse && size >= base::kGiantSize && !is_zero)
+  if (fill == Fill::kSparse && size >= base::kGiantSize && !is_zero && is_in_whole_pages(block))
     is_zero = heap.slabs().vm().purge(static_cast<char*>(address), usable_size(block));
   return {address, is_zero};
 }

@@ -26,8 +26,8 @@ uint32_t my_name() {
 
 void Lock::acquire() {
   if constexpr (base::kAsserts) {
-    // Nothing held at this rank or further down.
-    ASHLAR_ASSERT(this_thread().held_ranks < bit_of(rank_));
+    // Nothing held at this rank or further down, but by what a fork in a handler has interrupted.
+    ASHLAR_ASSERT(this_thread().held_ranks < bit_of(rank_) || rank_ == LockRank::kFork);
     this_thread().held_ranks |= static_cast<uint8_t>(bit_of(rank_));
   }
   uint32_t free = 0, me = my_name();

@@ -26,7 +26,7 @@ namespace os {
 enum class LockRank : uint8_t {
   kUnset,      //          a lock in zeroed memory, before set_rank()
   kFork,       // front/   one fork at a time
-  kRegistry,   // cache/   reaping, draining, forking: whoever looks at all caches
+  kRegistry,   // cache/   draining CPUs, bringing a cache to life
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
   kStock,      // slab/    one cache's slabs
   kLarge,      // page/    laying out a further zone

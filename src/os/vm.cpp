@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <cerrno>
 
 #include "base/bits.h"
 #include "os/env.h"
@@ -91,11 +92,16 @@ bool vm_purge(char* at, size_t size) {
   return !is_error(call(SYS_madvise, at, size, MADV_DONTNEED));
 }
 
-bool vm_move(char* from, char* to, size_t size) {
+Moved vm_move(char* from, char* to, size_t size) {
   // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
   // mmap could take the hole.
   int flags = MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap;
-  return !is_error(call(SYS_mremap, from, size, size, flags, to));
+  if (!is_error(call(SYS_mremap, from, size, size, flags, to))) return Moved::kYes;
+  // The target may be unmapped by now: the kernel does that first, and says no later where the
+  // source consists of several mappings (before 6.17) or address space is short.
+  long answer = map(to, size, PROT_READ | PROT_WRITE, kNoReplace);
+  if (!is_error(answer) && answer != word(to)) unmap(answer, size);
+  return answer == word(to) || answer == -EEXIST ? Moved::kNo : Moved::kTargetLost;
 }
 
 void vm_advise_huge(char* at, size_t size, bool huge) {

@@ -15,7 +15,7 @@
 //
 // Invariants
 //   1. No verb changes errno or allocates.
-//   2. A verb that fails has changed nothing.
+//   2. A verb that fails has changed nothing, unless its contract says what.
 #pragma once
 
 #include <cstddef>
@@ -32,25 +32,32 @@ struct Place {
   bool is_reserved = false;  ///< a PROT_NONE mapping holds it; else only our word does
 };
 
+enum class Moved : uint8_t {
+  kYes,
+  kNo,
+  kTargetLost,  ///< no, and there is no memory at the target any more
+};
+
 struct Vm {
   /// Finds `size` bytes of address space (a power of two), aligned to 1 GiB, or less if there is
   /// not as much, down to `least`. base is null where nothing is to be had.
   Place (*reserve)(size_t size, size_t least);
-  /// Gives a place back. Everything committed in it must have been released with it in mind.
+  /// Gives a reserved place back, with all that is committed in it.
   void (*release)(const Place& place);
   /// Puts zeroed, readable and writable memory behind [at, at + size) of a place. False where the
   /// kernel refuses (limits, overcommit) or where somebody else's mapping stands in the way.
   bool (*commit)(const Place& place, char* at, size_t size);
   /// Takes the memory behind [at, at + size) back; it reads as zero from then on.
   bool (*purge)(char* at, size_t size);
-  /// Moves the pages of [from, from + size) to `to`, whose own pages are dropped; `from` reads as
-  /// zero afterwards. Both are committed. Costs page-table work, no copying.
-  bool (*move)(char* from, char* to, size_t size);
+  /// Moves the pages of [from, from + size) to `to`, whose own content is lost in any case; `from`
+  /// reads as zero if they were moved. Both are committed, and all is in whole system pages. Costs
+  /// page-table work, no copying.
+  Moved (*move)(char* from, char* to, size_t size);
   /// Asks for huge pages behind [at, at + size), or for none.
   void (*advise_huge)(char* at, size_t size, bool huge);
   /// Milliseconds of a clock that never goes backwards. Cheap: a few nanoseconds.
   uint64_t (*now_ms)();
-  /// Undoes commit, at the end of what is committed: the address space counts no more.
+  /// Undoes commit: the address space counts no more.
   bool (*decommit)(const Place& place, char* at, size_t size);
 };
 

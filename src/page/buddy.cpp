@@ -68,7 +68,7 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
   if (order > kMaxOrder) return kNone;
   uint32_t fitting = nonempty_ & ~((1u << order) - 1);
   uint32_t block = fitting == 0 ? kNone : lists_[base::lowest_bit(fitting)].first;
-  bool is_odd = align.n == 0 && !std::has_single_bit(pages.n);
+  bool is_odd = align.n == 0 && !std::has_single_bit(pages.n) && pages.bytes() < base::kHugeSize;
   if (is_odd && follows_on(pages, block != kNone && frames_[block].count != 0))
     block = take_within(next_, next_, pages, kind);
   else if (block != kNone)
@@ -151,6 +151,12 @@ uint32_t Buddy::retract(Pages step) {
   end_ = first;
   give(start, Pages(first - start));
   return first;
+}
+
+void Buddy::unretract(uint32_t first, Pages pages) {
+  end_ = first + static_cast<uint32_t>(pages.n);
+  dirty_map_.set(first, pages.n);
+  give(first, pages, Content::kDirty);
 }
 
 bool Buddy::is_run_free(uint32_t first, uint32_t end) const {

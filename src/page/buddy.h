@@ -8,8 +8,8 @@
 //
 //   A request that is no power of two takes the front of a block and gives the tail back, and a
 //   range of any length returns as the few blocks it is made of: memory is never rounded up.
-//   Such requests follow on one another where what lies behind the last one is free. Each in a
-//   block of its own, runs of nine frames would leave seven of sixteen behind.
+//   Such requests, below a huge page, follow on one another where what lies behind the last one is
+//   free. Each in a block of its own, runs of nine frames would leave seven of sixteen behind.
 //
 //   Blocks that may hold memory stand in front of those that hold none in each list. So warm
 //   memory is used first, and whoever looks for memory to purge stops at the first clean block.
@@ -85,6 +85,8 @@ class Buddy {
   /// Removes the free frames at the very end of the address space given, from a multiple of `step`
   /// on; they are nobody's then. The first of them, or kNone where there are none.
   uint32_t retract(base::Pages step);
+  /// Takes frames that were retracted back, for they could not be given up; all count as dirty.
+  void unretract(uint32_t first, base::Pages pages);
 
   /// Removes a dirty free block, from the largest, and marks it kIsolated; kNone where there is
   /// none. It returns by put_back(). It has no more than `most` frames, unless that is less

@@ -11,9 +11,9 @@ namespace {
 constexpr size_t kWindow = size_t{1} << 40;
 
 // Giant blocks differ in size, so what is kept of them seldom fits the next; and a regret would be
-// as large as they are. But one block of some MiB that comes and goes shall not cost a system call
-// each time, nor shall a few that replace one another (bench/workloads/large_blocks).
-constexpr size_t kGiantFactor = 64;
+// as large as they are. But one block of up to 32 MiB that comes and goes shall not cost a system
+// call each time, nor shall a few that replace one another (bench/workloads/large_blocks).
+constexpr size_t kGiantFactor = 128;
 
 Retention giant_retention(Retention retention) {
   retention.more = Retention::More::kToPeak;
@@ -64,14 +64,14 @@ void PageHeap::start_beside() {
 }
 
 PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
-  if (!has_beside_.load(std::memory_order_acquire)) return {};
-  Zone& zone = besides_[beside_.load(std::memory_order_relaxed)];
-  return {&zone, zone.alloc(pages, align, FrameKind::kLarge)};
+  if (!has_beside()) return {};
+  return {&beside(), beside().alloc(pages, align, FrameKind::kLarge)};
 }
 
 void PageHeap::trim() {
   slabs_.trim();
   if (has_giants()) giants_.trim();
+  if (has_beside()) beside().trim();
 }
 
 void PageHeap::set_retention(const Retention& retention) {
@@ -83,6 +83,7 @@ void PageHeap::set_retention(const Retention& retention) {
 void PageHeap::audit() {
   slabs_.audit();
   giants_.audit();
+  beside().audit();
 }
 
 }  // namespace page

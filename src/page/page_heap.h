@@ -73,14 +73,19 @@ class PageHeap {
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
-  bool wants_trim() const { return slabs_.wants_trim() || giants_.wants_trim(); }
+  bool wants_trim() const {
+    return slabs_.wants_trim() || giants_.wants_trim() || beside().wants_trim();
+  }
 
   /// Gives address space back where it is free at a window's end. Whether there was any.
   bool retract();
 
   /// Returns to the kernel all free memory but `keep` frames in each zone. Frames returned.
   size_t purge(size_t keep) {
-    return slabs_.purge(keep) + (has_giants() ? giants_.purge(keep) : 0);
+    size_t purged = slabs_.purge(keep);
+    if (has_giants()) purged += giants_.purge(keep);
+    if (has_beside()) purged += beside().purge(keep);
+    return purged;
   }
   void set_retention(const Retention& retention);
 
@@ -104,14 +109,17 @@ class PageHeap {
 
  private:
   bool start_giants();
+  bool has_beside() const { return has_beside_.load(std::memory_order_acquire); }
+  const Zone& beside() const { return besides_[beside_.load(std::memory_order_relaxed)]; }
+  Zone& beside() { return besides_[beside_.load(std::memory_order_relaxed)]; }
   bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
 
   Zone slabs_{};
   Zone giants_{};
   MetaArena meta_{};
   static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
-  Zone besides_[kBesides]{};
-  std::atomic<unsigned> beside_{0};  // those in front are abandoned
+  Zone besides_[kBesides + 1]{};           // the last is never started
+  std::atomic<unsigned> beside_{0};        // those in front are abandoned
   std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false};

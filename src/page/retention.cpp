@@ -10,8 +10,9 @@ namespace {
 
 // Work is worth a system call from here on.
 constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
-// A frame that is purged and wanted again costs half a microsecond. Kept for a hundred times as
-// long as its return would cost, it costs one percent of the time at most, whatever comes.
+// A frame that is purged and wanted again costs between half a microsecond, in a huge page, and
+// two. So memory that waits by this measure costs one to four percent of the time at most when it
+// is wanted just after it went by age.
 constexpr size_t kFramesPerMs = 16;
 
 }  // namespace

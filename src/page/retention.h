@@ -11,8 +11,8 @@
 //   Live and kept memory together stay about the most that was live in this interval and the last,
 //   so that what is kept never raises a program's peak. Where blocks are so large that a regret
 //   would be large as well, this bound and half of the live memory take the regrets' place: what is
-//   freed in order to allocate as much again stays. The interval there follows from the cost of
-//   fetching the memory again.
+//   freed in order to allocate as much again stays, while as much is live. The interval there
+//   follows from the cost of fetching the memory again.
 //
 // Locking
 //   None here. Callers hold their zone's lock (LockRank::kZone).
@@ -29,7 +29,7 @@ namespace page {
 /// How much free memory a zone keeps.
 struct Retention {
   size_t percent = 0;      ///< of live memory
-  size_t least_bytes = 0;  ///< kept in any case
+  size_t least_bytes = 0;  ///< where the share is less
   uint64_t interval_ms = 0;
   /// What more may be kept.
   enum class More : uint8_t {

@@ -48,9 +48,18 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
       keeping_.set(retention);
       return true;
     }
+    leave_place();
   }
   window_ = nullptr;
   return false;
+}
+
+// A place that is of no use: what has been committed in it goes, and the place itself if it is
+// held.
+void Zone::leave_place() {
+  for (Table& table : tables_)
+    if (table.committed != 0) vm_->decommit(place_, table.first, table.committed);
+  if (place_.is_reserved) vm_->release(place_);
 }
 
 void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
@@ -103,8 +112,8 @@ bool Zone::add(size_t first, size_t count) {
 bool Zone::grow(size_t more, size_t alone) {
   size_t have = window_size() / kFrameSize;
   size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
-  // Until it has been had: from the first refusal on no address space is wasted on alignment.
-  bool was_short = std::exchange(is_short_, true);
+  // From the first refusal of a moderate amount on, no address space is wasted on alignment.
+  bool was_short = std::exchange(is_short_, is_short_ || std::max(more, alone) <= kMostGrowth);
   for (size_t skip : kSkips) {
     size_t need = skip == 0 ? more : alone;
     if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
@@ -244,6 +253,7 @@ void Zone::free_large(Frame& block) {
 }
 
 bool Zone::try_grow(Frame& block, Pages pages) {
+  if (pages > Order(base::kMaxOrder).pages()) return false;
   os::Locked held(lock_);
   end_waiting();
   uint32_t first = number_of(block);
@@ -338,7 +348,7 @@ bool Zone::retract() {
   set_window_size(first);
   size_t count = end - first;
   if (vm_->decommit(place_, address_of(first), count * kFrameSize)) return true;
-  buddy_.extend(first, Pages(count));
+  buddy_.unretract(first, Pages(count));
   set_window_size(end);
   return false;
 }
@@ -391,12 +401,15 @@ size_t Zone::free_blocks(Order order) {
   return buddy_.blocks(order);
 }
 
-size_t Zone::count_frames(FrameKind kind) {
+Zone::SlabFrames Zone::slab_frames() {
   os::Locked held(lock_);
-  const Frame* first = frames_;
-  const Frame* end = first + window_size() / kFrameSize;
-  return static_cast<size_t>(
-      std::count_if(first, end, [&](const Frame& frame) { return frame.kind == kind; }));
+  SlabFrames slabs;
+  for (size_t i = 0; i < window_size() / kFrameSize; ++i) {
+    bool is_slab = frames_[i].kind == FrameKind::kSlab;
+    slabs.marked += is_slab;
+    slabs.strays += !is_slab && class_map_[i] != 0;
+  }
+  return slabs;
 }
 
 void Zone::audit() {
@@ -405,8 +418,6 @@ void Zone::audit() {
   buddy_.audit();
   size_t frames = window_size() / kFrameSize;
   ASHLAR_CHECK(frames == live_ + buddy_.free_frames() + waiting_ + isolated_ + holes_);
-  for (size_t i = 0; i < frames; ++i)
-    ASHLAR_CHECK((class_map_[i] != 0) <= (frames_[i].kind == FrameKind::kSlab));
 }
 
 }  // namespace page

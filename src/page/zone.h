@@ -23,7 +23,7 @@
 // Invariants (audit())
 //   1. Those of the buddy heap.
 //   2. committed frames = live + free + waiting + isolated.
-//   3. The class map is 0 outside slabs.
+//   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
 //
 // Locking
 //   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
@@ -109,7 +109,7 @@ class Zone {
   /// In the child of a fork: a purge that another thread had under way is nobody's any more.
   void reset_in_child() ASHLAR_UNCHECKED { is_purging_ = false; }
 
-  /// Bytes of the window that have been committed so far. Grows, never shrinks.
+  /// Bytes of the window that have been committed so far. Grows; shrinks by retract().
   size_t window_size() const { return window_size_.load(std::memory_order_relaxed); }
   char* window() const { return window_; }
   uint8_t* class_map() const { return class_map_; }
@@ -146,13 +146,19 @@ class Zone {
   }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
-  /// How many frames bear this kind. Looks at every record.
-  size_t count_frames(FrameKind kind) ASHLAR_EXCLUDES(lock_);
+  /// What records and class map say of slabs. Looks at every frame; while others carve and retire
+  /// slabs the two may disagree for a moment.
+  struct SlabFrames {
+    size_t marked = 0;  ///< frames of slabs by their records
+    size_t strays = 0;  ///< others that the class map gives to a cache
+  };
+  SlabFrames slab_frames() ASHLAR_EXCLUDES(lock_);
   void audit() ASHLAR_EXCLUDES(lock_);
   os::Lock& lock() { return lock_; }
 
  private:
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
+  void leave_place() ASHLAR_REQUIRES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
   // Where large runs begin: with a huge page, unless address space is short.
   base::Pages run_unit() const ASHLAR_REQUIRES(lock_) {

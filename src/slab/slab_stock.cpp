@@ -80,6 +80,7 @@ Slab* SlabStock::carve() {
 }
 
 void SlabStock::retire(Slab& slab) {
+  if (&slab == idle_) idle_ = nullptr;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
   heap_->slabs().unmark_slab(*slab.frame);
   page::Zone& zone = heap_->slabs();
@@ -96,6 +97,7 @@ unsigned SlabStock::refill(void** out, unsigned most) {
     if (slab == nullptr && count > 0) break;  // what is there will do; grow only when it is not
     if (slab == nullptr) slab = carve();
     if (slab == nullptr) break;
+    if (slab == idle_) idle_ = nullptr;
     count += slab->take(*layout_, out + count, most - count);
     file(*slab);
   }
@@ -129,9 +131,12 @@ void SlabStock::flush(void* const* objects, unsigned count) {
   live_ -= count;
 }
 
-void SlabStock::reap() {
+void SlabStock::reap(bool now) {
   os::Locked held(lock_);
-  if (Slab* slab = buckets_[kEmptyBucket].front()) retire(*slab);
+  Slab* slab = buckets_[kEmptyBucket].front();
+  bool is_idle = slab != nullptr && slab == idle_;
+  idle_ = slab;
+  if (slab != nullptr && (now || is_idle)) retire(*slab);
 }
 
 bool SlabStock::holds(const Slab& slab, const void* object) {

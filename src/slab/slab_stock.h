@@ -46,8 +46,9 @@ class SlabStock {
   /// Puts objects of this stock back. An object that is free already, or that is none, is misuse.
   void flush(void* const* objects, unsigned count) ASHLAR_EXCLUDES(lock_);
 
-  /// Retires the empty slab that is kept.
-  void reap() ASHLAR_EXCLUDES(lock_);
+  /// Retires the empty slab that is kept: `now`, or if it has been kept and not used since the last
+  /// time.
+  void reap(bool now) ASHLAR_EXCLUDES(lock_);
 
   /// Whether this object of a slab is in the stock, not with a caller or a magazine.
   bool holds(const Slab& slab, const void* object) ASHLAR_EXCLUDES(lock_);
@@ -82,6 +83,7 @@ class SlabStock {
   const char* name_ = nullptr;
   page::PageHeap* heap_ = nullptr;
   base::List<Slab> buckets_[kPartialBuckets + 1] ASHLAR_GUARDED_BY(lock_){};
+  const Slab* idle_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // the empty slab, not used since reap()
   uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;

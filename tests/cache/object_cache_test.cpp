@@ -79,6 +79,18 @@ TEST_F(ObjectCacheTest, ABreathingProgramGetsLargeMagazines) {
   EXPECT_EQ(capacity_here(), cache.stats().capacity);
 }
 
+// Habits may be written before the magazine, by a thread that is then moved to another CPU.
+TEST_F(ObjectCacheTest, AClosedMagazineNeverBecomesTheSpare) {
+  for (int i = 0; i < 100; ++i) {
+    void* object;
+    ASSERT_EQ(cache.stock().refill(&object, 1), 1u);
+    cache::take_seat().set_habit(cache.id(), {static_cast<uint8_t>(cache.stats().capacity), true});
+    cache.free_slow(object);
+    free(alloc(3));
+    cache::g_registry.reap_everything();
+  }
+}
+
 TEST_F(ObjectCacheTest, TheLastFreedComesBackFirst) {
   std::vector<void*> objects = alloc(20);
   int same = 0;

@@ -54,7 +54,7 @@ TEST(AuditDeath, FindsASlabFrameThatBelongsToNoSlab) {
         frame_of(front::alloc(40000)).kind = page::FrameKind::kSlab;
         ashlar_audit();
       },
-      "check failed: marked == before.frames");
+      "check failed: slabs.marked == before.frames");
 }
 
 TEST(AuditDeath, FindsAFrameThatClaimsToBeFree) {

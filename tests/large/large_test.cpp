@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "support/auxv.h"
 #include "support/fake_vm.h"
 
 namespace {
@@ -147,6 +148,18 @@ TEST_F(LargeTest, AMoveThatTheKernelRefusesChangesNothing) {
   EXPECT_EQ(heap.giants().stats().live, 2 * size / kFrameSize) << "the target was not given back";
 }
 
+TEST_F(LargeTest, ATargetThatIsLostInAMoveIsNeverGivenOut) {
+  size_t size = 4 * kMiB;
+  void* p = alloc(size);
+  alloc(size);
+  fill(p, size);
+  vm.failing_moves = 1;
+  vm.loses_targets = true;
+  EXPECT_EQ(resize(p, 2 * size), nullptr);
+  expect_filled(p, size);
+  EXPECT_EQ(heap.giants().stats().live, 4 * size / kFrameSize);
+}
+
 TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
   void* p = alloc(4 * kMiB);
   fill(p, 4 * kMiB);
@@ -161,10 +174,37 @@ TEST_F(LargeTest, GrowsAcrossTheBorderOfTheZones) {
   void* p = alloc(base::kGiantSize - kFrameSize);
   fill(p, base::kGiantSize - kFrameSize);
   void* grown = resize(p, 3 * kMiB);
-  if (grown != nullptr) {  // in place: else the front copies
-    expect_filled(grown, base::kGiantSize - kFrameSize);
-    EXPECT_GE(large::usable_size(block_of(grown)), 3 * kMiB);
-  }
+  ASSERT_EQ(grown, p) << "what follows it is free";
+  expect_filled(grown, base::kGiantSize - kFrameSize);
+  EXPECT_GE(large::usable_size(block_of(grown)), 3 * kMiB);
 }
+
+// The kernel rounds to its page, the heap to 4 KiB: a neighbour may share the last page. The fake
+// kernel ends the program where it is asked for parts of pages.
+class LargeOnLargePages : public LargeTest, public testing::WithParamInterface<size_t> {
+  test::PageSize page_{GetParam()};
+};
+
+TEST_P(LargeOnLargePages, NeighboursKeepTheirContent) {
+  size_t size = 2 * kMiB + kFrameSize;
+  void* first = alloc(size);
+  void* second = alloc(size);
+  fill(first, size);
+  fill(second, size);
+  if (void* moved = resize(first, 4 * size)) first = moved;
+  expect_filled(first, size);
+  expect_filled(second, size);
+  free(first);
+  Memory zeroed = large::alloc(heap, size, 16, large::Fill::kSparse);
+  heap.audit();
+  if (zeroed.is_zero) {
+    for (size_t i = 0; i < size; ++i) ASSERT_EQ(static_cast<char*>(zeroed.address)[i], 0) << i;
+  }
+  expect_filled(second, size);
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, LargeOnLargePages,
+                         testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
 
 }  // namespace

@@ -110,7 +110,7 @@ struct SlabModel {
     }
     stock.stock.flush(gone.data(), static_cast<unsigned>(gone.size()));
   }
-  void act(Reap s) { stocks[s.stock].stock.reap(); }
+  void act(Reap s) { stocks[s.stock].stock.reap(true); }
   void act(Purge) { heap.purge(0); }
   void act(FailCommits s) { vm.failing_commits = s.count; }
 

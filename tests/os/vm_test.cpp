@@ -111,7 +111,7 @@ TEST_F(VmTest, MovedPagesKeepTheirContentAndLeaveZeroBehind) {
   ASSERT_TRUE(commit(0, 8 * kMiB));
   std::memset(place.base, 7, 2 * kMiB);
   std::memset(place.base + 4 * kMiB, 9, 3 * kMiB);
-  ASSERT_TRUE(os::kVm.move(place.base, place.base + 4 * kMiB, 2 * kMiB));
+  ASSERT_EQ(os::kVm.move(place.base, place.base + 4 * kMiB, 2 * kMiB), os::Moved::kYes);
   EXPECT_TRUE(is_all(place.base + 4 * kMiB, 2 * kMiB, 7));
   EXPECT_TRUE(is_all(place.base + 6 * kMiB, kMiB, 9));
   EXPECT_TRUE(is_all(place.base, 2 * kMiB, 0));
@@ -121,7 +121,23 @@ TEST_F(VmTest, MovedPagesKeepTheirContentAndLeaveZeroBehind) {
 TEST_F(VmTest, AMoveFromNowhereFails) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);
-  EXPECT_FALSE(os::kVm.move(place.base + 8 * kMiB, place.base, kMiB));
+  EXPECT_EQ(os::kVm.move(place.base + 8 * kMiB, place.base, kMiB), os::Moved::kNo);
+  std::memset(place.base, 8, kMiB);  // still there
+}
+
+// Kernels before 6.17 refuse this, after they have unmapped the target.
+TEST_F(VmTest, AMoveOfSeveralMappingsIsDoneOrLeavesBothEndsUsable) {
+  ASSERT_TRUE(commit(0, 6 * kMiB) && commit(8 * kMiB, 6 * kMiB));
+  char* from = place.base;
+  char* to = place.base + 8 * kMiB;
+  os::kVm.advise_huge(from, 4 * kMiB, true);  // splits the mapping
+  std::memset(from, 7, 6 * kMiB);
+  os::Moved moved = os::kVm.move(from, to, 6 * kMiB);
+  ASSERT_NE(moved, os::Moved::kTargetLost);
+  EXPECT_TRUE(is_all(moved == os::Moved::kYes ? to : from, 6 * kMiB, 7));
+  std::memset(from, 1, 6 * kMiB);
+  std::memset(to, 2, 6 * kMiB);
+  EXPECT_TRUE(is_all(from, 6 * kMiB, 1));
 }
 
 TEST_F(VmTest, AdviceIsHarmless) {

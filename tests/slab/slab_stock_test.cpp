@@ -96,19 +96,30 @@ TEST_F(SlabStockTest, KeepsOneEmptySlabAndRetiresTheOthers) {
   put(objects);
   EXPECT_EQ(stock.stats().slabs, 1u);
   EXPECT_EQ(frames_live(), layout.frames);
-  stock.reap();
+  stock.reap(true);
   audit();
   EXPECT_EQ(stock.stats().slabs, 0u);
   EXPECT_EQ(frames_live(), 0u);
   EXPECT_EQ(stock.stats().retired, 10u);
-  stock.reap();  // nothing to do
+  stock.reap(true);  // nothing to do
   audit();
+}
+
+TEST_F(SlabStockTest, AnEmptySlabGoesByAgeUnlessItIsUsed) {
+  put(take_all(1));
+  stock.reap(false);
+  put(take_all(1));
+  stock.reap(false);
+  EXPECT_EQ(stock.stats().slabs, 1u) << "it was used in this interval";
+  stock.reap(false);
+  audit();
+  EXPECT_EQ(stock.stats().slabs, 0u);
 }
 
 TEST_F(SlabStockTest, RetiredFramesAreInNoCachesClass) {
   std::vector<void*> objects = take_all(2u * layout.count);
   put(objects);
-  stock.reap();
+  stock.reap(true);
   page::Zone& zone = heap.slabs();
   for (void* object : objects) {
     EXPECT_EQ(zone.class_map()[zone.number_of(object)], 0);
@@ -118,11 +129,11 @@ TEST_F(SlabStockTest, RetiredFramesAreInNoCachesClass) {
 
 TEST_F(SlabStockTest, DescriptorsAreUsedAgain) {
   put(take_all(20u * layout.count));
-  stock.reap();
+  stock.reap(true);
   size_t used = heap.meta().used();
   for (int round = 0; round < 10; ++round) {
     put(take_all(20u * layout.count));
-    stock.reap();
+    stock.reap(true);
   }
   EXPECT_EQ(heap.meta().used(), used) << "metadata grows though the slabs do not";
 }

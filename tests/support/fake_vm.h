@@ -52,6 +52,7 @@ class FakeVm {
   unsigned failing_commits = 0;
   unsigned failing_purges = 0;
   unsigned failing_moves = 0;
+  bool loses_targets = false;  ///< when a move fails
   unsigned failing_decommits = 0;
   size_t limit = SIZE_MAX;      ///< bytes that may be committed at a time, all in all
   std::vector<Range> occupied;  ///< somebody else's mappings: commits that meet them fail
@@ -177,19 +178,20 @@ class FakeVm {
     return true;
   }
 
-  static bool move(char* from, char* to, size_t size) {
+  static os::Moved move(char* from, char* to, size_t size) {
     FakeVm& me = *s_current;
     ++me.moves;
-    size_t mask = os::page_size() - 1;
-    // mremap's own rule; callers may try, and copy instead.
-    if (((reinterpret_cast<size_t>(from) | reinterpret_cast<size_t>(to) | size) & mask) != 0)
-      return false;
+    require_pages(from, size);
+    require_pages(to, size);
     require(me.is_committed({from, size}) && me.is_committed({to, size}), "move: not committed");
     require(!Range{from, size}.meets({to, size}), "move: onto itself");
-    if (fails(me.failing_moves)) return false;
+    if (fails(me.failing_moves)) {
+      std::memset(to, 0, size);  // the kernel may have dropped it before it said no
+      return me.loses_targets ? os::Moved::kTargetLost : os::Moved::kNo;
+    }
     std::memcpy(to, from, size);
     std::memset(from, 0, size);
-    return true;
+    return os::Moved::kYes;
   }
 
   static void advise_huge(char*, size_t, bool) {}
