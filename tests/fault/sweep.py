@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """The n-th system call fails, for every n: the program must live, and go on once memory is back.
 
+Of a kind of call that is made more than 200 times, each of the first 200 and every seventh of the
+others.
+
 A user would notice: a server that dies, hangs or corrupts its heap in the one second in which the
 machine is out of memory or mappings, although it checks every malloc for NULL.
 
@@ -29,6 +32,12 @@ NEVER_THERE = {"membarrier": "ENOSYS", "madvise": "EINVAL", "mremap": "ENOMEM", 
 # From the n-th call on, for good: NULL is the answer then, again and again.
 FOR_GOOD = {"mmap": "ENOMEM", "mprotect": "ENOMEM"}
 LIMIT_SECONDS = 60
+EACH_UP_TO, THEN_EVERY = 200, 7
+
+
+def numbers(count):
+    yield from range(1, min(count, EACH_UP_TO) + 1)
+    yield from range(EACH_UP_TO + THEN_EVERY, count + 1, THEN_EVERY)
 
 
 class Sweep:
@@ -38,7 +47,7 @@ class Sweep:
         self.runs = self.loader_gave_up = self.refusals = 0
 
     def strace(self, arguments, *, persistent=False, with_library=True):
-        words = ["strace", "-f", "-qq", *arguments]
+        words = ["strace", "-f", "-qq", "--seccomp-bpf", *arguments]
         if self.options.library and with_library:
             words += ["-E", f"LD_PRELOAD={self.options.library}"]
         if self.options.fallback:
@@ -60,11 +69,14 @@ class Sweep:
             most[call] = max(most[call], number)
         return most
 
+    @staticmethod
+    def failing(inject):
+        return ["-o", "/dev/null", "-e", "trace=" + inject.split(":")[0], "-e", "inject=" + inject]
+
     def judge(self, what, inject, *, persistent=False, may_refuse=True):
         self.runs += 1
         try:
-            done = self.strace(["-o", "/dev/null", "-e", "inject=" + inject],
-                               persistent=persistent)
+            done = self.strace(self.failing(inject), persistent=persistent)
         except subprocess.TimeoutExpired:
             self.faults.append(f"{what}: hangs")
             return
@@ -73,8 +85,7 @@ class Sweep:
             self.loader_gave_up += 1
             return
         if done.returncode < 0 and self.options.library and self.strace(
-                ["-o", "/dev/null", "-e", "inject=" + inject],
-                persistent=persistent, with_library=False).returncode == done.returncode:
+                self.failing(inject), persistent=persistent, with_library=False).returncode == done.returncode:
             self.loader_gave_up += 1
             return
         said = re.fullmatch(r"refused (\d+)\n", done.stdout)
@@ -90,12 +101,12 @@ class Sweep:
     def run(self):
         counts = self.count()
         for call, error in ONE_FAULT.items():
-            for n in range(1, counts[call] + 1):
+            for n in numbers(counts[call]):
                 self.judge(f"{call} number {n}", f"{call}:error={error}:when={n}")
         for call, error in NEVER_THERE.items():
             self.judge(f"{call} never", f"{call}:error={error}", may_refuse=False)
         for call, error in FOR_GOOD.items():
-            for n in range(1, counts[call] + 1):
+            for n in numbers(counts[call]):
                 self.judge(f"{call} from number {n} on", f"{call}:error={error}:when={n}+",
                            persistent=True)
         print(f"{self.runs} runs ({', '.join(f'{k} {v}' for k, v in counts.items())}); the loader "
