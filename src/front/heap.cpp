@@ -76,12 +76,20 @@ void free_noted() {
   }
 }
 
+// What a fork has left behind. Not while one is under way: in a child whose handlers have not all
+// run, the list may be torn, and the zone beside be locked by nobody.
+void tidy_beside() {
+  if (has_freed_beside()) [[unlikely]]
+    free_noted();
+  g_heap.pages().trim_beside();
+}
+
 // What the slow path does on its way out, with no lock held: give back what need not be kept.
 void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
-  if (has_freed_beside()) [[unlikely]]
-    free_noted();
+  if (is_gate_open()) [[likely]]
+    tidy_beside();
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   if (ticks % kTickEvery == 0) reap_idle();
 }
@@ -319,7 +327,8 @@ bool reap() {
   GateEntry entry;
   if (!entry.is_open()) return false;
   g_registry.reap_everything();
-  return g_heap.pages().purge(0) > 0;
+  bool has_purged = g_heap.pages().purge(0) > 0;
+  return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
 }
 
 void set_retention(size_t percent, size_t least_bytes) {

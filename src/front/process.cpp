@@ -164,10 +164,12 @@ void free_beside(void* block) {
   } while (!g_freed_beside.compare_exchange_weak(top, block, std::memory_order_release));
 }
 
+bool is_gate_open() {
+  return g_is_closed.load(std::memory_order_acquire) == 0;
+}
+
 bool has_freed_beside() {
-  // Not while the gate is closed: in a child whose handlers have not all run the list may be torn.
-  return g_is_closed.load(std::memory_order_acquire) == 0 &&
-         g_freed_beside.load(std::memory_order_relaxed) != nullptr;
+  return g_freed_beside.load(std::memory_order_relaxed) != nullptr;
 }
 
 void* take_freed_beside() {

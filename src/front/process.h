@@ -56,6 +56,9 @@ void* alloc_beside(size_t size, size_t align);
 /// Notes a block to be freed when the gate is open again. The block holds 16 bytes at least.
 void free_beside(void* block);
 
+/// Whether no fork is under way. Inside a GateEntry it then stays so until that ends.
+bool is_gate_open();
+
 /// The blocks that were noted, each holding the address of the next; they are the caller's now.
 bool has_freed_beside();
 void* take_freed_beside();

@@ -71,7 +71,6 @@ PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
 void PageHeap::trim() {
   slabs_.trim();
   if (has_giants()) giants_.trim();
-  if (has_beside()) beside().trim();
 }
 
 void PageHeap::set_retention(const Retention& retention) {
@@ -83,7 +82,6 @@ void PageHeap::set_retention(const Retention& retention) {
 void PageHeap::audit() {
   slabs_.audit();
   giants_.audit();
-  beside().audit();
 }
 
 }  // namespace page

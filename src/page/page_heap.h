@@ -51,6 +51,13 @@ class PageHeap {
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();
+  /// As trim() and purge(0), for the zone beside. Not while a fork is under way: in the child the
+  /// zone's lock may be another thread's for ever.
+  void trim_beside() {
+    if (has_beside() && beside().wants_trim()) [[unlikely]]
+      beside().trim();
+  }
+  size_t purge_beside() { return has_beside() ? beside().purge(0) : 0; }
   /// As alloc_large, from the zone beside.
   Block alloc_beside(base::Pages pages, base::Order align);
   bool is_abandoned(const Zone& zone) const {
@@ -73,9 +80,7 @@ class PageHeap {
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
-  bool wants_trim() const {
-    return slabs_.wants_trim() || giants_.wants_trim() || beside().wants_trim();
-  }
+  bool wants_trim() const { return slabs_.wants_trim() || giants_.wants_trim(); }
 
   /// Gives address space back where it is free at a window's end. Whether there was any.
   bool retract();
@@ -84,7 +89,6 @@ class PageHeap {
   size_t purge(size_t keep) {
     size_t purged = slabs_.purge(keep);
     if (has_giants()) purged += giants_.purge(keep);
-    if (has_beside()) purged += beside().purge(keep);
     return purged;
   }
   void set_retention(const Retention& retention);

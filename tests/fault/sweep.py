@@ -71,7 +71,8 @@ class Sweep:
 
     @staticmethod
     def failing(inject):
-        return ["-o", "/dev/null", "-e", "trace=" + inject.split(":")[0], "-e", "inject=" + inject]
+        call = inject.split(":")[0]
+        return ["-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + inject]
 
     def judge(self, what, inject, *, persistent=False, may_refuse=True):
         self.runs += 1
@@ -84,8 +85,8 @@ class Sweep:
         if done.returncode == 127 and (loader or "annot" in done.stderr or not done.stderr):
             self.loader_gave_up += 1
             return
-        if done.returncode < 0 and self.options.library and self.strace(
-                self.failing(inject), persistent=persistent, with_library=False).returncode == done.returncode:
+        if done.returncode < 0 and self.options.library and done.returncode == self.strace(
+                self.failing(inject), persistent=persistent, with_library=False).returncode:
             self.loader_gave_up += 1
             return
         said = re.fullmatch(r"refused (\d+)\n", done.stdout)
