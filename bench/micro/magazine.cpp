@@ -47,7 +47,7 @@ bool has_sections() {
   static const bool is_open = [] {
     os::start_env();
     if (os::start_rseq(true) == os::RseqMode::kNone) return false;
-    for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu) os::g_cpu_areas[cpu] = new_area();
+    for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu) os::g_fast.areas[cpu] = new_area();
     return true;
   }();
   return is_open;
@@ -95,7 +95,7 @@ BENCHMARK(pop_16_and_push_16);
 void exchange(benchmark::State& state) {
   if (skipped(state)) return;
   for (auto _ : state) {
-    os::CpuArea* area = os::g_cpu_areas[os::rseq_cpu()];
+    os::CpuArea* area = os::g_fast.areas[os::rseq_cpu()];
     uint64_t word = __atomic_load_n(&area->words[kCache], __ATOMIC_RELAXED);
     benchmark::DoNotOptimize(os::rseq_exchange(area, kCache, word, word));
   }

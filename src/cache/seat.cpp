@@ -17,7 +17,7 @@ unsigned g_cpu_bound = 0;
 Area* g_areas[os::kMaxCpus];  // by id, whether drained or not
 
 void store_entry(unsigned id, const os::CpuArea* area) {
-  __atomic_store_n(&os::g_cpu_areas[id], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
+  __atomic_store_n(&os::g_fast.areas[id], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
 }
 
 Area* make_area() {
@@ -36,7 +36,7 @@ Area* make_area() {
 Seat cpu_seat() {
   int id = os::rseq_cpu();
   if (id < 0) return {};
-  os::CpuArea* entry = __atomic_load_n(&os::g_cpu_areas[id], __ATOMIC_ACQUIRE);
+  os::CpuArea* entry = __atomic_load_n(&os::g_fast.areas[id], __ATOMIC_ACQUIRE);
   if (entry != &os::kNullArea) [[likely]]
     return {static_cast<Area*>(entry), false};
   os::Locked held(g_lock);

@@ -16,7 +16,7 @@
 //   and a fence waits until no section can have seen the old entry.
 //
 // Invariants
-//   1. g_cpu_areas[id] is the area of id, or the null area: while it has none or is drained.
+//   1. os::g_fast.areas[id] is the area of id, or the null area: while it has none or is drained.
 //
 // Locking
 //   A drain and the making of an area hold the registry's lock (LockRank::kRegistry).

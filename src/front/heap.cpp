@@ -15,7 +15,6 @@
 
 namespace front {
 
-constinit FastPath g_fast{};
 constinit Heap g_heap;
 
 namespace {
@@ -227,11 +226,14 @@ bool Heap::start() {
   if (!pages_.start(os::kVm, retention_of(options_), options_.thp != 0)) return false;
   mode_ = g_registry.start(pages_, options_.rseq != 0, end_thread);
   if (mode_ == os::RseqMode::kNone) return true;
+  os::FastPage& page = os::g_fast;
+  static_assert(sizeof page.class_of == sizeof kClassOf);
+  std::memcpy(page.class_of, kClassOf.data(), sizeof page.class_of);
+  page.class_map = pages_.slabs().class_map();
+  page.window = pages_.slabs().window();
+  pages_.slabs().publish_size(page.window_size);
   // Published last: from here on the fast path runs.
-  g_fast.class_map = pages_.slabs().class_map();
-  g_fast.window = pages_.slabs().window();
-  pages_.slabs().publish_size(g_fast.window_size);
-  g_fast.cached_end = kMaxCached + 1;
+  page.cached_end = kMaxCached + 1;
   return true;
 }
 
@@ -247,7 +249,7 @@ void* alloc_slow(size_t size) {
 void* alloc_aligned(size_t size, size_t align) {
   align = std::max(align, kGrain);
   uint8_t id = class_of_aligned(size, align);
-  if (id != 0 && g_fast.cached_end != 0)
+  if (id != 0 && os::g_fast.cached_end != 0)
     if (void* object = try_alloc_class(id)) return object;
   return alloc_memory({size, align}).address;
 }

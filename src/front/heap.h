@@ -3,9 +3,9 @@
 // Idea
 //   A request up to kMaxCached bytes pops its class's magazine; anything else, and every state in
 //   which that does not succeed (not started, empty, no rseq, draining, forking, out of memory), is
-//   the slow path's business. The fast path compares with *variables* that are 0 until the heap has
-//   started, so that "not started" needs no question of its own, and never becomes true where
-//   restartable sequences are not to be had.
+//   the slow path's business. The fast path compares with *variables* of the fast page (os/rseq.h)
+//   that are 0 until the heap has started, so that "not started" needs no question of its own, and
+//   never becomes true where restartable sequences are not to be had.
 //
 //   free is the mirror image, with one step in front: the class map tells the cache in one byte
 //   load. What the map does not know, free_slow decides by the kind of the frame.
@@ -29,19 +29,6 @@
 #include "page/page_heap.h"
 
 namespace front {
-
-/// What the fast path reads, in one cache line. All zero until the heap has started, and for good
-/// where there are no restartable sequences.
-struct alignas(base::kCacheLine) FastPath {
-  size_t cached_end;  ///< requests below this size have a class
-  char* window;       ///< where slabs live
-  /// Bytes of it that have a class. Written atomically by the zone and read plainly, since an
-  /// atomic read costs an instruction: who frees a block has seen the size that covers it.
-  size_t window_size;
-  uint8_t* class_map;  ///< cache ids by frame
-};
-
-ASHLAR_HIDDEN extern FastPath g_fast;
 
 class Heap {
  public:
@@ -93,7 +80,7 @@ bool reap();
 void set_retention(size_t percent, size_t least_bytes);
 
 /// An object of a class from this CPU's magazine; null where it takes the slow path. Only where
-/// g_fast says that there are classes.
+/// the fast page says that there are classes.
 ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
   auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(id));
   if (object == nullptr) [[unlikely]]
@@ -103,9 +90,10 @@ ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
 }
 
 ASHLAR_INLINE void* try_alloc(size_t size) {
-  if (size >= g_fast.cached_end) [[unlikely]]
+  const os::FastPage& page = os::g_fast;
+  if (size >= page.cached_end) [[unlikely]]
     return nullptr;
-  return try_alloc_class(class_of(size));
+  return try_alloc_class(page.class_of[grains_of(size)]);
 }
 
 ASHLAR_INLINE void* alloc(size_t size) {
@@ -115,9 +103,10 @@ ASHLAR_INLINE void* alloc(size_t size) {
 }
 
 ASHLAR_INLINE void free(void* p) {
-  size_t offset = static_cast<size_t>(static_cast<char*>(p) - g_fast.window);
-  if (offset < g_fast.window_size) [[likely]]
-    if (os::rseq_push(g_fast.class_map[offset >> base::kFrameShift], p)) [[likely]]
+  const os::FastPage& page = os::g_fast;
+  size_t offset = static_cast<size_t>(static_cast<char*>(p) - page.window);
+  if (offset < page.window_size) [[likely]]
+    if (os::rseq_push(page.class_map[offset >> base::kFrameShift], p)) [[likely]]
       return;
   free_slow(p);
 }

@@ -64,9 +64,14 @@ inline constexpr auto kClassOf = [] {
   return ids;
 }();
 
+/// What the tables of classes are indexed by. size <= kMaxCached.
+constexpr size_t grains_of(size_t size) {
+  return (size + kGrain - 1) / kGrain;
+}
+
 /// The cache for a request of `size` <= kMaxCached bytes.
 constexpr uint8_t class_of(size_t size) {
-  return kClassOf[(size + kGrain - 1) / kGrain];
+  return kClassOf[grains_of(size)];
 }
 
 /// What every object of this size is aligned to.

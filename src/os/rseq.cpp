@@ -61,8 +61,7 @@ bool is_kernel_broken() {
 
 }  // namespace
 
-RseqState g_rseq{};
-CpuArea* g_cpu_areas[kMaxCpus];
+FastPage g_fast;
 constinit const CpuArea kNullArea = closed_area();
 
 RseqMode start_rseq(bool allowed) {
@@ -74,18 +73,18 @@ RseqMode start_rseq(bool allowed) {
 
   bool has_mm_cid = getauxval(kAuxFeatureSize) >= kSizeWithMmCid;
   // No id reaches the bound, so no section needs to look.
-  std::fill_n(g_cpu_areas, cpu_bound(), const_cast<CpuArea*>(&kNullArea));
-  g_rseq.area_offset = __rseq_offset;
-  g_rseq.id_offset = __rseq_offset + (has_mm_cid ? kMmCidAt : kCpuIdAt);
+  std::fill_n(g_fast.areas, cpu_bound(), const_cast<CpuArea*>(&kNullArea));
+  g_fast.rseq_offset = __rseq_offset;
+  g_fast.id_offset = __rseq_offset + (has_mm_cid ? kMmCidAt : kCpuIdAt);
   return has_mm_cid ? RseqMode::kMmCid : RseqMode::kCpuId;
 }
 
 bool is_rseq_registered() {
-  return load_id(g_rseq.area_offset + kCpuIdAt) >= 0;
+  return load_id(g_fast.rseq_offset + kCpuIdAt) >= 0;
 }
 
 int rseq_cpu() {
-  return is_rseq_registered() ? load_id(g_rseq.id_offset) : -1;
+  return is_rseq_registered() ? load_id(g_fast.id_offset) : -1;
 }
 
 bool rseq_fence() {

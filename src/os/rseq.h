@@ -17,12 +17,17 @@
 //   0. Neither test loads a limit. The word of an empty magazine holds the bias alone.
 //
 //   The second eight bytes of an object in a magazine hold a *key*, which tells a double free at
-//   the price of a compare: the address of the table of areas, a value that the section has at
+//   the price of a compare: the address of the fast page, a value that the section has at
 //   hand, and that a program's data does not hold but by chance.
 //
 //   A table leads from the id of a CPU to its area. An id without an area leads to the *null area*,
 //   whose words are empty and full at once: there every section leaves by its slow exit. "Not
 //   started", "drained", "no area yet" are all that one state. Nothing else is asked.
+//
+//   What the fast paths load, ours and malloc's, is in one *fast page*, so that one register leads
+//   to all of it and no linker's choice decides where in a page it lies: a processor takes a load
+//   for dependent on an older store when their addresses agree in the lowest twelve bits, and
+//   programs write mostly at the starts of pages and at multiples of large powers of two.
 //
 //   The id is mm_cid where the kernel has it (dense: bounded by the threads and CPUs in use), else
 //   cpu_id. A thread that is not registered has a negative cpu_id and leaves by the slow exit.
@@ -55,19 +60,31 @@ struct alignas(base::kCacheLine) CpuArea {
   uint64_t words[2 * base::kMaxCaches];
 };
 
-/// What the sections load, in one cache line with nothing that changes.
-struct alignas(base::kCacheLine) RseqState {
-  long area_offset;  ///< struct rseq, from the thread pointer
-  long id_offset;    ///< mm_cid or cpu_id, from the thread pointer
+/// What the fast paths load. Nothing of it changes but the areas, when a CPU gets one, and the
+/// window's size. All zero until whoever fills it has started.
+struct alignas(base::kFrameSize) FastPage {
+  /// Behind the lines that the starts of objects share, and apart from areas and class map.
+  char gap[704];
+  uint8_t class_of[base::kMaxCached / base::kGrain + 1];  ///< cache ids by size, in grains
+
+  alignas(base::kCacheLine) size_t cached_end;  ///< requests below this size have a class
+  char* window;                                 ///< where slabs live
+  /// Bytes of it that have a class. Written atomically by the zone and read plainly, since an
+  /// atomic read costs an instruction: who frees a block has seen the size that covers it.
+  size_t window_size;
+  uint8_t* class_map;  ///< cache ids by frame
+  long rseq_offset;    ///< struct rseq, from the thread pointer
+  long id_offset;      ///< mm_cid or cpu_id, from the thread pointer
+
+  alignas(base::kCacheLine) CpuArea* areas[kMaxCpus];
 };
 
-ASHLAR_HIDDEN extern RseqState g_rseq;
-ASHLAR_HIDDEN extern CpuArea* g_cpu_areas[kMaxCpus];
+ASHLAR_HIDDEN extern FastPage g_fast;
 ASHLAR_HIDDEN extern const CpuArea kNullArea;
 
 /// What a freed object carries in its second word.
 inline uint64_t free_key() {
-  return reinterpret_cast<uint64_t>(g_cpu_areas);
+  return reinterpret_cast<uint64_t>(&g_fast);
 }
 
 /// Which id numbers the areas.

@@ -22,7 +22,7 @@
   "2: ldr %w[area], [%[rseq], #4]\n"              /* if (rseq->cpu_id < 0)        */ \
   "   tbnz %w[area], #31, %l[slow]\n"             /*   nobody would restart us    */ \
   "   ldr %w[area], [%[id]]\n"                    /* area = rseq->mm_cid          */ \
-  "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = g_cpu_areas[area] */
+  "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = page->areas[area] */
 
 namespace os {
 
@@ -44,8 +44,8 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
       "   str %[below], [%[area], %[cache], lsl #3]\n"   // commit
       "4:\n"
       : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
-      : [cache] "r"(cache), [rseq] "r"(thread_pointer() + g_rseq.area_offset),
-        [id] "r"(thread_pointer() + g_rseq.id_offset), [table] "r"(g_cpu_areas)
+      : [cache] "r"(cache), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
+        [id] "r"(thread_pointer() + g_fast.id_offset), [table] "r"(g_fast.areas)
       : "memory", "cc"
       : slow);
   if (object == nullptr) __builtin_unreachable();  // tested in the section
@@ -61,17 +61,18 @@ ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
       "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
       "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
       "   ldr %[top], [%[object], #8]\n"               // if (object->key == key)
-      "   cmp %[top], %[table]\n"
-      "   b.eq %l[slow]\n"                       //   it may be free already
-      "   stp %[word], %[table], [%[object]]\n"  // object->link = word, ->key = key
+      "   cmp %[top], %[page]\n"
+      "   b.eq %l[slow]\n"                      //   it may be free already
+      "   stp %[word], %[page], [%[object]]\n"  // object->link = word, ->key = key
       "   add %[word], %[word], #1\n"
       "   lsl %[top], %[object], #16\n"  // top = object << 16 | height + 1
       "   bfxil %[top], %[word], #0, #16\n"
       "   str %[top], [%[area], %[cache], lsl #3]\n"  // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(thread_pointer() + g_rseq.area_offset),
-        [id] "r"(thread_pointer() + g_rseq.id_offset), [table] "r"(g_cpu_areas)
+      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
+        [id] "r"(thread_pointer() + g_fast.id_offset), [page] "r"(&g_fast),
+        [table] "r"(g_fast.areas)
       : "memory", "cc"
       : slow);
   return true;
@@ -93,8 +94,8 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word)
       : [mine] "r"(expected_area), [index] "r"(index), [expected] "r"(expected),
-        [desired] "r"(desired), [rseq] "r"(thread_pointer() + g_rseq.area_offset),
-        [id] "r"(thread_pointer() + g_rseq.id_offset), [table] "r"(g_cpu_areas)
+        [desired] "r"(desired), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
+        [id] "r"(thread_pointer() + g_fast.id_offset), [table] "r"(g_fast.areas)
       : "memory", "cc"
       : slow);
   return true;

@@ -8,23 +8,23 @@
 //   operand of an undefined instruction, so that nothing ever runs into them.
 #pragma once
 
-#define ASHLAR_RSEQ_FRAME                                                       \
-  ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                             \
-  ".balign 32\n"                                                                \
-  "3: .long 0, 0\n"                                                             \
-  "   .quad 2f, 4f - 2f, 5f\n"                                                  \
-  ".popsection\n"                                                               \
-  ".pushsection .text.ashlar_rseq_abort, \"ax\"\n"                              \
-  "   .byte 0x0f, 0xb9, 0x3d\n" /* ud1 0x53053053(%rip) */                      \
-  "   .long 0x53053053\n"                                                       \
-  "5: jmp 1f\n"                                                                 \
-  ".popsection\n"                                                               \
-  "1: lea 3b(%%rip), %[area]\n"              /* area = descriptor            */ \
-  "   mov %[area], %%fs:8(%[rseq])\n"        /* rseq->rseq_cs = area: armed  */ \
-  "2: cmpl $0, %%fs:4(%[rseq])\n"            /* if (rseq->cpu_id < 0)        */ \
-  "   js %l[slow]\n"                         /*   nobody would restart us    */ \
-  "   mov %%fs:(%[id]), %k[area]\n"          /* area = rseq->mm_cid          */ \
-  "   mov (%[table], %[area], 8), %[area]\n" /* area = g_cpu_areas[area] */
+#define ASHLAR_RSEQ_FRAME                                                               \
+  ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                                     \
+  ".balign 32\n"                                                                        \
+  "3: .long 0, 0\n"                                                                     \
+  "   .quad 2f, 4f - 2f, 5f\n"                                                          \
+  ".popsection\n"                                                                       \
+  ".pushsection .text.ashlar_rseq_abort, \"ax\"\n"                                      \
+  "   .byte 0x0f, 0xb9, 0x3d\n" /* ud1 0x53053053(%rip) */                              \
+  "   .long 0x53053053\n"                                                               \
+  "5: jmp 1f\n"                                                                         \
+  ".popsection\n"                                                                       \
+  "1: lea 3b(%%rip), %[area]\n"                      /* area = descriptor            */ \
+  "   mov %[area], %%fs:8(%[rseq])\n"                /* rseq->rseq_cs = area: armed  */ \
+  "2: cmpl $0, %%fs:4(%[rseq])\n"                    /* if (rseq->cpu_id < 0)        */ \
+  "   js %l[slow]\n"                                 /*   nobody would restart us    */ \
+  "   mov %%fs:(%[id]), %k[area]\n"                  /* area = rseq->mm_cid          */ \
+  "   mov %c[areas](%[page], %[area], 8), %[area]\n" /* area = page->areas[area] */
 
 namespace os {
 
@@ -33,18 +33,19 @@ inline constexpr bool kHasRseq = true;
 ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
   uint64_t area, below;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
-                    "   mov (%[area], %[cache], 8), %[object]\n"  // object = area->words[cache]
-                    "   shr $16, %[object]\n"                     // object >>= 16: the address
-                    "   jz %l[slow]\n"                            // if (object == 0) it is empty
-                    "   mov (%[object]), %[below]\n"              // below = object->link
-                    "   mov %[below], (%[area], %[cache], 8)\n"   // commit
-                    "4:\n"
-                    : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
-                    : [cache] "r"(cache), [rseq] "r"(g_rseq.area_offset),
-                      [id] "r"(g_rseq.id_offset), [table] "r"(g_cpu_areas)
-                    : "memory", "cc"
-                    : slow);
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
+      "   mov (%[area], %[cache], 8), %[object]\n"  // object = area->words[cache]
+      "   shr $16, %[object]\n"                     // object >>= 16: the address
+      "   jz %l[slow]\n"                            // if (object == 0) it is empty
+      "   mov (%[object]), %[below]\n"              // below = object->link
+      "   mov %[below], (%[area], %[cache], 8)\n"   // commit
+      "4:\n"
+      : [object] "=&a"(object), [area] "=&r"(area), [below] "=&r"(below)
+      : [cache] "r"(cache), [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
+        [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
+      : "memory", "cc"
+      : slow);
   if (object == nullptr) __builtin_unreachable();  // tested in the section
   return object;
 slow:
@@ -53,25 +54,25 @@ slow:
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
-                    "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
-                    "   test %w[word], %w[word]\n"              // if (height < 0)
-                    "   js %l[slow]\n"                          //   it is full
-                    "   cmp %[table], 8(%[object])\n"           // if (object->key == key)
-                    "   je %l[slow]\n"                          //   it may be free already
-                    "   mov %[word], (%[object])\n"             // object->link = word
-                    "   mov %[table], 8(%[object])\n"           // object->key = key
-                    "   mov %[object], %[top]\n"                // top = object << 16 | height + 1
-                    "   shl $16, %[top]\n"
-                    "   inc %k[word]\n"
-                    "   mov %w[word], %w[top]\n"
-                    "   mov %[top], (%[area], %[cache], 8)\n"  // commit
-                    "4:\n"
-                    : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-                    : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(g_rseq.area_offset),
-                      [id] "r"(g_rseq.id_offset), [table] "r"(g_cpu_areas)
-                    : "memory", "cc"
-                    : slow);
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
+      "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
+      "   test %w[word], %w[word]\n"              // if (height < 0)
+      "   js %l[slow]\n"                          //   it is full
+      "   cmp %[page], 8(%[object])\n"            // if (object->key == key)
+      "   je %l[slow]\n"                          //   it may be free already
+      "   mov %[word], (%[object])\n"             // object->link = word
+      "   mov %[page], 8(%[object])\n"            // object->key = key
+      "   imul $0x10000, %[object], %[top]\n"     // top = object << 16 | height + 1
+      "   inc %k[word]\n"
+      "   mov %w[word], %w[top]\n"
+      "   mov %[top], (%[area], %[cache], 8)\n"  // commit
+      "4:\n"
+      : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
+      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(g_fast.rseq_offset),
+        [id] "r"(g_fast.id_offset), [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
+      : "memory", "cc"
+      : slow);
   return true;
 slow:
   return false;
@@ -90,8 +91,8 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
       "4:\n"
       : [area] "=&r"(area)
       : [mine] "r"(expected_area), [index] "r"(index), [expected] "r"(expected),
-        [desired] "r"(desired), [rseq] "r"(g_rseq.area_offset), [id] "r"(g_rseq.id_offset),
-        [table] "r"(g_cpu_areas)
+        [desired] "r"(desired), [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
+        [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
       : "memory", "cc"
       : slow);
   return true;

@@ -255,11 +255,11 @@ TEST_F(HeapTest, ModeIsWhatWasAskedFor) {
   const char* conf = getenv("ASHLAR_CONF");
   if (conf != nullptr && std::strstr(conf, "rseq:0") != nullptr) {
     EXPECT_EQ(front::g_heap.mode(), os::RseqMode::kNone);
-    EXPECT_EQ(front::g_fast.cached_end, 0u) << "the fast path may not run";
+    EXPECT_EQ(os::g_fast.cached_end, 0u) << "the fast path may not run";
   } else if (front::g_heap.mode() == os::RseqMode::kNone) {
     GTEST_SKIP() << "not run: no restartable sequences here";
   } else {
-    EXPECT_EQ(front::g_fast.cached_end, base::kMaxCached + 1);
+    EXPECT_EQ(os::g_fast.cached_end, base::kMaxCached + 1);
   }
 }
 

@@ -48,7 +48,7 @@ class RseqTest : public testing::Test {
     areas = new CpuArea[os::cpu_bound()];
     for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu) {
       for (uint64_t& word : areas[cpu].words) word = kClosedWord;
-      os::g_cpu_areas[cpu] = &areas[cpu];
+      os::g_fast.areas[cpu] = &areas[cpu];
     }
   }
   void TearDown() override {
@@ -58,7 +58,7 @@ class RseqTest : public testing::Test {
   }
   void close_all() {
     for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu)
-      os::g_cpu_areas[cpu] = const_cast<CpuArea*>(&os::kNullArea);
+      os::g_fast.areas[cpu] = const_cast<CpuArea*>(&os::kNullArea);
     EXPECT_TRUE(os::rseq_fence());
   }
   void open(unsigned capacity) {
@@ -240,7 +240,7 @@ TEST_F(RseqTest, AfterTheFenceNobodyIsInside) {
     for (int i = 0; i < 3; ++i) sched_yield();
     for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu)
       ASSERT_EQ(areas[cpu].words[kCache], before[cpu]) << "cpu " << cpu;
-    for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu) os::g_cpu_areas[cpu] = &areas[cpu];
+    for (unsigned cpu = 0; cpu < os::cpu_bound(); ++cpu) os::g_fast.areas[cpu] = &areas[cpu];
   }
   is_over = true;
   for (std::thread& thread : threads) thread.join();
