@@ -93,6 +93,8 @@ ASHLAR_INLINE void* try_alloc(size_t size) {
   const os::FastPage& page = os::g_fast;
   if (size >= page.cached_end) [[unlikely]]
     return nullptr;
+  // What cached_end says is not known where a constant is compiled in.
+  if (__builtin_constant_p(size) && size > base::kMaxCached) return nullptr;
   return try_alloc_class(page.class_of[grains_of(size)]);
 }
 
