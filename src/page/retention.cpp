@@ -39,7 +39,7 @@ size_t Keeping::most(Frames now) const {
                       ? least(now) + regretted_
                       : std::max(least(now), now.live / 2);
   size_t peak = std::max({peak_, last_peak_, now.live});
-  return std::min(wanted, peak - now.live + peak / 32);
+  return std::min(wanted, peak - now.live + peak / 16);
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.

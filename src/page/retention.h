@@ -21,6 +21,7 @@
 //   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3 (working-set rule).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -56,7 +57,7 @@ class Keeping {
   void note_purge(Frames now, size_t purged);
 
   /// Whether so much may be too much that limit() had best be asked.
-  bool may_exceed(Frames now) const { return is_worth_it(now, least(now)); }
+  bool may_exceed(Frames now) const { return is_worth_it(now, std::min(least(now), most(now))); }
 
   /// How many dirty frames may stay; no fewer than there are, where it is not worth a system call.
   /// Ends the interval if its time has come.
