@@ -36,7 +36,7 @@ bool PageHeap::start_giants() {
   if (has_giants()) return true;
   os::Locked held(start_);
   if (has_giants()) return true;
-  if (!giants_.start(*vm_, giant_retention(retention_), kWindow)) return false;
+  if (!giants_.start(*vm_, giant_retention(retention_), kWindow, &slabs_)) return false;
   has_giants_.store(true, std::memory_order_release);
   return true;
 }

@@ -42,7 +42,7 @@ struct Retention {
 
 /// A zone's frames at a moment.
 struct Frames {
-  size_t live = 0;   ///< in the hands of tenants
+  size_t live = 0;   ///< in the hands of tenants, here or in a zone whose growth matters here
   size_t dirty = 0;  ///< free, and backed by memory
 };
 

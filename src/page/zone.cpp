@@ -38,7 +38,9 @@ constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 
 }  // namespace
 
-bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size) {
+bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
+                 const Zone* other) {
+  other_ = other;
   for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
     os::Place place = vm.reserve(2 * window_size, 2 * kLeastWindow);
     if (place.base == nullptr) return false;

@@ -55,8 +55,10 @@ class Zone {
  public:
   constexpr Zone() = default;
 
-  /// Lays out the estate. False where no address space is to be had.
-  bool start(const os::Vm& vm, const Retention& retention, size_t window_size);
+  /// Lays out the estate. False where no address space is to be had. What is live in `other`
+  /// counts for what this zone may keep, so that as one grows the other does not keep what it had.
+  bool start(const os::Vm& vm, const Retention& retention, size_t window_size,
+             const Zone* other = nullptr);
 
   /// Takes `pages` adjacent frames at an address divisible by align's bytes. null: out of memory.
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
@@ -175,11 +177,15 @@ class Zone {
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
-  Frames now() const ASHLAR_REQUIRES(lock_) { return {live_, dirty_frames()}; }
+  Frames now() const ASHLAR_REQUIRES(lock_) {
+    size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
+    return {live_ + others, dirty_frames()};
+  }
   bool purge_block(uint32_t block);
 
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
+  const Zone* other_ = nullptr;
   os::Place place_{};
   Frame* frames_ = nullptr;
   uint8_t* class_map_ = nullptr;

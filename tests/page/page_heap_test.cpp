@@ -95,6 +95,18 @@ TEST_F(PageHeapTest, RetentionReachesBothZones) {
   EXPECT_EQ(heap.giants().stats().dirty, 0u);
 }
 
+TEST_F(PageHeapTest, WhatGiantsLeftGoesAsOtherMemoryGrows) {
+  start();
+  PageHeap::Block live = alloc(2 * kGiantPages - 1);
+  heap.free_large(alloc(2 * kGiantPages));
+  heap.trim();
+  EXPECT_EQ(heap.giants().stats().dirty, 2 * kGiantPages) << "it may be wanted again";
+  for (int i = 0; i < 40; ++i) alloc(kGiantPages / 8);  // five times a giant's least size
+  heap.trim();
+  EXPECT_LE(heap.giants().stats().dirty, kGiantPages / 2) << "the peak would rise by what it kept";
+  heap.free_large(live);
+}
+
 TEST_F(PageHeapTest, MetadataIsApartFromUsersMemory) {
   start();
   ASSERT_NE(alloc(100).frame, nullptr);
