@@ -9,82 +9,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import pathlib
 import sys
 from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+import counted
+import document
+import options as command_line
+import program
 import tables
-from catalog import REFERENCE, SUBJECT, Allocator, Folders, Task, load_allocators, load_tasks
-from figures import RUNS_FOR_VERDICT
+from catalog import REFERENCE, Allocator, Folders, Task, load_allocators, load_tasks
+from machine import OtherLoad
 from measure import Failure, loads, missing
-from rows import memory_rows, time_rows
+from rows import QUANTITIES, Rows, Samples, all_rows, counter
 from session import Session, runs_that_fit, spread
 
-MINUTES = 3.0
 WIDTH_IN_FILES = 120
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="bench/compare",
-        description="Compares memory allocators in time and memory. See bench/README.md.",
-        epilog="Exit status: 0 all answers right; 1 ashlar, or an allocator given by --allocator, "
-        "crashed, hung or caused a wrong answer; 2 could not run.",
-    )
-    add = parser.add_argument
-    add(
-        "--only",
-        metavar="GLOB",
-        default="*",
-        help="only the tasks whose name matches, as in 'python*'",
-    )
-    add("--allocators", metavar="A,B", help="only these, by name")
-    add(
-        "--allocator",
-        metavar="NAME=PATH",
-        action="append",
-        default=[],
-        help="one more library to compare",
-    )
-    add(
-        "--runs",
-        metavar="N",
-        type=int,
-        help="runs of each task (default: as many as fit into the time)",
-    )
-    add(
-        "--minutes",
-        metavar="M",
-        type=float,
-        default=MINUTES,
-        help=f"time to spend (default: {MINUTES:g})",
-    )
-    add("--quick", action="store_true", help="one run of each task: a first impression")
-    add(
-        "--target-check",
-        action="store_true",
-        help=f"tell whether {SUBJECT} meets each target; {RUNS_FOR_VERDICT} runs unless told",
-    )
-    add("--list", action="store_true", help="list the tasks and the allocators, run nothing")
-    add("--json", metavar="FILE", type=pathlib.Path, help="write all samples and rows")
-    add(
-        "--build",
-        metavar="FOLDER",
-        type=pathlib.Path,
-        default="build",
-        help="build here (default: build)",
-    )
-    add("--no-build", action="store_true", help="take what is already built")
-    add("--no-install", action="store_true", help="install no packages")
-    options = parser.parse_args()
-    if options.runs is None and options.quick:
-        options.runs = 1
-    if options.runs is None and options.target_check:
-        options.runs = RUNS_FOR_VERDICT
-    return options
 
 
 def give_up(reason: str) -> NoReturn:
@@ -111,6 +53,11 @@ def choose_allocators(
 
 
 def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console) -> list[Task]:
+    if options.command:
+        found = [program.task(options, folders), program.start_up()]
+        if lacking := missing(found[0]):
+            give_up(f"there is no program {lacking}")
+        return found
     chosen = []
     for task in load_tasks(folders, options.only):
         if lacking := missing(task):
@@ -133,9 +80,10 @@ def ask_reference(session: Session, console: Console) -> None:
 
 def run(session: Session, options: argparse.Namespace, console: Console) -> None:
     """Makes all runs. The first round of each task tells what the others will cost."""
+    effort = options.effort
     text, bar, left = TextColumn("{task.description:16}"), BarColumn(), TimeRemainingColumn()
     with Progress(text, bar, left, TextColumn("left"), console=console, transient=True) as progress:
-        shown = progress.add_task("", total=sum(session.seconds.values()) + options.minutes * 60)
+        shown = progress.add_task("", total=sum(session.seconds.values()) + effort.minutes * 60)
 
         def step(task: Task, index: int) -> None:
             progress.update(shown, description=task.name)
@@ -145,10 +93,7 @@ def run(session: Session, options: argparse.Namespace, console: Console) -> None
         for task in session.tasks:
             step(task, 0)
         costs = [session.seconds[task.name] for task in session.tasks]
-        if options.runs:
-            runs = [options.runs] * len(costs)
-        else:
-            runs = runs_that_fit(costs, options.minutes * 60)
+        runs = runs_that_fit(costs, effort)
         total = sum(count * cost for count, cost in zip(runs, costs))
         progress.update(shown, total=total)
         fewest_to_most = " to ".join(str(count) for count in sorted({min(runs), max(runs)}))
@@ -157,8 +102,35 @@ def run(session: Session, options: argparse.Namespace, console: Console) -> None
             step(task, index)
 
 
+def count(session: Session, console: Console) -> list[Rows]:
+    """Instructions, cycles and misses, by one more run of each task, where the machine tells them."""
+    if lack := counted.counters_lack():
+        console.print(f"Instructions and misses are not counted: {lack}.", style="dim")
+        return []
+    samples: Samples = {}
+    with console.status("counting instructions and misses"):
+        for task in session.tasks:
+            for allocator in session.allocators:
+                sample = counted.with_counters(task, allocator, session.folders)
+                samples[task.name, allocator.name] = [sample]
+    quantities = tuple(counter(event, title) for event, title in counted.EVENTS.items())
+    return all_rows(quantities, session.tasks, session.allocators, samples, session.failures)
+
+
+def write_files(options: argparse.Namespace, result: dict) -> None:
+    if options.json:
+        document.write(result, options.json)
+    if options.csv or options.html:
+        import report  # Wants libraries that the rest does not.
+
+        if options.csv:
+            report.write_csv(result, options.csv)
+        if options.html:
+            report.write_html(result, options.html)
+
+
 def main() -> int:
-    options = parse_arguments()
+    options = command_line.parse()
     folders = Folders(options.build.resolve())
     if options.list:
         print("tasks:     ", *(task.name for task in load_tasks(folders, options.only)))
@@ -166,6 +138,7 @@ def main() -> int:
         return 0
     if not folders.launch.exists():
         give_up(f"{folders.launch} is missing; run without --no-build")
+    folders.made.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     allocators = choose_allocators(options, folders, console)
     tasks = choose_tasks(options, folders, console)
@@ -175,18 +148,22 @@ def main() -> int:
     tables.print_setting(console, allocators)
     session = Session(tasks, allocators, folders)
     ask_reference(session, console)
+    others = OtherLoad()
     with contextlib.suppress(KeyboardInterrupt):  # Then the tables show what there is so far.
         run(session, options, console)
+    busy = others.share()
 
-    found = {
-        tables.TIME: time_rows(tasks, allocators, session.samples, session.failures),
-        tables.MEMORY: memory_rows(tasks, allocators, session.samples, session.failures),
-    }
-    tables.print_results(console, allocators, found, options.target_check)
-    tables.print_slow_path(console, session.samples)
-    tables.print_failures(console, session.failures)
-    if options.json:
-        tables.write_json(options.json, allocators, found, session.samples)
+    kind = "program" if options.command else "compare"
+    if options.command:
+        found = program.rows(session, console)
+        tables.print_program(console, allocators, found)
+    else:
+        found = all_rows(QUANTITIES, tasks, allocators, session.samples, session.failures)
+        found += count(session, console)
+        tables.print_results(console, allocators, found, options.target_check)
+        tables.print_slow_path(console, session.samples)
+    tables.print_notes(console, session, busy)
+    write_files(options, document.build(kind, allocators, found, session.samples, busy))
     packaged = {a.name for a in allocators if a.is_packaged}
     # Faults of the packaged allocators are known facts, not findings about what is tested here.
     return int(any(allocator not in packaged for _, allocator in session.failures))

@@ -50,6 +50,13 @@ class Task:
     memory_target: float | None = None
     target_of: str = ""
     memory_limit: float | None = None
+    is_users: bool = False  # A command of the user's own, with the environment it has there.
+    may_fail: bool = False
+    is_stopped: bool = False  # A server that SIGTERM ends when its load is over.
+
+    @property
+    def group(self) -> str:
+        return "programs" if self.is_program else "workloads"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,7 @@ def load_allocators(folders: Folders, extra: list[str]) -> list[Allocator]:
     for table in tables:
         package = table.pop("package", "")
         table["library"] = folders.expand(table["library"])
-        version = _package_version(package) if package else _commit()
+        version = _package_version(package) if package else commit()
         found[table["name"]] = Allocator(**table, version=version, is_packaged=bool(package))
     for text in extra:
         name, _, path = text.partition("=")
@@ -112,7 +119,7 @@ def _package_version(package: str) -> str:
     return _output(query) or "not installed"
 
 
-def _commit() -> str:
+def commit() -> str:
     return _output(["git", "-C", str(TOP), "describe", "--always", "--dirty"]) or "this tree"
 
 

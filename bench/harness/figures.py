@@ -22,6 +22,11 @@ CONFIDENCE = 0.95
 RUNS_FOR_VERDICT = 15
 WIDEST_FOR_VERDICT = 0.03
 
+PERCENTILES = ("50", "90", "99", "99.9", "99.99")
+
+# Three pairs, of which none is left out, give an interval that is worth little but not nothing.
+FEWEST_FOR_INTERVAL = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -41,6 +46,13 @@ def typical(values: Sequence[float]) -> float:
     return math.exp(stats.trim_mean([math.log(value) for value in values], TRIMMED))
 
 
+def middle(values: Sequence[float]) -> tuple[float, float]:
+    """Between which two values the runs lie that are not left out."""
+    ordered = sorted(values)
+    left_out = int(TRIMMED * len(ordered))
+    return ordered[left_out], ordered[-1 - left_out]
+
+
 def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(statistics.fmean(map(math.log, values)))
 
@@ -51,12 +63,41 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | N
     The two runs of a pair followed each other closely, so whatever slowed the machine slowed both.
     """
     logs = [math.log(our / their) for our, their in zip(ours, theirs)]
-    if len(logs) < 2:
+    if len(logs) < FEWEST_FOR_INTERVAL:
         return None
     limits = (TRIMMED, TRIMMED)
     low, high = stats.mstats.trimmed_mean_ci(logs, limits=limits, alpha=1 - CONFIDENCE)
     middle = stats.trim_mean(logs, TRIMMED)
     return Interval(math.exp(middle), math.exp(low), math.exp(high), len(logs))
+
+
+def percentiles(histogram: Sequence[tuple[float, int]]) -> dict[str, float]:
+    """Of a histogram of ascending upper bounds: the bound below which so many per cent lie."""
+    total = sum(count for _, count in histogram)
+    found = {}
+    for percent in PERCENTILES:
+        seen = 0
+        for bound, count in histogram:
+            seen += count
+            if seen >= total * float(percent) / 100:
+                found[percent] = bound
+                break
+    found["max"] = histogram[-1][0]
+    return found
+
+
+def mean_ratio(ratios: Iterable[Interval]) -> Interval | None:
+    """The geometric mean of the ratios of many rows, each measured by itself, with its interval."""
+    known = list(ratios)
+    if not known:
+        return None
+    middle = statistics.fmean(math.log(ratio.ratio) for ratio in known)
+    # Half the width of each row's interval on a logarithmic scale stands for its error.
+    halves = [math.log(ratio.high / ratio.low) / 2 for ratio in known]
+    half = math.sqrt(sum(half * half for half in halves)) / len(known)
+    return Interval(
+        math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(known)
+    )
 
 
 def verdict(interval: Interval | None, target: float) -> str:

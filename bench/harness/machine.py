@@ -9,10 +9,13 @@ import re
 import time
 
 
-def describe() -> dict[str, str]:
+def describe() -> dict[str, str | int]:
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} CPUs",
+        "processor": _processor(),
+        "cpus": os.cpu_count() or 1,
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB",
         "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()),
         "huge pages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
     }
@@ -24,6 +27,23 @@ def busy_share(seconds: float = 0.5) -> float:
     time.sleep(seconds)
     passed = [after - start for after, start in zip(_ticks(), before)]
     return 1 - sum(passed[3:5]) / max(1, sum(passed))  # Idle, and idle while waiting for a disk.
+
+
+class OtherLoad:
+    """What other programs take of the CPUs while this one and those that it starts are at work."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def share(self) -> float:
+        all_used, ours, passed = (now - then for now, then in zip(self._now(), self._start))
+        return max(0.0, (all_used - ours) / max(1e-9, passed * (os.cpu_count() or 1)))
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        ticks = _ticks()
+        all_used = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+        return all_used, sum(os.times()[:4]), time.monotonic()
 
 
 def _ticks() -> list[int]:

@@ -40,7 +40,10 @@ class Failure(Exception):
 class Sample:
     """One run. `times` maps a row's key to nanoseconds; the key is empty if there is only one.
 
-    `slow` and `held` are what the allocator says of its slow path, by the same keys.
+    `slow` and `held` are what the allocator says of its slow path, by the same keys, and
+    `histograms` how often the latency was at most so many nanoseconds. `live_bytes` is what the
+    program held at its peak, as far as it tells. `looks` are moments, in milliseconds, with the KiB
+    that were resident then.
     """
 
     times: dict[str, float]
@@ -48,8 +51,15 @@ class Sample:
     cpu_ns: float
     wall_ns: float
     answer: str
+    status: int = 0
+    faults: float = 0
+    live_bytes: float = 0
+    ready_ns: float = 0  # A server's time until it listens.
+    counts: dict[str, float] = dataclasses.field(default_factory=dict)  # See counted.py.
     slow: dict[str, float] = dataclasses.field(default_factory=dict)
     held: dict[str, float] = dataclasses.field(default_factory=dict)
+    histograms: dict[str, list[tuple[float, int]]] = dataclasses.field(default_factory=dict)
+    looks: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
 
 def loads(allocator: Allocator) -> bool:
@@ -78,48 +88,57 @@ def prepare(task: Task, folders: Folders) -> None:
         unfinished.rename(target)
 
 
-def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) -> Sample:
+def measure(
+    task: Task, allocator: Allocator, folders: Folders, seconds: float, look_every_ms: int = 0
+) -> Sample:
     """One run, of at most that many seconds. Raises Failure if it crashes or hangs."""
     with tempfile.TemporaryFile(dir=folders.made) as output, tempfile.TemporaryFile() as errors:
-        report = _run(task, allocator, folders, seconds, output, errors)
+        command = [folders.launch, allocator.preload_for(task), task.times, look_every_ms]
+        report = _run(task, command + task.run, seconds, output, errors)
         output.seek(0)
         errors.seek(0)
         answer = output.read()
         complaint = errors.read().decode(errors="replace").strip()
     if not report:
         raise Failure("HUNG", f"no end after {seconds:.0f} s")
-    wall_ns, cpu_ns, peak_kib, status = map(int, report.split())
+    sums, *looks = [tuple(map(int, line.split())) for line in report.splitlines()]
+    wall_ns, cpu_ns, peak_kib, faults, status = sums
+    if task.is_stopped and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
+        status = 0
     if os.WIFSIGNALED(status):
         raise Failure(signal.Signals(os.WTERMSIG(status)).name, complaint)
-    if status != 0:
-        code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0 and not task.may_fail:
         found_damage = not task.is_program and code == DAMAGE
         raise Failure("WRONG" if found_damage else f"EXIT {code}", complaint)
-    figures = {"ns": {"": cpu_ns / task.times}, "kib": {}, "slow": {}, "held": {}}
-    if not task.is_program:
-        figures, answer = _own_figures(answer)
+    own = OwnFigures(answer) if not task.is_program else OwnFigures(b"")
     return Sample(
-        figures["ns"],
-        figures["kib"].get("", peak_kib),
-        cpu_ns,
-        wall_ns,
-        hashlib.sha256(answer).hexdigest(),
-        figures["slow"],
-        figures["held"],
+        times=own.by_kind["ns"] or {"": cpu_ns / task.times},
+        memory_kib=own.by_kind["kib"].get("", peak_kib),
+        cpu_ns=cpu_ns / task.times,
+        wall_ns=wall_ns / task.times,
+        answer=hashlib.sha256(answer if task.is_program else own.answer).hexdigest(),
+        status=code,
+        faults=faults / task.times,
+        live_bytes=own.by_kind["live"].get("", 0),
+        slow=own.by_kind["slow"],
+        held=own.by_kind["held"],
+        histograms=own.histograms,
+        looks=looks,
     )
 
 
-def _run(task, allocator, folders, seconds, output, errors) -> bytes:
+def _run(task, command, seconds, output, errors) -> bytes:
     """Runs the task's command, and its load if it is a server. Returns what launch reports."""
     reader, writer = os.pipe()
-    command = [folders.launch, str(writer), allocator.preload_for(task), str(task.times), *task.run]
+    launch, *others = map(str, command)
     with open(reader, "rb") as report, open(task.input, "rb") as given:
         process = subprocess.Popen(
-            command,
+            [launch, str(writer), *others],
             stdin=given,
             stdout=subprocess.DEVNULL if task.load else output,
             stderr=errors,
-            env=_environment(task.environment),
+            env=task_environment(task),
             pass_fds=[writer],
             start_new_session=True,
         )
@@ -129,8 +148,14 @@ def _run(task, allocator, folders, seconds, output, errors) -> bytes:
             if task.load and _is_ready(task.ready):
                 left = deadline - time.monotonic()
                 subprocess.run(
-                    task.load, stdout=output, stderr=errors, env=_environment({}), timeout=left
+                    task.load,
+                    stdout=output,
+                    stderr=errors,
+                    env=_kept() if task.is_users else _environment({}),
+                    timeout=left,
                 )
+                if task.is_stopped:
+                    os.killpg(process.pid, signal.SIGTERM)
             process.wait(deadline - time.monotonic())
             return report.read()
         except subprocess.TimeoutExpired:
@@ -161,18 +186,34 @@ def _is_ready(path: str) -> bool:
     return False
 
 
-def _own_figures(output: bytes) -> tuple[dict[str, dict[str, float]], bytes]:
-    """Splits what a workload prints into its figures, by kind and row, and its answer."""
-    figures: dict[str, dict[str, float]] = {"ns": {}, "kib": {}, "slow": {}, "held": {}}
-    answer = b""
-    for line in output.splitlines():
-        name, _, value = line.decode().partition("=")
-        kind, _, key = name.partition(".")
-        if kind in figures:
-            figures[kind][key] = float(value)
-        else:
-            answer += line
-    return figures, answer
+class OwnFigures:
+    """What a workload prints of itself: figures by kind and row, and its answer."""
+
+    def __init__(self, output: bytes):
+        self.by_kind: dict[str, dict[str, float]] = {
+            kind: {} for kind in ("ns", "kib", "live", "slow", "held")
+        }
+        self.histograms: dict[str, list[tuple[float, int]]] = {}
+        self.answer = b""
+        for line in output.splitlines():
+            name, _, value = line.decode(errors="replace").partition("=")
+            kind, _, key = name.partition(".")
+            if kind in self.by_kind:
+                self.by_kind[kind][key] = float(value)
+            elif kind == "lat":
+                buckets = (bucket.split(":") for bucket in value.split(","))
+                self.histograms[key] = [(float(bound), int(count)) for bound, count in buckets]
+            else:
+                self.answer += line
+
+
+def task_environment(task: Task) -> dict[str, str]:
+    """What the user's own command sees is left as it is, but for the library to be preloaded."""
+    return _kept() if task.is_users else _environment(task.environment)
+
+
+def _kept() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def _environment(extra: dict[str, str]) -> dict[str, str]:
@@ -183,5 +224,4 @@ def _environment(extra: dict[str, str]) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
     }
-    kept = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    return kept | fixed | extra
+    return _kept() | fixed | extra

@@ -1,8 +1,9 @@
-"""From the samples of all runs to the rows of the two tables, time and memory."""
+"""From the samples of all runs to the rows of the tables, one table for each quantity."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import figures
 from catalog import SUBJECT, Allocator, Task
@@ -13,16 +14,65 @@ Samples = dict[tuple[str, str], list[Sample | None]]
 Failures = dict[tuple[str, str], Failure]
 
 
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """Something that is measured in each run: for each row of a task, by its key, a value."""
+
+    key: str
+    title: str
+    unit: str
+    values: Callable[[Task, Sample], dict[str, float]]
+    target: Callable[[Task], float | None] = lambda task: None
+    is_headline: bool = False  # Its table is shown; of the others only the means are.
+
+
+def _memory(task: Task, sample: Sample) -> dict[str, float]:
+    return {} if task.memory == "none" else {"": sample.memory_kib}
+
+
+def _resident(task: Task, sample: Sample) -> dict[str, float]:
+    if task.memory == "none" or sample.live_bytes == 0:
+        return {}
+    return {"": sample.memory_kib * 1024 / sample.live_bytes}
+
+
+def _tail(task: Task, sample: Sample) -> dict[str, float]:
+    return {
+        key: figures.percentiles(histogram)["99.9"] for key, histogram in sample.histograms.items()
+    }
+
+
+QUANTITIES = (
+    Quantity(
+        "time", "Time", "ns", lambda task, run: run.times, lambda task: task.time_target, True
+    ),
+    Quantity("memory", "Peak memory", "KiB", _memory, lambda task: task.memory_target, True),
+    Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
+    Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
+    Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),
+    Quantity("tail", "Latency, 99.9 %", "ns", _tail),
+)
+
+
+def counter(event: str, title: str) -> Quantity:
+    """What the processor counted in a run of its own."""
+    return Quantity(
+        event, title, "count", lambda task, run: {"": run.counts[event]} if event in run.counts else {}
+    )
+
+
 @dataclasses.dataclass
 class Row:
-    """One line of a table: typical values by allocator, and the subject against its best peer."""
+    """One line of a table: typical values by allocator, and the subject against the others."""
 
     name: str
-    is_program: bool
+    task: str
+    group: str
     values: dict[str, float]
+    spread: dict[str, tuple[float, float]]
     failed: dict[str, str]
+    ratios: dict[str, figures.Interval] = dataclasses.field(default_factory=dict)
     peer: str = ""
-    interval: figures.Interval | None = None
     target: str = ""
     verdict: str = ""
 
@@ -30,72 +80,111 @@ class Row:
     def best(self) -> float:
         return min(self.values.values())
 
-    def ratios(self) -> dict[str, float]:
+    @property
+    def interval(self) -> figures.Interval | None:
+        """The subject against its best peer."""
+        return self.ratios.get(self.peer)
+
+    def to_best(self) -> dict[str, float]:
         return {name: value / self.best for name, value in self.values.items()}
 
 
-def time_rows(tasks: list[Task], allocators: list[Allocator], samples: Samples, failures: Failures):
-    """Nanoseconds. A workload that prints several times has a row for each of them."""
-    rows = []
-    for task in tasks:
-        runs = {a.name: samples[task.name, a.name] for a in allocators}
-        keys = {key: None for series in runs.values() for run in series if run for key in run.times}
-        for key in keys:
-            series = {
-                name: [run.times[key] if run else None for run in runs[name]] for name in runs
+@dataclasses.dataclass
+class Rows:
+    """One table."""
+
+    quantity: Quantity
+    rows: list[Row]
+
+    def means(self, names: list[str]) -> dict[str, dict[str, float]]:
+        """Geometric means of the ratios to the best, over the rows that an allocator passed."""
+        groups = {row.group: [r for r in self.rows if r.group == row.group] for row in self.rows}
+        if len(groups) > 1:
+            groups["all rows"] = self.rows
+        means: dict[str, dict[str, float]] = {}
+        for label, group in groups.items():
+            found = {name: [r.to_best()[name] for r in group if name in r.values] for name in names}
+            means[label] = {
+                name: figures.geometric_mean(values) for name, values in found.items() if values
             }
-            name = f"{task.name}/{key}" if key else task.name
-            rows.append(_row(name, task, series, failures, task.time_target))
-    return rows
+        return means
+
+    def mean_ratio(self, other: str) -> figures.Interval | None:
+        """The subject against one other allocator, over all rows."""
+        return figures.mean_ratio(row.ratios[other] for row in self.rows if other in row.ratios)
 
 
-def memory_rows(
-    tasks: list[Task], allocators: list[Allocator], samples: Samples, failures: Failures
-):
-    """KiB of resident memory, for the tasks where it says something."""
-    rows = []
-    for task in tasks:
-        if task.memory == "none":
-            continue
-        series = {
-            a.name: [run.memory_kib if run else None for run in samples[task.name, a.name]]
-            for a in allocators
-        }
-        row = _row(task.name, task, series, failures, task.memory_target)
-        if task.memory_limit is not None:
-            row.target = f"{task.memory_limit:g} MiB"
-            if SUBJECT in row.values:
-                within = row.values[SUBJECT] <= task.memory_limit * 1024
-                row.verdict = "met" if within else "missed"
-        if row.values:
-            rows.append(row)
-    return rows
-
-
-def _row(
-    name: str,
-    task: Task,
-    series: dict[str, list[float | None]],
+def all_rows(
+    quantities: tuple[Quantity, ...],
+    tasks: list[Task],
+    allocators: list[Allocator],
+    samples: Samples,
     failures: Failures,
-    target: float | None,
-) -> Row:
-    failed = {
-        who: failures[task.name, who].verdict for who in series if (task.name, who) in failures
+) -> list[Rows]:
+    """A table for each quantity that the runs tell something of."""
+    tables = []
+    for quantity in quantities:
+        rows = []
+        for task in tasks:
+            runs = {a.name: samples[task.name, a.name] for a in allocators}
+            rows += _rows_of(quantity, task, runs, failures)
+        if any(row.values for row in rows):
+            tables.append(Rows(quantity, rows))
+    return tables
+
+
+def _rows_of(
+    quantity: Quantity, task: Task, runs: dict[str, list[Sample | None]], failures: Failures
+) -> list[Row]:
+    """One row for each key; one of failures alone, where nothing else is left of a task."""
+    values = {
+        name: [quantity.values(task, run) if run else {} for run in series]
+        for name, series in runs.items()
     }
-    right = {
-        who: [value for value in values if value]
-        for who, values in series.items()
-        if who not in failed
-    }
-    values = {who: figures.typical(values) for who, values in right.items() if values}
-    row = Row(name, task.is_program, values, failed)
-    peers = {who: value for who, value in row.values.items() if who != SUBJECT}
-    if SUBJECT in row.values and peers:
-        row.peer = task.target_of if task.target_of in peers else min(peers, key=peers.get)
-        pairs = [pair for pair in zip(series[SUBJECT], series[row.peer]) if all(pair)]
-        row.interval = figures.paired_ratio(*zip(*pairs)) if pairs else None
-        if target is not None:
-            row.verdict = figures.verdict(row.interval, target)
-    if target is not None:
-        row.target = f"{target:.2f}"
+    keys = {key: None for series in values.values() for value in series for key in value}
+    failed = {name: failures[task.name, name].verdict for name in runs if (task.name, name) in failures}
+    if not keys and len(failed) == len(runs) and quantity.is_headline:
+        keys = {"": None}
+    rows = []
+    for key in keys:
+        series = {name: [value.get(key) for value in values[name]] for name in runs}
+        name = f"{task.name}/{key}" if key else task.name
+        row = _row(name, task, series, failed)
+        _judge(row, task, quantity)
+        rows.append(row)
+    return rows
+
+
+def _row(name: str, task: Task, series: dict[str, list[float | None]], failed: dict[str, str]) -> Row:
+    right = {who: [v for v in values if v] for who, values in series.items() if who not in failed}
+    right = {who: values for who, values in right.items() if values}
+    row = Row(
+        name,
+        task.name,
+        task.group,
+        {who: figures.typical(values) for who, values in right.items()},
+        {who: figures.middle(values) for who, values in right.items()},
+        failed,
+    )
+    others = [who for who in row.values if who != SUBJECT]
+    if SUBJECT not in row.values or not others:
+        return row
+    row.peer = task.target_of if task.target_of in others else min(others, key=row.values.get)
+    for who in others:
+        pairs = [pair for pair in zip(series[SUBJECT], series[who]) if all(pair)]
+        if interval := figures.paired_ratio(*zip(*pairs)) if pairs else None:
+            row.ratios[who] = interval
     return row
+
+
+def _judge(row: Row, task: Task, quantity: Quantity) -> None:
+    target = quantity.target(task)
+    if quantity.key == "memory" and task.memory_limit is not None:
+        row.target = f"{task.memory_limit:g} MiB"
+        if SUBJECT in row.values:
+            within = row.values[SUBJECT] <= task.memory_limit * 1024
+            row.verdict = "met" if within else "missed"
+    elif target is not None:
+        row.target = f"{target:.2f}"
+        if row.peer:
+            row.verdict = figures.verdict(row.interval, target)

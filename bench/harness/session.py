@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 
@@ -9,58 +10,77 @@ from catalog import REFERENCE, Allocator, Folders, Task
 from measure import Failure, Sample, measure, prepare
 from rows import Failures, Samples
 
-FEWEST_RUNS = 5  # With fewer, no disturbed run can be left out.
-MOST_RUNS = 20
+LOOK_EVERY_MS = 5  # Between two looks at the memory of a program, in the first round.
+REFERENCE_SECONDS = 600
 PATIENCE = 30  # A run is given up after this many times the reference's duration, and ten seconds.
 
 
 class Session:
-    def __init__(self, tasks: list[Task], allocators: list[Allocator], folders: Folders):
+    def __init__(self, tasks: list[Task], allocators: list[Allocator], folders: Folders) -> None:
         self.tasks = tasks
         self.allocators = allocators
         self.folders = folders
         self.samples: Samples = {(task.name, a.name): [] for task in tasks for a in allocators}
         self.failures: Failures = {}
         self.seconds: dict[str, float] = {}  # What the latest round of each task took.
-        self._reference: dict[str, tuple[str, float]] = {}
+        self.different: list[tuple[str, str]] = []  # Output that is not the reference's: a user's.
+        self._reference: dict[str, tuple[Sample, float]] = {}
 
     def ask_reference(self, task: Task, reference: Allocator) -> None:
         """Learns the right answer and how long a run takes. Also warms up the file cache."""
         prepare(task, self.folders)
         start = time.monotonic()
-        answer = measure(task, reference, self.folders, seconds=60).answer
-        self._reference[task.name] = answer, time.monotonic() - start
+        sample = measure(task, reference, self.folders, seconds=REFERENCE_SECONDS)
+        self._reference[task.name] = sample, time.monotonic() - start
         self.seconds[task.name] = (time.monotonic() - start) * len(self.allocators)
 
     def run_round(self, task: Task, index: int) -> None:
         """Runs the task once under each allocator; the n-th round begins with the n-th of them."""
         start = time.monotonic()
         turn = index % len(self.allocators)
+        looks = LOOK_EVERY_MS if index == 0 and task.is_program else 0
         for allocator in self.allocators[turn:] + self.allocators[:turn]:
-            self.samples[task.name, allocator.name].append(self._sample(task, allocator))
+            self.samples[task.name, allocator.name].append(self._sample(task, allocator, looks))
         self.seconds[task.name] = time.monotonic() - start
 
-    def _sample(self, task: Task, allocator: Allocator) -> Sample | None:
+    def _sample(self, task: Task, allocator: Allocator, look_every_ms: int) -> Sample | None:
         """One run; None if it fails. What has failed once is not tried again."""
         here = task.name, allocator.name
         if here in self.failures:
             return None
-        answer, seconds = self._reference[task.name]
+        right, seconds = self._reference[task.name]
         try:
-            sample = measure(task, allocator, self.folders, 10 + PATIENCE * seconds)
-            if sample.answer != answer:
-                raise Failure("WRONG", f"another answer than under {REFERENCE}")
+            limit = 10 + PATIENCE * seconds
+            sample = measure(task, allocator, self.folders, limit, look_every_ms)
+            if sample.status != right.status:
+                raise Failure(f"EXIT {sample.status}", f"{REFERENCE}: exit {right.status}")
+            if sample.answer != right.answer:
+                if not task.is_users:
+                    raise Failure("WRONG", f"another answer than under {REFERENCE}")
+                if here not in self.different:
+                    self.different.append(here)
             return sample
         except Failure as failure:
             self.failures[here] = failure
             return None
 
 
-def runs_that_fit(costs: list[float], budget: float) -> list[int]:
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much time to spend, and within which number of runs of each task."""
+
+    minutes: float
+    fewest: int
+    most: int
+
+
+def runs_that_fit(costs: list[float], effort: Effort) -> list[int]:
     """How often to run tasks that cost so many seconds a round, to share the time evenly."""
 
     def runs(share: float) -> list[int]:
-        return [min(MOST_RUNS, max(FEWEST_RUNS, int(share / cost))) for cost in costs]
+        return [min(effort.most, max(effort.fewest, int(share / cost))) for cost in costs]
+
+    budget = effort.minutes * 60
 
     # Tasks that reach a limit leave more or less to the others; hence the search for the share.
     share = 0.0

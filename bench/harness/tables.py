@@ -1,11 +1,9 @@
-"""What the user sees: the tables on the terminal, and the same as JSON."""
+"""What the user sees on the terminal."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import pathlib
 import statistics
+from collections.abc import Callable
 
 from rich import box
 from rich.console import Console
@@ -14,11 +12,9 @@ from rich.text import Text
 
 import figures
 import machine
-from catalog import SUBJECT, Allocator
-from rows import Failures, Row, Samples
-
-TIME = "Time"
-MEMORY = "Peak memory"
+from catalog import REFERENCE, SUBJECT, Allocator
+from rows import Row, Rows, Samples
+from session import Session
 
 NEAR = 1.02  # Shown as good as the best.
 FAR = 1.10  # Shown as behind.
@@ -28,7 +24,7 @@ BUSY = 0.05  # From this share of the CPUs on, others disturb the measurement.
 def print_setting(console: Console, allocators: list[Allocator]) -> None:
     grid = Table.grid(padding=(0, 2))
     for name, value in machine.describe().items():
-        grid.add_row(Text(name, style="dim"), value)
+        grid.add_row(Text(name, style="dim"), str(value))
     for allocator in allocators:
         grid.add_row(Text(allocator.name, style="bold"), allocator.version)
     console.print(grid)
@@ -40,31 +36,65 @@ def print_setting(console: Console, allocators: list[Allocator]) -> None:
 
 
 def print_results(
-    console: Console,
-    allocators: list[Allocator],
-    tables: dict[str, list[Row]],
-    with_targets: bool,
+    console: Console, allocators: list[Allocator], tables: list[Rows], with_targets: bool
 ) -> None:
     names = [allocator.name for allocator in allocators]
-    for title, rows in tables.items():
-        if rows:
-            table = _table(title, rows, names, with_targets, with_intervals=True)
-            if _width(console, table) > console.width:
-                table = _table(title, rows, names, with_targets, with_intervals=False)
-            # A terminal that is still too narrow may wrap the lines; to cut figures would be worse.
-            console.width = max(console.width, _width(console, table))
-            console.print(table)
+    for found in tables:
+        if found.quantity.is_headline:
+            _print(
+                console, lambda full: _table(found, names, with_targets, with_intervals=full)
+            )
+    _print(console, lambda full: _means_table(tables, names))
+    if SUBJECT in names and len(names) > 1:
+        _print(console, lambda full: _ratios_table(tables, names))
+    _explain(console, names)
+
+
+def _print(console: Console, table_of: Callable[[bool], Table]) -> None:
+    """The full table where there is room for it."""
+    table = table_of(True)
+    if _width(console, table) > console.width:
+        table = table_of(False)
+    # A terminal that is still too narrow may wrap the lines; to cut figures would be worse.
+    console.width = max(console.width, _width(console, table))
+    console.print(table)
+
+
+def _explain(console: Console, names: list[str]) -> None:
     if len(names) > 1:
         console.print(
             "Figures are ratios to the best of the row; its own value stands in the column 'best'.",
             style="dim",
         )
-    if SUBJECT in names:
+    if SUBJECT in names and len(names) > 1:
         console.print(
             f"'to other' compares {SUBJECT} with the best of the others, round by round: 95 % "
             "interval.\n~ marks one that contains 1: these runs cannot tell the two apart.",
             style="dim",
         )
+
+
+def print_program(console: Console, allocators: list[Allocator], tables: list[Rows]) -> None:
+    """One program: a line for each quantity."""
+    names = [allocator.name for allocator in allocators]
+    lines = [(found.quantity, row) for found in tables for row in found.rows]
+    if not lines:
+        return
+
+    def table_of(with_intervals: bool) -> Table:
+        table = _grid(lines[0][1].name, ["best", *names])
+        if SUBJECT in names and len(names) > 1:
+            table.add_column("to other", no_wrap=True)
+        for quantity, row in lines:
+            cells = [quantity.title, shown(row.best, quantity.unit) if row.values else ""]
+            cells += [_ratio(row, name) for name in names]
+            if SUBJECT in names and len(names) > 1:
+                cells.append(_comparison(row, with_intervals))
+            table.add_row(*cells)
+        return table
+
+    _print(console, table_of)
+    _explain(console, names)
 
 
 def print_slow_path(console: Console, samples: Samples) -> None:
@@ -82,34 +112,25 @@ def print_slow_path(console: Console, samples: Samples) -> None:
         console.print(table)
 
 
-def print_failures(console: Console, failures: Failures) -> None:
-    for (task, allocator), failure in failures.items():
+def print_notes(console: Console, session: Session, busy: float) -> None:
+    """What a reader must know besides the figures."""
+    for task, allocator in session.different:
+        console.print(
+            f"{task} prints something else under {allocator} than under {REFERENCE}: times and "
+            "addresses in its output would explain it.",
+            style="yellow",
+        )
+    if busy > BUSY:
+        console.print(
+            f"Other programs used {busy:.0%} of the CPUs during the runs: times are less certain, and "
+            "differences within an interval are not to be told.",
+            style="yellow",
+        )
+    for (task, allocator), failure in session.failures.items():
         detail = f": {failure.detail.splitlines()[-1]}" if failure.detail else ""
         console.print(
             f"{allocator} fails {task}: {failure.verdict}{detail}", style="red", markup=False
         )
-
-
-def write_json(
-    path: pathlib.Path, allocators: list[Allocator], tables: dict[str, list[Row]], samples: Samples
-) -> None:
-    runs = [
-        {
-            "task": task,
-            "allocator": allocator,
-            "runs": [run and dataclasses.asdict(run) for run in series],
-        }
-        for (task, allocator), series in samples.items()
-    ]
-    document = {
-        "machine": machine.describe(),
-        "allocators": [dataclasses.asdict(allocator) for allocator in allocators],
-        "tables": {
-            title: [dataclasses.asdict(row) for row in rows] for title, rows in tables.items()
-        },
-        "samples": runs,
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _width(console: Console, table: Table) -> int:
@@ -117,55 +138,56 @@ def _width(console: Console, table: Table) -> int:
     return console.measure(table, options=console.options.update(max_width=1000)).maximum
 
 
-def _table(
-    title: str, rows: list[Row], names: list[str], with_targets: bool, with_intervals: bool
-) -> Table:
-    compares = SUBJECT in names and len(names) > 1
+def _grid(first: str, numbers: list[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(title, no_wrap=True)
-    table.add_column("best", justify="right", no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(first, no_wrap=True)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _table(found: Rows, names: list[str], with_targets: bool, with_intervals: bool) -> Table:
+    compares = SUBJECT in names and len(names) > 1
+    rows = found.rows
+    table = _grid(found.quantity.title, ["best", *names])
     if compares:
         table.add_column("to other", no_wrap=True)
     if with_targets:
         table.add_column("target", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
-    show = _memory if title == MEMORY else _duration
     for number, row in enumerate(rows):
-        cells = [row.name, show(row.best) if row.values else ""]
+        cells = [row.name, shown(row.best, found.quantity.unit) if row.values else ""]
         cells += [_ratio(row, name) for name in names]
         cells += [_comparison(row, with_intervals)] * compares
         cells += [row.target, _verdict(row)] * with_targets
-        last_of_kind = number + 1 == len(rows) or rows[number + 1].is_program != row.is_program
-        table.add_row(*cells, end_section=last_of_kind)
-    for label, ratios in _means(rows, names).items():
-        table.add_row(
-            f"mean, {label}",
-            "",
-            *[f"{ratios[name]:.2f}" if name in ratios else "" for name in names],
-        )
+        last_of_group = number + 1 == len(rows) or rows[number + 1].group != row.group
+        table.add_row(*cells, end_section=last_of_group)
+    for label, ratios in found.means(names).items():
+        table.add_row(f"mean, {label}", "", *_mean_cells(ratios, names))
     return table
 
 
-def _means(rows: list[Row], names: list[str]) -> dict[str, dict[str, float]]:
-    """Geometric means of the ratios to the best, over the rows that an allocator did not fail."""
-    groups = {
-        "workloads": [row for row in rows if not row.is_program],
-        "programs": [row for row in rows if row.is_program],
-        "all rows": rows,
-    }
-    means = {}
-    for label, group in groups.items():
-        if not group or (label != "all rows" and len(group) == len(rows)):
-            continue
-        ratios = {
-            name: [row.ratios()[name] for row in group if name in row.values] for name in names
-        }
-        means[label] = {
-            name: figures.geometric_mean(values) for name, values in ratios.items() if values
-        }
-    return means
+def _mean_cells(ratios: dict[str, float], names: list[str]) -> list[str]:
+    return [f"{ratios[name]:.2f}" if name in ratios else "" for name in names]
+
+
+def _means_table(tables: list[Rows], names: list[str]) -> Table:
+    """What all rows come to, for every quantity."""
+    table = _grid("Mean of all rows, to the best", ["rows", *names])
+    for found in tables:
+        _, ratios = found.means(names).popitem()
+        table.add_row(found.quantity.title, str(len(found.rows)), *_mean_cells(ratios, names))
+    return table
+
+
+def _ratios_table(tables: list[Rows], names: list[str]) -> Table:
+    """The subject against each other allocator: the mean of the rows' ratios, with its interval."""
+    others = [name for name in names if name != SUBJECT]
+    table = _grid(f"{SUBJECT} to", others)
+    for found in tables:
+        cells = [found.mean_ratio(other) for other in others]
+        table.add_row(found.quantity.title, *[_interval(cell, True) for cell in cells])
+    return table
 
 
 def _ratio(row: Row, name: str) -> Text:
@@ -173,35 +195,39 @@ def _ratio(row: Row, name: str) -> Text:
         return Text(row.failed[name], style="bold red")
     if name not in row.values:
         return Text("")
-    ratio = row.ratios()[name]
+    ratio = row.to_best()[name]
     style = "green" if ratio < NEAR else "red" if ratio >= FAR and name == SUBJECT else ""
     return Text(f"{ratio:.2f}" if ratio < 99.5 else f"{ratio:.0f}", style=style)
 
 
 def _comparison(row: Row, with_interval: bool) -> Text:
-    found = row.interval
+    if row.interval is None:
+        known = f"{row.values[SUBJECT] / row.values[row.peer]:.2f}" if row.peer else ""
+        return Text(known, style="dim")
+    return _interval(row.interval, with_interval)
+
+
+def _interval(found: figures.Interval | None, with_limits: bool) -> Text:
     if found is None:
-        return Text(
-            f"{row.values[SUBJECT] / row.values[row.peer]:.2f}" if row.peer else "", style="dim"
-        )
+        return Text("")
     if found.is_noise:
         style = "dim"
     else:
         style = "green" if found.ratio < 1 else "red" if found.ratio >= FAR else ""
-    interval = f" ({found.low:.2f}-{found.high:.2f})" if with_interval else ""
-    return Text(f"{found.ratio:.2f}{interval}{' ~' * found.is_noise}", style=style)
+    limits = f" ({found.low:.2f}-{found.high:.2f})" if with_limits else ""
+    return Text(f"{found.ratio:.2f}{limits}{' ~' * found.is_noise}", style=style)
 
 
 def _verdict(row: Row) -> Text:
     return Text(row.verdict, style={"met": "green", "missed": "bold red"}.get(row.verdict, "dim"))
 
 
-def _duration(ns: float) -> str:
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns:.3g} ns"
-
-
-def _memory(kib: float) -> str:
-    return f"{kib / 1024:.1f} MiB"
+def shown(value: float, unit: str) -> str:
+    if unit == "KiB":
+        return f"{value / 1024:.1f} MiB"
+    if unit != "ns":
+        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    for larger, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {larger}"
+    return f"{value:.3g} ns"

@@ -1,0 +1,115 @@
+"""The command line of bench/compare."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+from catalog import SUBJECT
+from figures import RUNS_FOR_VERDICT
+from session import Effort
+
+QUICK = Effort(minutes=2, fewest=2, most=3)
+USUAL = Effort(minutes=8, fewest=5, most=20)  # Of five runs one disturbed one can be left out.
+FULL = Effort(minutes=45, fewest=15, most=40)
+
+
+def parse() -> argparse.Namespace:
+    ours, command = _split(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="bench/compare",
+        usage="%(prog)s [options] [-- PROGRAM ARGUMENT...]",
+        description="Compares memory allocators in time and memory, by workloads and programs of its "
+        "own or by a PROGRAM of yours. See bench/README.md.",
+        epilog="Exit status: 0 all answers right; 1 ashlar, or an allocator given by --allocator, "
+        "crashed, hung or caused a wrong answer; 2 could not run.",
+    )
+    _add_choice(parser)
+    _add_effort(parser)
+    _add_output(parser)
+    _add_program(parser)
+    options = parser.parse_args(ours)
+    options.command = command
+    if (options.load is None) != (options.ready is None):
+        parser.error("--ready and --load belong together: when the server is ready, load is run")
+    if options.load and not command:
+        parser.error("--load wants a server of yours: bench/compare --ready ... --load ... -- SERVER")
+    options.effort = _effort(options)
+    return options
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Ours and, behind --, the user's."""
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to compare")
+    add = group.add_argument
+    add("--only", metavar="GLOB", default="*", help="only the tasks that match, as in 'python*'")
+    add("--allocators", metavar="A,B", help="only these, by name")
+    add(
+        "--allocator",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="one more library to compare",
+    )
+    add("--list", action="store_true", help="list the tasks and the allocators, run nothing")
+    add(
+        "--build",
+        metavar="FOLDER",
+        type=pathlib.Path,
+        default="build",
+        help="build here (default: build)",
+    )
+    add("--no-build", action="store_true", help="take what is already built")
+    add("--no-install", action="store_true", help="install no packages")
+
+
+def _add_effort(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how long")
+    add = group.add_argument
+    add("--quick", action="store_true", help=f"about {QUICK.minutes} minutes: a first impression")
+    add("--full", action="store_true", help=f"about {FULL.minutes} minutes: {FULL.fewest} runs or more")
+    add("--minutes", metavar="M", type=float, help=f"time to spend (default: {USUAL.minutes})")
+    add("--runs", metavar="N", type=int, help="runs of each task, however long they take")
+    add(
+        "--target-check",
+        action="store_true",
+        help=f"tell whether {SUBJECT} meets each target; {RUNS_FOR_VERDICT} runs unless told",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to write besides the tables")
+    for kind, what in (
+        ("json", "everything that was measured"),
+        ("csv", "the tables"),
+        ("html", "a report with pictures, in one file"),
+    ):
+        group.add_argument(f"--{kind}", metavar="FILE", type=pathlib.Path, help=what)
+
+
+def _add_program(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where PROGRAM is a server")
+    group.add_argument(
+        "--ready", metavar="WHERE", help="it is ready when it listens at tcp:PORT or a socket's path"
+    )
+    group.add_argument("--load", metavar="COMMAND", help="then this is run, and the server ended")
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    effort = QUICK if options.quick else FULL if options.full else USUAL
+    runs = options.runs
+    if runs is None and options.target_check:
+        runs = RUNS_FOR_VERDICT
+    if runs is not None:
+        return Effort(options.minutes or effort.minutes, runs, runs)
+    if options.minutes is not None:
+        return Effort(options.minutes, effort.fewest, effort.most)
+    return effort
