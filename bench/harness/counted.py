@@ -66,7 +66,9 @@ def _run(task, allocator, folders, tool, read) -> Sample | None:
         # The library is for the program, not for the tool.
         bare = dataclasses.replace(allocator, library="", library_if_linked="")
         try:
-            sample = measure(dataclasses.replace(task, run=prefix + task.run), bare, folders, SECONDS)
+            sample = measure(
+                dataclasses.replace(task, run=prefix + task.run), bare, folders, SECONDS
+            )
         except Failure:
             return None
         return dataclasses.replace(sample, counts=read(summary.name))

@@ -89,7 +89,11 @@ def _row(row: Row) -> dict:
 
 def _timelines(samples: Samples) -> list[dict]:
     return [
-        {"task": task, "allocator": name, "points": next(run.looks for run in series if run and run.looks)}
+        {
+            "task": task,
+            "allocator": name,
+            "points": next(run.looks for run in series if run and run.looks),
+        }
         for (task, name), series in samples.items()
         if any(run and run.looks for run in series)
     ]

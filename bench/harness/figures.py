@@ -95,9 +95,7 @@ def mean_ratio(ratios: Iterable[Interval]) -> Interval | None:
     # Half the width of each row's interval on a logarithmic scale stands for its error.
     halves = [math.log(ratio.high / ratio.low) / 2 for ratio in known]
     half = math.sqrt(sum(half * half for half in halves)) / len(known)
-    return Interval(
-        math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(known)
-    )
+    return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(known))
 
 
 def verdict(interval: Interval | None, target: float) -> str:

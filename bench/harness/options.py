@@ -34,7 +34,9 @@ def parse() -> argparse.Namespace:
     if (options.load is None) != (options.ready is None):
         parser.error("--ready and --load belong together: when the server is ready, load is run")
     if options.load and not command:
-        parser.error("--load wants a server of yours: bench/compare --ready ... --load ... -- SERVER")
+        parser.error(
+            "--load wants a server of yours: bench/compare --ready ... --load ... -- SERVER"
+        )
     options.effort = _effort(options)
     return options
 
@@ -75,7 +77,11 @@ def _add_effort(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how long")
     add = group.add_argument
     add("--quick", action="store_true", help=f"about {QUICK.minutes} minutes: a first impression")
-    add("--full", action="store_true", help=f"about {FULL.minutes} minutes: {FULL.fewest} runs or more")
+    add(
+        "--full",
+        action="store_true",
+        help=f"about {FULL.minutes} minutes: {FULL.fewest} runs or more",
+    )
     add("--minutes", metavar="M", type=float, help=f"time to spend (default: {USUAL.minutes})")
     add("--runs", metavar="N", type=int, help="runs of each task, however long they take")
     add(
@@ -98,7 +104,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_program(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where PROGRAM is a server")
     group.add_argument(
-        "--ready", metavar="WHERE", help="it is ready when it listens at tcp:PORT or a socket's path"
+        "--ready",
+        metavar="WHERE",
+        help="it is ready when it listens at tcp:PORT or a socket's path",
     )
     group.add_argument("--load", metavar="COMMAND", help="then this is run, and the server ended")
 

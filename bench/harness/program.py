@@ -66,9 +66,7 @@ def _mean_resident(_: Task, sample: Sample) -> dict[str, float]:
     """The mean over time; only the runs tell it in which the memory was looked at."""
     if len(sample.looks) < 2:
         return {}
-    areas = [
-        (after - now) * kib for (now, kib), (after, _) in zip(sample.looks, sample.looks[1:])
-    ]
+    areas = [(after - now) * kib for (now, kib), (after, _) in zip(sample.looks, sample.looks[1:])]
     passed = sample.looks[-1][0] - sample.looks[0][0]
     return {"": sum(areas) / passed} if passed else {}
 

@@ -57,7 +57,10 @@ QUANTITIES = (
 def counter(event: str, title: str) -> Quantity:
     """What the processor counted in a run of its own."""
     return Quantity(
-        event, title, "count", lambda task, run: {"": run.counts[event]} if event in run.counts else {}
+        event,
+        title,
+        "count",
+        lambda task, run: {"": run.counts[event]} if event in run.counts else {},
     )
 
 
@@ -142,7 +145,9 @@ def _rows_of(
         for name, series in runs.items()
     }
     keys = {key: None for series in values.values() for value in series for key in value}
-    failed = {name: failures[task.name, name].verdict for name in runs if (task.name, name) in failures}
+    failed = {
+        name: failures[task.name, name].verdict for name in runs if (task.name, name) in failures
+    }
     if not keys and len(failed) == len(runs) and quantity.is_headline:
         keys = {"": None}
     rows = []
@@ -155,7 +160,9 @@ def _rows_of(
     return rows
 
 
-def _row(name: str, task: Task, series: dict[str, list[float | None]], failed: dict[str, str]) -> Row:
+def _row(
+    name: str, task: Task, series: dict[str, list[float | None]], failed: dict[str, str]
+) -> Row:
     right = {who: [v for v in values if v] for who, values in series.items() if who not in failed}
     right = {who: values for who, values in right.items() if values}
     row = Row(

@@ -41,9 +41,7 @@ def print_results(
     names = [allocator.name for allocator in allocators]
     for found in tables:
         if found.quantity.is_headline:
-            _print(
-                console, lambda full: _table(found, names, with_targets, with_intervals=full)
-            )
+            _print(console, lambda full: _table(found, names, with_targets, with_intervals=full))
     _print(console, lambda full: _means_table(tables, names))
     if SUBJECT in names and len(names) > 1:
         _print(console, lambda full: _ratios_table(tables, names))
