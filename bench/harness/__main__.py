@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import counted
-import document
+import result
 import options as command_line
 import program
 import tables
@@ -117,16 +117,16 @@ def count(session: Session, console: Console) -> list[Rows]:
     return all_rows(quantities, session.tasks, session.allocators, samples, session.failures)
 
 
-def write_files(options: argparse.Namespace, result: dict) -> None:
+def write_files(options: argparse.Namespace, document: dict) -> None:
     if options.json:
-        document.write(result, options.json)
+        result.write(document, options.json)
     if options.csv or options.html:
         import report  # Wants libraries that the rest does not.
 
         if options.csv:
-            report.write_csv(result, options.csv)
+            report.write_csv(document, options.csv)
         if options.html:
-            report.write_html(result, options.html)
+            report.write_html(document, options.html)
 
 
 def main() -> int:
@@ -163,7 +163,7 @@ def main() -> int:
         tables.print_results(console, allocators, found, options.target_check)
         tables.print_slow_path(console, session.samples)
     tables.print_notes(console, session, busy)
-    write_files(options, document.build(kind, allocators, found, session.samples, busy))
+    write_files(options, result.build(kind, allocators, found, session.samples, busy))
     packaged = {a.name for a in allocators if a.is_packaged}
     # Faults of the packaged allocators are known facts, not findings about what is tested here.
     return int(any(allocator not in packaged for _, allocator in session.failures))
