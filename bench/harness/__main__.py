@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import counted
 import result
+import stepping
 import options as command_line
 import program
 import tables
@@ -141,6 +142,11 @@ def main() -> int:
     folders.made.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     allocators = choose_allocators(options, folders, console)
+    if options.instructions:
+        if lack := stepping.lack():
+            give_up(lack)
+        stepping.print_table(console, allocators, folders)
+        return 0
     tasks = choose_tasks(options, folders, console)
     if not tasks or not allocators:
         give_up("nothing to compare")

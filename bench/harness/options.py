@@ -61,6 +61,11 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one more library to compare",
     )
+    add(
+        "--instructions",
+        action="store_true",
+        help="count the instructions of malloc and free instead, step by step",
+    )
     add("--list", action="store_true", help="list the tasks and the allocators, run nothing")
     add(
         "--build",
