@@ -104,7 +104,7 @@ def run(session: Session, options: argparse.Namespace, console: Console) -> None
 
 
 def count(session: Session, console: Console) -> list[Rows]:
-    """Instructions, cycles and misses, by one more run of each task, where the machine tells them."""
+    """Instructions, cycles and misses by one more run of each task, where the machine tells."""
     if lack := counted.counters_lack():
         console.print(f"Instructions and misses are not counted: {lack}.", style="dim")
         return []

@@ -20,8 +20,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench/compare",
         usage="%(prog)s [options] [-- PROGRAM ARGUMENT...]",
-        description="Compares memory allocators in time and memory, by workloads and programs of its "
-        "own or by a PROGRAM of yours. See bench/README.md.",
+        description="Compares memory allocators in time and memory, by workloads and programs of "
+        "its own or by a PROGRAM of yours. See bench/README.md.",
         epilog="Exit status: 0 all answers right; 1 ashlar, or an allocator given by --allocator, "
         "crashed, hung or caused a wrong answer; 2 could not run.",
     )

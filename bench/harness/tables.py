@@ -120,8 +120,8 @@ def print_notes(console: Console, session: Session, busy: float) -> None:
         )
     if busy > BUSY:
         console.print(
-            f"Other programs used {busy:.0%} of the CPUs during the runs: times are less certain, and "
-            "differences within an interval are not to be told.",
+            f"Other programs used {busy:.0%} of the CPUs during the runs: times are less certain, "
+            "and differences within an interval are not to be told.",
             style="yellow",
         )
     for (task, allocator), failure in session.failures.items():
