@@ -12,17 +12,21 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import server
 from catalog import BENCH, Allocator, Folders, Task
 
-# The programs of the distribution, whatever else the user's PATH puts before them.
-PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-SECONDS_TO_START = 10
+# The programs of the distribution, whatever else the user's PATH puts before them. Debian keeps
+# those of PostgreSQL in a folder of their own for each version.
+PATH = ":".join(
+    [str(folder) for folder in sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1:]]
+    + ["/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"]
+)
+NOT_LOADED = "cannot be preloaded"  # The dynamic linker says so, and goes on without the library.
 
 DAMAGE = 1  # The exit status of a workload that finds one of its blocks damaged.
 
@@ -53,15 +57,15 @@ class Sample:
 
 
 def loads(allocator: Allocator) -> bool:
-    """Can the dynamic linker preload this library? It goes on without one that it cannot find."""
+    """Can the dynamic linker preload this library?"""
     environment = _environment({}) | {"LD_PRELOAD": allocator.library}
     run = subprocess.run(["/bin/true"], env=environment, stderr=subprocess.PIPE)
-    return run.returncode == 0 and b"cannot be preloaded" not in run.stderr
+    return run.returncode == 0 and NOT_LOADED.encode() not in run.stderr
 
 
 def missing(task: Task) -> str:
     """The program that this task needs and the machine lacks, or nothing."""
-    needed = [task.run[0]] + task.load[:1]
+    needed = [task.run[0], *task.load[:1], *task.needs]
     return next((program for program in needed if not shutil.which(program, path=PATH)), "")
 
 
@@ -74,7 +78,7 @@ def prepare(task: Task, folders: Folders) -> None:
     with tempfile.TemporaryDirectory(dir=folders.made) as scratch:
         script = BENCH / "real" / task.make
         unfinished = pathlib.Path(scratch) / task.name
-        subprocess.run([sys.executable, script, unfinished], env=_environment({}), check=True)
+        subprocess.run([sys.executable, "-B", script, unfinished], env=_environment({}), check=True)
         unfinished.rename(target)
 
 
@@ -86,6 +90,8 @@ def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) 
         errors.seek(0)
         answer = output.read()
         complaint = errors.read().decode(errors="replace").strip()
+    if NOT_LOADED in complaint:
+        raise Failure("NOT LOADED", complaint)
     if not report:
         raise Failure("HUNG", f"no end after {seconds:.0f} s")
     wall_ns, cpu_ns, peak_kib, status = map(int, report.split())
@@ -98,6 +104,9 @@ def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) 
     figures = {"ns": {"": cpu_ns / task.times}, "kib": {}, "slow": {}, "held": {}}
     if not task.is_program:
         figures, answer = _own_figures(answer)
+    elif task.memory == "own":
+        own, answer = _own_figures(answer)
+        figures["kib"] = own["kib"]
     return Sample(
         figures["ns"],
         figures["kib"].get("", peak_kib),
@@ -111,6 +120,9 @@ def measure(task: Task, allocator: Allocator, folders: Folders, seconds: float) 
 
 def _run(task, allocator, folders, seconds, output, errors) -> bytes:
     """Runs the task's command, and its load if it is a server. Returns what launch reports."""
+    if task.ready and server.is_listening(task.ready):
+        raise Failure("TAKEN", f"another program listens at {task.ready}; end it first")
+    server.clear(task.ready)
     reader, writer = os.pipe()
     command = [folders.launch, str(writer), allocator.preload_for(task), str(task.times), *task.run]
     with open(reader, "rb") as report, open(task.input, "rb") as given:
@@ -126,39 +138,49 @@ def _run(task, allocator, folders, seconds, output, errors) -> bytes:
         os.close(writer)
         try:
             deadline = time.monotonic() + seconds
-            if task.load and _is_ready(task.ready):
-                left = deadline - time.monotonic()
-                subprocess.run(
-                    task.load, stdout=output, stderr=errors, env=_environment({}), timeout=left
-                )
+            failure = _put_load(task, deadline, process, output, errors) if task.load else None
+            if failure and _is_alive(process):
+                raise failure
             process.wait(deadline - time.monotonic())
-            return report.read()
+            said = report.read()
+            if failure and said.split()[-1] == b"0":
+                raise failure
+            return said
         except subprocess.TimeoutExpired:
             return b""
         finally:
-            _end_session(process)
+            # Nothing that was started for a run may go on while the next one is measured.
+            server.end_session(process)
 
 
-def _end_session(process: subprocess.Popen) -> None:
-    """Nothing that was started for a run may go on while the next one is measured."""
+def _put_load(task, deadline, process, output, errors) -> Failure | None:
+    """Runs the load of a server as soon as it listens. Returns what went wrong with that."""
+    if not server.await_start(task.ready, process):
+        return Failure("NO START", f"nothing listened at {task.ready}")
+    load = subprocess.Popen(
+        task.load,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        env=_environment({}),
+        start_new_session=True,
+    )
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
+        if load.wait(deadline - time.monotonic()) == 0:
+            return None
+        errors.seek(0)
+        return Failure("LOAD", errors.read().decode(errors="replace").strip())
+    finally:
+        server.end_session(load)
 
 
-def _is_ready(path: str) -> bool:
-    """Waits until a server listens at the socket `path`."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as client:
-            try:
-                client.connect(path)
-                return True
-            except OSError:
-                time.sleep(0.01)
-    return False
+def _is_alive(process: subprocess.Popen) -> bool:
+    """Whether it goes on for another second: why a server has crashed, its own end tells better."""
+    try:
+        process.wait(1)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
 
 
 def _own_figures(output: bytes) -> tuple[dict[str, dict[str, float]], bytes]:
