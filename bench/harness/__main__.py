@@ -17,7 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import tables
-from catalog import REFERENCE, SUBJECT, Allocator, Folders, Task, load_allocators, load_tasks
+from catalog import (
+    REFERENCE,
+    SUBJECT,
+    Allocator,
+    Folders,
+    Task,
+    add_choice_of_rows,
+    load_allocators,
+    load_tasks,
+)
 from figures import RUNS_FOR_VERDICT
 from measure import Failure, loads, missing
 from rows import memory_rows, time_rows
@@ -35,12 +44,7 @@ def parse_arguments() -> argparse.Namespace:
         "crashed, hung or caused a wrong answer; 2 could not run.",
     )
     add = parser.add_argument
-    add(
-        "--only",
-        metavar="GLOB",
-        default="*",
-        help="only the tasks whose name matches, as in 'python*'",
-    )
+    add_choice_of_rows(parser)
     add("--allocators", metavar="A,B", help="only these, by name")
     add(
         "--allocator",
@@ -112,7 +116,7 @@ def choose_allocators(
 
 def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console) -> list[Task]:
     chosen = []
-    for task in load_tasks(folders, options.only):
+    for task in load_tasks(folders, options.only, options.real):
         if lacking := missing(task):
             console.print(f"{task.name} is left out: there is no {lacking}", style="yellow")
         else:
@@ -161,7 +165,8 @@ def main() -> int:
     options = parse_arguments()
     folders = Folders(options.build.resolve())
     if options.list:
-        print("tasks:     ", *(task.name for task in load_tasks(folders, options.only)))
+        tasks = load_tasks(folders, options.only, options.real)
+        print("tasks:     ", *(task.name for task in tasks))
         print("allocators:", *(a.name for a in load_allocators(folders, options.allocator)))
         return 0
     if not folders.launch.exists():
