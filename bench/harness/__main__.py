@@ -60,7 +60,7 @@ def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console
             give_up(f"there is no program {lacking}")
         return found
     chosen = []
-    for task in load_tasks(folders, options.only):
+    for task in load_tasks(folders, options.only, options.real):
         if lacking := missing(task):
             console.print(f"{task.name} is left out: there is no {lacking}", style="yellow")
         else:
@@ -134,7 +134,8 @@ def main() -> int:
     options = command_line.parse()
     folders = Folders(options.build.resolve())
     if options.list:
-        print("tasks:     ", *(task.name for task in load_tasks(folders, options.only)))
+        tasks = load_tasks(folders, options.only, options.real)
+        print("tasks:     ", *(task.name for task in tasks))
         print("allocators:", *(a.name for a in load_allocators(folders, options.allocator)))
         return 0
     if not folders.launch.exists():

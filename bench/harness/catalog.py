@@ -2,15 +2,20 @@
 
 A *task* is one command. A task of bench/workloads/ may yield several rows of time; every task
 yields at most one row of memory.
+
+Run as a program, it prints the Debian packages that a comparison with the given options needs, one
+a line. For that it uses nothing but the standard library, since the others may not be there yet.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import fnmatch
 import os
 import pathlib
 import subprocess
+import sys
 import tomllib
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent
@@ -38,6 +43,8 @@ class Task:
     run: list[str]
     is_program: bool
     package: str = ""
+    on_request: bool = False
+    needs: list[str] = dataclasses.field(default_factory=list)
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     input: str = os.devnull
     times: int = 1
@@ -98,8 +105,11 @@ def load_allocators(folders: Folders, extra: list[str]) -> list[Allocator]:
     return list(found.values())
 
 
-def load_tasks(folders: Folders, only: str) -> list[Task]:
-    """The tasks of rows.toml whose name matches the pattern `only`, with all paths filled in."""
+def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task]:
+    """The tasks of rows.toml whose name matches the pattern `only`, with all paths filled in.
+
+    Those that run on request are left out, unless `with_all` is set or `only` is their name.
+    """
     tables = tomllib.loads((BENCH / "rows.toml").read_text())
     tasks = []
     for kind in ("workload", "program"):
@@ -111,7 +121,39 @@ def load_tasks(folders: Folders, only: str) -> list[Task]:
                 if key in table:
                     table[key] = folders.expand(table[key])
             tasks.append(Task(**table, is_program=kind == "program"))
-    return [task for task in tasks if fnmatch.fnmatchcase(task.name, only)]
+    return [
+        task
+        for task in tasks
+        if fnmatch.fnmatchcase(task.name, only)
+        and (with_all or not task.on_request or task.name == only)
+    ]
+
+
+def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
+    """The options that tell which rows are wanted."""
+    parser.add_argument(
+        "--only",
+        metavar="GLOB",
+        default="*",
+        help="only the tasks whose name matches, as in 'python*'",
+    )
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="all real programs: also those that take long to install, such as postgres",
+    )
+
+
+def packages_for(arguments: list[str]) -> list[str]:
+    """The packages of the allocators and the rows that a command line of bench/compare asks for."""
+    parser = argparse.ArgumentParser("bench/compare", add_help=False, allow_abbrev=False)
+    add_choice_of_rows(parser)
+    options, _ = parser.parse_known_args(arguments)
+    allocators = tomllib.loads((BENCH / "allocators.toml").read_text())["allocator"]
+    named = [table.get("package", "") for table in allocators]
+    tasks = load_tasks(Folders(TOP / "build"), options.only, options.real)
+    named += [task.package for task in tasks]
+    return sorted({package for text in named for package in text.split()})
 
 
 def _package_version(package: str) -> str:
@@ -128,3 +170,7 @@ def _output(command: list[str]) -> str:
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except FileNotFoundError:
         return ""
+
+
+if __name__ == "__main__":
+    print("\n".join(packages_for(sys.argv[1:])))

@@ -12,17 +12,21 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import server
 from catalog import BENCH, Allocator, Folders, Task
 
-# The programs of the distribution, whatever else the user's PATH puts before them.
-PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-SECONDS_TO_START = 10
+# The programs of the distribution, whatever else the user's PATH puts before them. Debian keeps
+# those of PostgreSQL in a folder of their own for each version.
+PATH = ":".join(
+    [str(folder) for folder in sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1:]]
+    + ["/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"]
+)
+NOT_LOADED = "cannot be preloaded"  # The dynamic linker says so, and goes on without the library.
 
 DAMAGE = 1  # The exit status of a workload that finds one of its blocks damaged.
 
@@ -63,16 +67,17 @@ class Sample:
 
 
 def loads(allocator: Allocator) -> bool:
-    """Can the dynamic linker preload this library? It goes on without one that it cannot find."""
+    """Can the dynamic linker preload this library?"""
     environment = _environment({}) | {"LD_PRELOAD": allocator.library}
     run = subprocess.run(["/bin/true"], env=environment, stderr=subprocess.PIPE)
-    return run.returncode == 0 and b"cannot be preloaded" not in run.stderr
+    return run.returncode == 0 and NOT_LOADED.encode() not in run.stderr
 
 
 def missing(task: Task) -> str:
     """The program that this task needs and the machine lacks, or nothing."""
-    needed = [task.run[0]] + task.load[:1]
-    return next((program for program in needed if not shutil.which(program, path=PATH)), "")
+    needed = [task.run[0], *task.load[:1], *task.needs]
+    path = None if task.is_users else PATH
+    return next((program for program in needed if not shutil.which(program, path=path)), "")
 
 
 def prepare(task: Task, folders: Folders) -> None:
@@ -84,7 +89,7 @@ def prepare(task: Task, folders: Folders) -> None:
     with tempfile.TemporaryDirectory(dir=folders.made) as scratch:
         script = BENCH / "real" / task.make
         unfinished = pathlib.Path(scratch) / task.name
-        subprocess.run([sys.executable, script, unfinished], env=_environment({}), check=True)
+        subprocess.run([sys.executable, "-B", script, unfinished], env=_environment({}), check=True)
         unfinished.rename(target)
 
 
@@ -94,11 +99,13 @@ def measure(
     """One run, of at most that many seconds. Raises Failure if it crashes or hangs."""
     with tempfile.TemporaryFile(dir=folders.made) as output, tempfile.TemporaryFile() as errors:
         command = [folders.launch, allocator.preload_for(task), task.times, look_every_ms]
-        report = _run(task, command + task.run, seconds, output, errors)
+        report, ready_ns = _run(task, command + task.run, seconds, output, errors)
         output.seek(0)
         errors.seek(0)
         answer = output.read()
         complaint = errors.read().decode(errors="replace").strip()
+    if NOT_LOADED in complaint:
+        raise Failure("NOT LOADED", complaint)
     if not report:
         raise Failure("HUNG", f"no end after {seconds:.0f} s")
     sums, *looks = [tuple(map(int, line.split())) for line in report.splitlines()]
@@ -111,16 +118,18 @@ def measure(
     if code != 0 and not task.may_fail:
         found_damage = not task.is_program and code == DAMAGE
         raise Failure("WRONG" if found_damage else f"EXIT {code}", complaint)
-    own = OwnFigures(answer) if not task.is_program else OwnFigures(b"")
+    tells_of_itself = not task.is_program or task.memory == "own"
+    own = OwnFigures(answer if tells_of_itself else b"")
     return Sample(
         times=own.by_kind["ns"] or {"": cpu_ns / task.times},
         memory_kib=own.by_kind["kib"].get("", peak_kib),
         cpu_ns=cpu_ns / task.times,
         wall_ns=wall_ns / task.times,
-        answer=hashlib.sha256(answer if task.is_program else own.answer).hexdigest(),
+        answer=hashlib.sha256(own.answer if tells_of_itself else answer).hexdigest(),
         status=code,
         faults=faults / task.times,
         live_bytes=own.by_kind["live"].get("", 0),
+        ready_ns=ready_ns,
         slow=own.by_kind["slow"],
         held=own.by_kind["held"],
         histograms=own.histograms,
@@ -128,8 +137,14 @@ def measure(
     )
 
 
-def _run(task, command, seconds, output, errors) -> bytes:
-    """Runs the task's command, and its load if it is a server. Returns what launch reports."""
+def _run(task, command, seconds, output, errors) -> tuple[bytes, float]:
+    """Runs the task's command, and its load if it is a server.
+
+    Returns what launch reports, and how long a server took until it listened.
+    """
+    if task.ready and server.is_listening(task.ready):
+        raise Failure("TAKEN", f"another program listens at {task.ready}; end it first")
+    server.clear(task.ready)
     reader, writer = os.pipe()
     launch, *others = map(str, command)
     with open(reader, "rb") as report, open(task.input, "rb") as given:
@@ -144,46 +159,56 @@ def _run(task, command, seconds, output, errors) -> bytes:
         )
         os.close(writer)
         try:
-            deadline = time.monotonic() + seconds
-            if task.load and _is_ready(task.ready):
-                left = deadline - time.monotonic()
-                subprocess.run(
-                    task.load,
-                    stdout=output,
-                    stderr=errors,
-                    env=_kept() if task.is_users else _environment({}),
-                    timeout=left,
-                )
-                if task.is_stopped:
-                    os.killpg(process.pid, signal.SIGTERM)
+            start = time.monotonic()
+            deadline = start + seconds
+            failure, ready_ns = None, 0.0
+            if task.load and server.await_start(task.ready, process):
+                ready_ns = (time.monotonic() - start) * 1e9
+                failure = _put_load(task, deadline, output, errors)
+            elif task.load:
+                failure = Failure("NO START", f"nothing listened at {task.ready}")
+            if failure and _is_alive(process):
+                raise failure
+            if task.is_stopped:
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(deadline - time.monotonic())
-            return report.read()
+            said = report.read()
+            if failure and said.splitlines()[0].endswith(b" 0"):
+                raise failure
+            return said, ready_ns
         except subprocess.TimeoutExpired:
-            return b""
+            return b"", 0.0
         finally:
-            _end_session(process)
+            # Nothing that was started for a run may go on while the next one is measured.
+            server.end_session(process)
 
 
-def _end_session(process: subprocess.Popen) -> None:
-    """Nothing that was started for a run may go on while the next one is measured."""
+def _put_load(task, deadline, output, errors) -> Failure | None:
+    """Runs the load of a server that listens. Returns what went wrong with that."""
+    load = subprocess.Popen(
+        task.load,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        env=_kept() if task.is_users else _environment({}),
+        start_new_session=True,
+    )
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
+        if load.wait(deadline - time.monotonic()) == 0:
+            return None
+        errors.seek(0)
+        return Failure("LOAD", errors.read().decode(errors="replace").strip())
+    finally:
+        server.end_session(load)
 
 
-def _is_ready(path: str) -> bool:
-    """Waits until a server listens at the socket `path`."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as client:
-            try:
-                client.connect(path)
-                return True
-            except OSError:
-                time.sleep(0.01)
-    return False
+def _is_alive(process: subprocess.Popen) -> bool:
+    """Whether it goes on for another second: why a server has crashed, its own end tells better."""
+    try:
+        process.wait(1)
+        return False
+    except subprocess.TimeoutExpired:
+        return True
 
 
 class OwnFigures:

@@ -6,7 +6,7 @@ import argparse
 import pathlib
 import sys
 
-from catalog import SUBJECT
+from catalog import SUBJECT, add_choice_of_rows
 from figures import RUNS_FOR_VERDICT
 from session import Effort
 
@@ -52,7 +52,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to compare")
     add = group.add_argument
-    add("--only", metavar="GLOB", default="*", help="only the tasks that match, as in 'python*'")
+    add_choice_of_rows(group)
     add("--allocators", metavar="A,B", help="only these, by name")
     add(
         "--allocator",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import re
 import shutil
+import subprocess
 import sys
 
 from rich.console import Console
@@ -20,12 +22,14 @@ START_UP = "start-up"
 
 def task(options: argparse.Namespace, folders: Folders) -> Task:
     """The command as a task. What the user gives as its input, every run gets anew."""
-    name = pathlib.Path(options.command[0]).name
+    program = options.command[0]
+    name = pathlib.Path(program).name
     return Task(
         name=name,
         run=options.command,
         is_program=True,
         is_users=True,
+        linked_malloc=_is_linked_with_allocator(program),
         may_fail=True,
         input=_kept_input(folders),
         ready=options.ready or "",
@@ -83,6 +87,13 @@ STARTING = Quantity("start", "Starting a process", "ns", lambda task, run: {"": 
 SYSTEM_CALLS = Quantity(
     "calls", "System calls", "count", lambda task, run: {"": run.counts.get("system calls", 0)}
 )
+
+
+def _is_linked_with_allocator(program: str) -> bool:
+    """Whether libc's malloc must be preloaded, too, to be seen at all."""
+    path = shutil.which(program) or program
+    run = subprocess.run(["ldd", path], capture_output=True, text=True)
+    return re.search("jemalloc|mimalloc|tcmalloc", run.stdout) is not None
 
 
 def _kept_input(folders: Folders) -> str:

@@ -6,37 +6,21 @@ Usage: make_repository.py FOLDER
 import subprocess
 import sys
 
-WORDS = "stone wall arch joint mortar quarry chisel course corner lintel vault pier".split()
-
-
-class Generator:
-    """Our own, so that no version of Python changes the repository."""
-
-    def __init__(self):
-        self.state = 1
-
-    def below(self, bound):
-        self.state = (self.state * 1103515245 + 12345) % 2**31
-        return (self.state >> 8) % bound
+from generator import Generator
 
 
 def history(commits=200, files=120, lines=150, changes=12):
     """Yields the commits as input of `git fast-import`."""
     generator = Generator()
-
-    def line():
-        words = (WORDS[generator.below(len(WORDS))] for _ in range(4 + generator.below(8)))
-        return " ".join(words)
-
-    content = [[line() for _ in range(lines)] for _ in range(files)]
+    content = [[generator.line() for _ in range(lines)] for _ in range(files)]
     for commit in range(commits):
         changed = range(files) if commit == 0 else {generator.below(files) for _ in range(changes)}
         yield "commit refs/heads/main\n"
         yield f"committer Mason <mason@example.org> {1_600_000_000 + commit * 3600} +0000\n"
-        yield data(f"Change {commit}: {line()}\n")
+        yield data(f"Change {commit}: {generator.line()}\n")
         for file in sorted(changed):
             for _ in range(3):
-                content[file][generator.below(lines)] = line()
+                content[file][generator.below(lines)] = generator.line()
             yield f"M 100644 inline part{file % 10}/file{file:03d}.txt\n"
             yield data("\n".join(content[file]) + "\n")
 
