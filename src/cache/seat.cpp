@@ -10,9 +10,9 @@ namespace {
 constinit os::Lock g_lock{os::LockRank::kRegistry};
 os::RseqMode g_mode = os::RseqMode::kNone;
 page::MetaArena* g_meta = nullptr;
-void (*g_on_exit)(void*) = nullptr;
 Area* g_unused = nullptr;  // areas of threads that have ended
 bool g_is_drained = false;
+bool g_has_exit_hook = false;  // without it no thread could give its seat back
 unsigned g_cpu_bound = 0;
 Area* g_areas[os::kMaxCpus];  // by id, whether drained or not
 
@@ -60,12 +60,12 @@ Seat thread_seat() {
   os::ThreadState& thread = os::this_thread();
   if (thread.fallback != nullptr) [[likely]]
     return {static_cast<Area*>(thread.fallback), true};
-  if (thread.has_exited) return {};
+  if (thread.has_exited || !g_has_exit_hook) return {};
   Area* area = reuse_area();
   if (area == nullptr) return {};
-  // From here on calls of malloc find the seat: registering the hook makes some.
+  // From here on calls of malloc find the seat: asking for the hook may make one.
   thread.fallback = area;
-  os::at_thread_exit(g_on_exit, area);
+  os::at_thread_exit(area);
   return {area, true};
 }
 
@@ -79,9 +79,11 @@ void close_words(Area& area) {
 
 os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {
   g_meta = &meta;
-  g_on_exit = on_exit;
   g_mode = os::start_rseq(allow_rseq);
-  if (g_mode != os::RseqMode::kNone) g_cpu_bound = os::cpu_bound();
+  if (g_mode == os::RseqMode::kNone)
+    g_has_exit_hook = os::start_thread_exit(on_exit);
+  else
+    g_cpu_bound = os::cpu_bound();
   return g_mode;
 }
 

@@ -7,8 +7,6 @@
 #include "os/syscall.h"
 
 extern "C" {
-int __cxa_thread_atexit_impl(void (*)(void*), void*, void*) noexcept;
-extern void* __dso_handle;
 // glibc 2.32 and later; absent elsewhere, and then every process counts as threaded.
 extern char __libc_single_threaded [[gnu::weak]];
 }
@@ -17,8 +15,16 @@ namespace os {
 
 ASHLAR_THREAD_LOCAL ThreadState t_state{};
 
-bool at_thread_exit(void (*hook)(void*), void* object) {
-  return __cxa_thread_atexit_impl(hook, object, &__dso_handle) == 0;
+namespace {
+pthread_key_t g_exit_key;
+}
+
+bool start_thread_exit(void (*hook)(void*)) {
+  return pthread_key_create(&g_exit_key, hook) == 0;
+}
+
+bool at_thread_exit(void* object) {
+  return pthread_setspecific(g_exit_key, object) == 0;
 }
 
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {

@@ -28,9 +28,14 @@ inline ThreadState& this_thread() {
   return t_state;
 }
 
-/// Arranges for hook(object) to run when this thread ends. May itself call malloc. False where it
-/// cannot be had. Source: the Itanium C++ ABI's thread-exit list, as libc keeps it.
-bool at_thread_exit(void (*hook)(void*), void* object);
+/// Chooses what runs when a thread ends that asked for it. Called once, early: the first of a
+/// process's keys need no memory in any thread. False where there are too many keys.
+bool start_thread_exit(void (*hook)(void*));
+
+/// Has hook(object) run when this thread ends, after the destructors of C++'s thread-local objects.
+/// False, and no more than that, where it cannot be had. (libc's list of such destructors would end
+/// the process where memory is out.)
+bool at_thread_exit(void* object);
 
 /// Registers the three fork handlers. Called from a constructor, not from malloc.
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)());

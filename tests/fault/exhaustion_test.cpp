@@ -112,6 +112,9 @@ TEST(Exhaustion, OneSizeAfterTheOther) {
 TEST(Exhaustion, InThreads) {
   run_fresh("InThreads", kLimit);
 }
+TEST(Exhaustion, InAThreadsFirstCall) {
+  run_fresh("InAThreadsFirstCall", kLimit);
+}
 TEST(Exhaustion, OperatorNew) {
   run_fresh("OperatorNew", kLimit);
 }
@@ -164,6 +167,31 @@ TEST(Exhaustion, DISABLED_InThreads) {
     for (std::thread& thread : threads) thread.join();
     EXPECT_GE(total, kLimit / 3);
   }
+}
+
+// libc ends a process that cannot note a destructor for a thread: malloc must not ask for one then.
+TEST(Exhaustion, DISABLED_InAThreadsFirstCall) {
+  std::atomic<int> stage{0}, asked{0}, served{0};
+  std::thread threads[8];
+  for (std::thread& thread : threads) {
+    thread = std::thread([&] {
+      while (stage < 1) sched_yield();
+      give_back(ask(24));
+      ++asked;
+      while (stage < 2) sched_yield();
+      void* block = ask(24);
+      served += block != nullptr;
+      give_back(block);
+    });
+  }
+  Link* list = nullptr;
+  for (size_t most : {60000, 4000, 300, 40}) fill(list, 17, most, 3);
+  stage = 1;
+  while (asked < 8) sched_yield();
+  empty(list);
+  stage = 2;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(served, 8) << "memory was there again";
 }
 
 void* reserve = nullptr;

@@ -29,14 +29,13 @@ TEST(Thread, ItsEndIsToldOnceInItself) {
     int count = 0;
     std::thread::id where;
   } told;
+  ASSERT_TRUE(os::start_thread_exit([](void* object) {
+    auto& told = *static_cast<Told*>(object);
+    ++told.count;
+    told.where = std::this_thread::get_id();
+  }));
   std::thread thread([&] {
-    EXPECT_TRUE(os::at_thread_exit(
-        [](void* object) {
-          auto& told = *static_cast<Told*>(object);
-          ++told.count;
-          told.where = std::this_thread::get_id();
-        },
-        &told));
+    EXPECT_TRUE(os::at_thread_exit(&told));
     EXPECT_EQ(told.count, 0);
   });
   std::thread::id id = thread.get_id();
