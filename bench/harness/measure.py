@@ -163,14 +163,15 @@ def _is_ready(path: str) -> bool:
 
 def _own_figures(output: bytes) -> tuple[dict[str, dict[str, float]], bytes]:
     """Splits what a workload prints into its figures, by kind and row, and its answer."""
-    figures: dict[str, dict[str, float]] = {"ns": {}, "kib": {}, "slow": {}, "held": {}}
+    kinds = ("ns", "kib", "live", "slow", "held")
+    figures: dict[str, dict[str, float]] = {kind: {} for kind in kinds}
     answer = b""
     for line in output.splitlines():
         name, _, value = line.decode().partition("=")
         kind, _, key = name.partition(".")
         if kind in figures:
             figures[kind][key] = float(value)
-        else:
+        elif kind != "lat":
             answer += line
     return figures, answer
 
