@@ -20,6 +20,7 @@ Block new_aligned(workload::Rng& rng) {
   const size_t size = (workload::mixed_size(rng) + alignment - 1) / alignment * alignment;
   const Block block{workload::must(std::aligned_alloc(alignment, size)), size};
   if (reinterpret_cast<uintptr_t>(block.memory) % alignment != 0) workload::fail("not aligned");
+  workload::live.add(size);
   workload::stamp(block, rng.next());
   return block;
 }
@@ -35,12 +36,13 @@ int main() {
   for (Block& block : blocks) block = new_aligned(rng);
   for (size_t i = 0; i < kReplacements; ++i) {
     Block& block = blocks[rng.below(blocks.size())];
-    sum += workload::end_block(block);
+    sum += workload::end_live_block(block);
     block = new_aligned(rng);
   }
-  for (const Block& block : blocks) sum += workload::end_block(block);
+  for (const Block& block : blocks) sum += workload::end_live_block(block);
   const double ns = workload::cpu_ns() - start;
 
   workload::report_ns(ns / static_cast<double>(blocks.size() + kReplacements));
+  workload::report_live(workload::live.most());
   workload::report_answer(sum);
 }

@@ -15,6 +15,7 @@ namespace {
 using workload::Block;
 
 constexpr size_t kLargestBatch = 10'000;
+constexpr std::array<size_t, 2> kSizes = {64, 4096};
 constexpr size_t kBlocksPerPass = 10'000;
 
 uint64_t batch_of(size_t count, size_t size) {
@@ -29,7 +30,7 @@ uint64_t batch_of(size_t count, size_t size) {
 
 int main() {
   uint64_t sum = 0;
-  for (size_t size : {64, 4096}) {
+  for (size_t size : kSizes) {
     for (size_t count = 10; count <= kLargestBatch; count *= 10) {
       auto pass = [&] {
         for (size_t done = 0; done < kBlocksPerPass; done += count) sum += batch_of(count, size);
@@ -43,5 +44,6 @@ int main() {
       sum = answer;
     }
   }
+  workload::report_live(kLargestBatch * kSizes.back());
   workload::report_answer(sum);
 }

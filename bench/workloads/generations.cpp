@@ -10,6 +10,7 @@
 
 #include <semaphore>
 #include <thread>
+#include <utility>
 
 #include "workload.h"
 
@@ -20,6 +21,9 @@ using workload::Block;
 constexpr size_t kLines = 2;  // Families of threads that run at the same time.
 constexpr size_t kGenerations = 50;
 constexpr size_t kReplacements = 10'000;  // Of each thread.
+constexpr size_t kBooked = 500;           // So many at a time.
+
+workload::SharedLive account;
 
 /// One line of descent: what a thread leaves to its successor.
 struct Line {
@@ -31,11 +35,16 @@ struct Line {
 };
 
 void live(Line& line) {
+  int64_t change = 0;
   for (size_t i = 0; i < kReplacements; ++i) {
     Block& block = line.objects[line.rng.below(line.objects.size())];
     if (block.memory != nullptr) line.sum += workload::end_block(block);
+    change -= static_cast<int64_t>(block.size);
     block = workload::new_block(workload::mixed_size(line.rng), line.rng.next());
+    change += static_cast<int64_t>(block.size);
+    if (i % kBooked == 0) account.book(std::exchange(change, 0));
   }
+  account.book(change);
   if (++line.generation < kGenerations) {
     std::thread(live, std::ref(line)).detach();
   } else {
@@ -63,5 +72,6 @@ int main() {
     }
   }
   workload::report_ns(ns / (kLines * kGenerations * kReplacements));
+  workload::report_live(account.most());
   workload::report_answer(sum);
 }

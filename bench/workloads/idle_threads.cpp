@@ -27,7 +27,6 @@ using workload::Block;
 
 constexpr size_t kBytesPerThread = size_t{130} * 1024;
 constexpr size_t kStackBytes = size_t{64} * 1024;
-constexpr timespec kNap{.tv_sec = 0, .tv_nsec = 50'000'000};
 
 std::atomic<uint64_t> total{0};
 std::counting_semaphore idle{0};
@@ -63,17 +62,6 @@ void* work_then_sleep(void* number) {
   return nullptr;
 }
 
-size_t resident_kib() {
-  FILE* file = std::fopen("/proc/self/smaps_rollup", "r");
-  if (file == nullptr) workload::fail("no /proc/self/smaps_rollup");
-  size_t kib = 0;
-  for (char line[256]; kib == 0 && std::fgets(line, sizeof(line), file) != nullptr;) {
-    if (std::sscanf(line, "Rss: %zu", &kib) == 1) break;
-  }
-  std::fclose(file);
-  return kib;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -89,8 +77,8 @@ int main(int argc, char** argv) {
     }
   }
   for (size_t i = 0; i < count; ++i) idle.acquire();
-  nanosleep(&kNap, nullptr);
-  workload::report_kib(resident_kib());
+  workload::nap(50);
+  workload::report_kib(workload::resident_kib());
   measured.count_down();
   for (pthread_t thread : threads) pthread_join(thread, nullptr);
   workload::report_answer(total);

@@ -23,6 +23,7 @@ Block new_pages(size_t size, uint64_t key) {
   for (size_t offset = 0; offset < size; offset += kPage) {
     workload::stamp({bytes + offset, kPage}, key + offset);
   }
+  workload::live.add(size);
   return {bytes, size};
 }
 
@@ -32,6 +33,7 @@ uint64_t end_pages(const Block& block) {
   for (size_t offset = 0; offset < block.size; offset += kPage) {
     sum += workload::checked({bytes + offset, kPage});
   }
+  workload::live.remove(block.size);
   std::free(bytes);
   return sum;
 }
@@ -58,5 +60,6 @@ int main() {
   const double ns = workload::cpu_ns() - start;
 
   workload::report_ns(ns / static_cast<double>(blocks.size() + kReplacements));
+  workload::report_live(workload::live.most());
   workload::report_answer(sum);
 }

@@ -56,12 +56,20 @@ class Queue {
 Queue queue;
 std::atomic<size_t> produced{0}, consumed{0};
 std::atomic<uint64_t> total{0};
+workload::SharedLive live;
+
+int64_t bytes_of(const Batch& batch) {
+  int64_t bytes = 0;
+  for (const Block& block : batch) bytes += static_cast<int64_t>(block.size);
+  return bytes;
+}
 
 void produce() {
   Batch batch;
   for (size_t number; (number = produced++) < kBatches;) {
     workload::Rng rng(number);
     for (Block& block : batch) block = workload::new_block(workload::mixed_size(rng), rng.next());
+    live.book(bytes_of(batch));
     queue.push(batch);
   }
 }
@@ -72,6 +80,7 @@ void consume() {
   while (consumed++ < kBatches) {
     queue.pop(batch);
     for (const Block& block : batch) sum += workload::end_block(block);
+    live.book(-bytes_of(batch));
   }
   total += sum;
 }
@@ -87,5 +96,6 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < consumers; ++i) threads.emplace_back(consume);
   for (std::thread& thread : threads) thread.join();
   workload::report_ns((workload::wall_ns() - start) / kObjects);
+  workload::report_live(live.most());
   workload::report_answer(total);
 }

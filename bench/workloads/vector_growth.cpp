@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
   const double ns = workload::cpu_ns() - start;
 
   workload::report_ns(ns / static_cast<double>(end_mib));
+  workload::report_live(size);
   workload::report_answer(checked_pages(bytes, size));
   std::free(bytes);
 }

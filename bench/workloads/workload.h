@@ -9,7 +9,11 @@
 // Output
 //   ns=<nanoseconds per operation>         the measurement of a workload with one row
 //   ns.<row>=<nanoseconds per operation>   the same, of one among several rows
-//   kib=<KiB>                              memory, where the peak is not what is asked for
+//   live=<bytes>                           the most that was live at once, as it was requested
+//   kib=<KiB>                              memory, where the peak is not what is asked for;
+//                                          live= is then what was live when it was read
+//   lat.<row>=<ns>:<count>,...             how many calls took less than so long, and at least as
+//                                          long as the bound before
 //   slow.<row>=<entries per 1,000 calls>   of the slow path, if the allocator counts them
 //   held.<row>=<KiB>                       free objects in its magazines and depots afterwards
 //   answer=<sum of all stamps>             the same under every allocator, or somebody is wrong
@@ -22,12 +26,15 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <memory>
+#include <vector>
 
 #include "ashlar/inspect.h"
 
@@ -105,6 +112,68 @@ struct Block {
   size_t size = 0;
 };
 
+/// The bytes that a workload has asked for and not freed yet, and the most there ever were: what
+/// its resident memory is compared with. An addition for each block, so that it is lost beside
+/// malloc.
+class Live {
+ public:
+  void add(size_t bytes) {
+    now_ += bytes;
+    most_ = std::max(most_, now_);
+  }
+  void remove(size_t bytes) { now_ -= bytes; }
+  size_t now() const { return now_; }
+  size_t most() const { return most_; }
+
+ private:
+  size_t now_ = 0;
+  size_t most_ = 0;
+};
+
+/// The account of a workload with one thread.
+inline Live live;
+
+/// The account of several threads. Each books at once what many blocks have changed, since an
+/// atomic operation for each block would be a cost that no allocator causes. The peak is therefore
+/// right up to what the threads have not booked yet.
+class SharedLive {
+ public:
+  void book(int64_t change) {
+    const int64_t now = now_.fetch_add(change) + change;
+    int64_t most = most_.load();
+    while (now > most && !most_.compare_exchange_weak(most, now)) {
+    }
+  }
+  size_t most() const { return static_cast<size_t>(most_.load()); }
+
+ private:
+  std::atomic<int64_t> now_{0};
+  std::atomic<int64_t> most_{0};
+};
+
+/// std::allocator, except that it keeps `live` up to date.
+template <class T>
+struct Counted {
+  using value_type = T;
+
+  Counted() = default;
+  template <class U>
+  Counted(const Counted<U>&) {}
+
+  T* allocate(size_t count) {
+    live.add(count * sizeof(T));
+    return std::allocator<T>().allocate(count);
+  }
+  void deallocate(T* first, size_t count) {
+    live.remove(count * sizeof(T));
+    std::allocator<T>().deallocate(first, count);
+  }
+  bool operator==(const Counted&) const = default;
+};
+
+template <class T>
+using Vector = std::vector<T, Counted<T>>;
+
 /// Writes `key` into the first word of the block and its complement into the last, so that a
 /// neighbour that overlaps either end is found. Blocks have at least 16 bytes.
 inline void stamp(const Block& block, uint64_t key) {
@@ -137,6 +206,33 @@ inline uint64_t end_block(const Block& block) {
   return key;
 }
 
+/// As new_block and end_block, and counts the block in `live`.
+inline Block new_live_block(size_t size, uint64_t key) {
+  live.add(size);
+  return new_block(size, key);
+}
+inline uint64_t end_live_block(const Block& block) {
+  live.remove(block.size);
+  return end_block(block);
+}
+
+/// What of this process is resident at this moment.
+inline size_t resident_kib() {
+  FILE* file = std::fopen("/proc/self/smaps_rollup", "r");
+  if (file == nullptr) fail("no /proc/self/smaps_rollup");
+  size_t kib = 0;
+  for (char line[256]; std::fgets(line, sizeof(line), file) != nullptr;) {
+    if (std::sscanf(line, "Rss: %zu", &kib) == 1) break;
+  }
+  std::fclose(file);
+  return kib;
+}
+
+inline void nap(long milliseconds) {
+  const timespec time{.tv_sec = 0, .tv_nsec = milliseconds * 1'000'000};
+  nanosleep(&time, nullptr);
+}
+
 inline void report_ns(double ns) {
   std::printf("ns=%.3f\n", ns);
 }
@@ -159,6 +255,9 @@ void report_slow_path(const char* row, size_t calls, Pass pass) {
   std::printf("held.%s=%zu\n", row, after.ready / 1024);
 }
 
+inline void report_live(size_t bytes) {
+  std::printf("live=%zu\n", bytes);
+}
 inline void report_kib(size_t kib) {
   std::printf("kib=%zu\n", kib);
 }
