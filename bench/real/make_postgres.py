@@ -37,7 +37,7 @@ FROM generate_series(1, 5000) i;
 
 INSERT INTO purchase
 SELECT i, 1 + i * 7907 % 5000, 'item ' || i * 10729 % 1009, 100 + i * 6151 % 90000
-FROM generate_series(1, 60000) i;
+FROM generate_series(1, 25000) i;
 
 CREATE INDEX purchase_of ON purchase (customer, cents);
 
