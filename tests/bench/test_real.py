@@ -31,7 +31,7 @@ PACKAGES = {package for row in ROWS for package in row["package"].split()}
 ON_REQUEST = {row["name"] for row in ROWS if row.get("on_request")}
 SECONDS = 300
 
-# Which process allocates, where it is not the one that the row starts, and how many of it there are.
+# The process that allocates, where it is not the one that the row starts, and how many there are.
 WORKERS = {
     "g++": ("cc1plus", 1),
     "nginx": ("nginx", 2),

@@ -125,15 +125,14 @@ class Servers(unittest.TestCase):
 
     def test_that_a_polite_end_lets_a_server_clean_up(self):
         note = f"{self.path}.note"
-        polite = "import pathlib, signal\n"
-        polite += f"signal.signal(signal.SIGINT, lambda *_: pathlib.Path({note!r}).touch() or exit())"
-        process = subprocess.Popen([PYTHON, "-c", polite + SERVER, self.path], start_new_session=True)
-        self.assertTrue(server.await_start(self.path, process))
-        server.end_session(process)
+        self.start_and_end(f"lambda *_: open({note!r}, 'w').close() or exit()")
         self.assertTrue(pathlib.Path(note).exists())
-        deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
         pathlib.Path(self.path).unlink()
-        process = subprocess.Popen([PYTHON, "-c", deaf + SERVER, self.path], start_new_session=True)
+        self.start_and_end("signal.SIG_IGN")
+
+    def start_and_end(self, when_interrupted: str):
+        program = f"import signal; signal.signal(signal.SIGINT, {when_interrupted})\n{SERVER}"
+        process = subprocess.Popen([PYTHON, "-c", program, self.path], start_new_session=True)
         self.assertTrue(server.await_start(self.path, process))
         server.end_session(process)
         self.assertFalse(server.is_listening(self.path))
