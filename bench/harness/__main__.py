@@ -71,12 +71,20 @@ def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console
 def ask_reference(session: Session, console: Console) -> None:
     reference = next(a for a in load_allocators(session.folders, []) if a.name == REFERENCE)
     with console.status("preparing") as status:
-        for task in session.tasks:
+        for task in list(session.tasks):
             status.update(f"preparing {task.name}")
             try:
                 session.ask_reference(task, reference)
             except Failure as failure:
-                give_up(f"{task.name} fails under {REFERENCE}: {failure}. {failure.detail}")
+                last_line = failure.detail.strip().rpartition("\n")[2]
+                reason = f"{task.name} fails under {REFERENCE}: {failure}. {last_line}"
+                if not task.is_program:
+                    give_up(reason)
+                # What ails one of many programs is no reason not to measure the others.
+                console.print(f"Left out: {reason}", style="yellow", markup=False)
+                session.tasks.remove(task)
+    if not session.tasks:
+        give_up("nothing to compare")
 
 
 def run(session: Session, options: argparse.Namespace, console: Console) -> None:

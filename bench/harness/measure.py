@@ -81,7 +81,7 @@ def missing(task: Task) -> str:
 
 
 def prepare(task: Task, folders: Folders) -> None:
-    """Writes the generated input of a task, unless it is there already."""
+    """Writes the generated input of a task, unless it is there already. Raises Failure."""
     folders.made.mkdir(parents=True, exist_ok=True)
     target = folders.made / task.name
     if not task.make or target.exists():
@@ -89,7 +89,10 @@ def prepare(task: Task, folders: Folders) -> None:
     with tempfile.TemporaryDirectory(dir=folders.made) as scratch:
         script = BENCH / "real" / task.make
         unfinished = pathlib.Path(scratch) / task.name
-        subprocess.run([sys.executable, "-B", script, unfinished], env=_environment({}), check=True)
+        command = [sys.executable, "-B", script, unfinished]
+        made = subprocess.run(command, env=_environment({}), capture_output=True, text=True)
+        if made.returncode != 0:
+            raise Failure("NO INPUT", made.stderr.strip())
         unfinished.rename(target)
 
 

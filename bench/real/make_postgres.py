@@ -32,12 +32,13 @@ CREATE TABLE customer (id int PRIMARY KEY, name text, city text, tags text[]);
 CREATE TABLE purchase (id int PRIMARY KEY, customer int, item text, cents int);
 
 INSERT INTO customer
-SELECT i, 'customer ' || i * 7919 % 10007, 'city ' || i * 31 % 97, array['a' || i % 7, 'b' || i % 11]
+SELECT i, 'customer ' || i * 7919 % 10007, 'city ' || i * 31 % 97,
+  array['a' || i % 7, 'b' || i % 11]
 FROM generate_series(1, 5000) i;
 
 INSERT INTO purchase
 SELECT i, 1 + i * 7907 % 5000, 'item ' || i * 10729 % 1009, 100 + i * 6151 % 90000
-FROM generate_series(1, 60000) i;
+FROM generate_series(1, 25000) i;
 
 CREATE INDEX purchase_of ON purchase (customer, cents);
 
@@ -52,13 +53,17 @@ def main(folder):
         shutil.chown(folder, "postgres", "postgres")
     initdb = ["initdb", "-D", folder, "--username=bench", "--auth=trust", "--locale=C"]
     initdb += ["--encoding=UTF8", "--no-sync", "--no-instructions"]
-    subprocess.run([*AS_USER, *initdb], stdout=subprocess.DEVNULL, check=True)
+    run_as_user(initdb)
     with open(folder / "postgresql.conf", "a") as settings:
         settings.write(SETTINGS)
-    alone = ["postgres", "--single", "-j", "-D", folder, "postgres"]
-    subprocess.run(
-        [*AS_USER, *alone], input=CONTENT, text=True, stdout=subprocess.DEVNULL, check=True
-    )
+    run_as_user(["postgres", "--single", "-j", "-D", folder, "postgres"], CONTENT)
+
+
+def run_as_user(command, given=""):
+    """Runs one of PostgreSQL's programs, whose messages are of interest only if it fails."""
+    run = subprocess.run([*AS_USER, *command], input=given, capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{command[0]} failed: {(run.stderr.strip() or run.stdout).splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 
 import make_nginx
 
-ROUNDS = 6
+ROUNDS = 24
 CONNECTIONS = 16
 
 

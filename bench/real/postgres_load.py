@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-SESSIONS = 6
+SESSIONS = 4
 REPORTS = pathlib.Path(__file__).resolve().parent / "reports.sql"
 END = "-- end of the answers --\n"
 SECONDS_TO_START = 20
