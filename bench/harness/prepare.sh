@@ -1,7 +1,7 @@
 # bench/harness/prepare.sh -- what the commands of bench/ do first: install what is missing, build.
 #
 # To be sourced, at the top of the repository. $command is the command's name in messages.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 is_installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 

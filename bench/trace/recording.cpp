@@ -48,13 +48,9 @@ void thread_ends(void* calls) {
   }
 }
 
+/// The name that the program was started by. A quote in it would spoil the JSON.
 void copy_program_name(char* name, size_t room) {
-  char path[PATH_MAX];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-  path[std::max<ssize_t>(length, 0)] = '\0';
-  const char* slash = strrchr(path, '/');
-  const char* base = slash != nullptr ? slash + 1 : path;
-  snprintf(name, room, "%.*s", NAME_MAX, base);
+  snprintf(name, room, "%.*s", NAME_MAX, program_invocation_short_name);
   for (char* letter = name; *letter != '\0'; ++letter) {
     if (*letter < ' ' || *letter == '"' || *letter == '\\') *letter = '_';
   }
