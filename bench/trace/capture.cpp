@@ -155,6 +155,11 @@ void* new_or_null(size_t size, std::align_val_t align) {
   return noted(Kind::kAligned, next.memalign(number, size), size, number);
 }
 
+/// At the latest now: a child of fork must find a recording that is its parent's.
+[[gnu::constructor]] void begin_recording() {
+  is_ready();
+}
+
 [[gnu::destructor]] void end_recording() {
   if (Recording* to = recording) to->end();
 }
