@@ -72,4 +72,10 @@ inline uint8_t* put_varint(uint8_t* out, uint64_t value) {
   return out;
 }
 
+/// A letter of a program's name, or what stands for it where it could not stand in JSON.
+inline char plain(char letter) {
+  const bool is_plain = letter >= ' ' && letter <= '~' && letter != '"' && letter != '\\';
+  return is_plain ? letter : '_';
+}
+
 }  // namespace trace

@@ -48,12 +48,10 @@ void thread_ends(void* calls) {
   }
 }
 
-/// The name that the program was started by. A quote in it would spoil the JSON.
+/// The name that the program was started by, fit for JSON.
 void copy_program_name(char* name, size_t room) {
   snprintf(name, room, "%.*s", NAME_MAX, program_invocation_short_name);
-  for (char* letter = name; *letter != '\0'; ++letter) {
-    if (*letter < ' ' || *letter == '"' || *letter == '\\') *letter = '_';
-  }
+  for (char* letter = name; *letter != '\0'; ++letter) *letter = plain(*letter);
 }
 
 /// The name of a file that this process has just created, or false.

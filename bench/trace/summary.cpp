@@ -43,14 +43,6 @@ void note_operation(Summary& summary, const Record& record) {
   }
 }
 
-void print_letters(const char* text) {
-  for (; *text != '\0'; ++text) {
-    const auto letter = static_cast<unsigned char>(*text);
-    if (letter == '"' || letter == '\\') putchar('\\');
-    putchar(letter < ' ' ? '_' : letter);
-  }
-}
-
 }  // namespace
 
 void summarize(const char* path, const MappedArray<uint8_t>& bytes, Summary& summary) {
@@ -72,7 +64,8 @@ void print_summary(const char* path, const MappedArray<uint8_t>& bytes, const Su
   struct stat status {};
   stat(path, &status);
   printf("{\"program\": \"");
-  print_letters(Reader(path, bytes).program());
+  const Reader reader(path, bytes);
+  for (const char* letter = reader.program(); *letter != '\0'; ++letter) putchar(plain(*letter));
   printf("\", \"operations\": %" PRIu64, summary.operations);
   for (const Kind kind :
        {Kind::kMalloc, Kind::kCalloc, Kind::kAligned, Kind::kRealloc, Kind::kFree}) {

@@ -150,8 +150,9 @@ class Capture(TraceTest):
         source = self.folder / "news.cpp"
         source.write_text(
             "#include <new>\nstruct alignas(64) Wide { char c[640]; };\n"
-            "int main() { for (int i = 0; i < 100; ++i) { delete new Wide; delete[] new char[300000];"
-            " } try { new char[1ul << 46]; } catch (std::bad_alloc&) { return 0; } return 1; }\n"
+            "int main() { for (int i = 0; i < 100; ++i) {"
+            " delete new Wide; delete[] new char[300000]; }"
+            " try { new char[1ul << 46]; } catch (std::bad_alloc&) { return 0; } return 1; }\n"
         )
         flags = ["-O0", "-std=c++20"]
         subprocess.run(["c++", *flags, source, "-o", self.folder / "news"], check=True)
