@@ -151,8 +151,9 @@ def packages_for(arguments: list[str]) -> list[str]:
     options, _ = parser.parse_known_args(arguments)
     allocators = tomllib.loads((BENCH / "allocators.toml").read_text())["allocator"]
     named = [table.get("package", "") for table in allocators]
-    tasks = load_tasks(Folders(TOP / "build"), options.only, options.real)
-    named += [task.package for task in tasks]
+    if not {"--", "--instructions"} & set(arguments):
+        tasks = load_tasks(Folders(TOP / "build"), options.only, options.real)
+        named += [task.package for task in tasks]
     return sorted({package for text in named for package in text.split()})
 
 

@@ -1,0 +1,317 @@
+#!/usr/bin/python3 -B
+"""Tests of bench/capture and bench/replay, against the build in build/.
+
+Run: python3 -m unittest tests/bench/test_trace.py
+or, for another build: BUILD=/path python3 -m unittest ...
+"""
+
+import gzip
+import json
+import os
+import pathlib
+import random
+import subprocess
+import tempfile
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+REPLAY = BUILD / "bench" / "replay"
+RECORD = TOP / "bench" / "trace" / "record"
+
+BLOCKS, SIZE, ROUNDS = 1000, 5000, 300  # As in trace_program.c.
+
+KINDS = {"end": 0, "malloc": 1, "calloc": 2, "aligned": 3, "realloc": 4, "free": 5, "thread": 6}
+KINDS["thread_end"] = 7
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def trace(*records: tuple) -> bytes:
+    """A trace of records like ("malloc", 16), as the format describes it."""
+    out = b"ashtrc1\n" + varint(4) + b"test"
+    for kind, *numbers in records:
+        out += bytes([KINDS[kind]]) + b"".join(map(varint, numbers))
+    return out
+
+
+class TraceTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.scratch.name)
+        cls.program = cls.folder / "trace_program"
+        source = TOP / "tests" / "bench" / "trace_program.c"
+        flags = ["-O0", "-Wno-unused-result", "-pthread"]
+        subprocess.run(["cc", *flags, source, "-o", cls.program], check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def capture(self, *words, output="test.trace", environment={}):
+        options = ["--no-build", "--no-install", "--build", BUILD, "-o", self.folder / output]
+        return subprocess.run(
+            [TOP / "bench" / "capture", *options, *words],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+        )
+
+    def captured(self, *words) -> dict:
+        run = self.capture(*words)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return self.summary(self.folder / "test.trace")
+
+    def replay(self, *words, library=""):
+        environment = os.environ | {"LD_PRELOAD": str(library)}
+        return subprocess.run([REPLAY, *words], capture_output=True, text=True, env=environment)
+
+    def summary(self, path) -> dict:
+        run = self.replay("--summary", path)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)
+
+    def written(self, content: bytes) -> pathlib.Path:
+        path = self.folder / "written.trace"
+        path.write_bytes(content)
+        return path
+
+    def assert_refused(self, content: bytes, reason: str):
+        for mode in ([], ["--summary"]):
+            run = self.replay(*mode, self.written(content))
+            self.assertEqual(run.returncode, 2, run.stderr)
+            self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+            self.assertIn(reason, run.stderr)
+
+
+class Capture(TraceTest):
+    def assert_program_is_recorded(self, found: dict, rounds=1):
+        self.assertEqual(found["program"], "trace_program")
+        self.assertEqual(found["sizes"]["8192"], BLOCKS * rounds)
+        self.assertIn(found["calloc"], range(2, rounds + 2))  # The runtime makes some for threads.
+        self.assertEqual(found["aligned"], 4)
+        self.assertEqual(found["realloc"], 2)
+        self.assertEqual(found["threads"], 1 + rounds)
+        self.assertGreaterEqual(found["peak_live_bytes"], BLOCKS * SIZE)
+        self.assertLess(found["peak_live_bytes"], BLOCKS * SIZE + 2000)
+        freed = found["objects"] - found["live_objects_at_end"]
+        self.assertEqual(found["operations"], found["objects"] + freed + found["realloc"])
+
+    def test_counts(self):
+        self.assert_program_is_recorded(self.captured(self.program))
+
+    def test_child_of_fork_is_not_recorded(self):
+        self.assert_program_is_recorded(self.captured(self.program, "fork"))
+
+    def test_ends_by_exit(self):
+        self.assert_program_is_recorded(self.captured(self.program, "exit"))
+
+    def test_killed(self):
+        self.assert_program_is_recorded(self.captured(self.program, "kill"))
+
+    def test_files_closed(self):
+        self.assert_program_is_recorded(self.captured(self.program, "closed"), ROUNDS + 1)
+
+    def test_only_first_operations(self):
+        self.assertEqual(self.captured("--operations", "500", self.program)["operations"], 500)
+
+    def test_after_exec(self):
+        found = self.captured("sh", "-c", 'echo "$0" | cat; exec "$0"', self.program)
+        self.assert_program_is_recorded(found)
+
+    def test_other_process(self):
+        found = self.captured("--process", "trace_program", "sh", "-c", '"$0"; true', self.program)
+        self.assert_program_is_recorded(found)
+
+    def test_refusals(self):
+        for words, reason in (
+            (["no-such-program"], "there is no program no-such-program"),
+            (["--process", "other", self.program], "no process 'other' ran here"),
+            (["-o", "/no/such/folder/x", self.program], "cannot write /no/such/folder/x"),
+        ):
+            run = self.capture(*words)
+            self.assertEqual(run.returncode, 2, run.stderr)
+            self.assertIn(reason, run.stderr)
+            self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+
+    def test_leaves_no_files(self):
+        self.captured(self.program)
+        names = {path.name for path in self.folder.iterdir()}
+        self.assertLessEqual(names, {"trace_program", "test.trace", "written.trace", "live"})
+
+    def test_operator_new(self):
+        source = self.folder / "news.cpp"
+        source.write_text(
+            "#include <new>\nstruct alignas(64) Wide { char c[640]; };\n"
+            "int main() { for (int i = 0; i < 100; ++i) {"
+            " delete new Wide; delete[] new char[300000]; }"
+            " try { new char[1ul << 46]; } catch (std::bad_alloc&) { return 0; } return 1; }\n"
+        )
+        flags = ["-O0", "-std=c++20"]
+        subprocess.run(["c++", *flags, source, "-o", self.folder / "news"], check=True)
+        source.unlink()
+        run = self.capture(self.folder / "news")
+        (self.folder / "news").unlink()
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertNotIn("ended with", run.stderr)
+        found = self.summary(self.folder / "test.trace")
+        self.assertEqual(found["aligned"], 100)
+        self.assertEqual(found["sizes"]["524288"], 100)
+
+    def test_live_only(self):
+        line = self.folder / "live"
+        environment = os.environ | {
+            "LD_PRELOAD": f"{BUILD}/bench/libcapture.so {BUILD}/libashlar.so",
+            "ASHLAR_CAPTURE": str(line),
+            "ASHLAR_CAPTURE_ONLY": "live",
+        }
+        subprocess.run([self.program, "fork"], env=environment, check=True)
+        found = json.loads(line.read_text())
+        line.unlink()
+        whole = self.captured(self.program, "fork")
+        self.assertEqual(found["peak_live_bytes"], whole["peak_live_bytes"])
+        self.assertEqual(found["peak_live_objects"], whole["peak_live_objects"])
+        self.assertEqual(found["allocations"], whole["objects"])
+
+
+class Replay(TraceTest):
+    def figures(self, path, *words, library="") -> dict[str, list[str]]:
+        run = self.replay(*words, path, library=library)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        found = {}
+        for line in run.stdout.splitlines():
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+        return found
+
+    def test_same_answer_under_all(self):
+        for path in RECORD.glob("*.trace"):
+            libraries = ["", BUILD / "libashlar.so"]
+            found = [self.figures(path, "--passes", "2", library=name) for name in libraries]
+            self.assertEqual(found[0]["answer"], found[1]["answer"], path.name)
+            self.assertEqual(found[0]["live"], [str(self.summary(path)["peak_live_bytes"])])
+
+    def test_memory_follows_the_program(self):
+        self.captured(self.program)
+        found = self.figures(self.folder / "test.trace", library=BUILD / "libashlar.so")
+        live_kib = BLOCKS * SIZE // 1024
+        self.assertGreaterEqual(int(found["live"][0]), BLOCKS * SIZE)
+        self.assertGreaterEqual(int(found["kib"][0]), live_kib)
+        self.assertLess(int(found["kib"][0]), 1.3 * live_kib + 200)
+        points = [tuple(map(int, point.split(":"))) for point in found["point"]]
+        self.assertGreaterEqual(len(points), 200)
+        self.assertEqual(points[0], (0, 0, 0))
+        self.assertEqual(points[-1][0], 1000)
+        self.assertEqual(points, sorted(points, key=lambda point: point[0]))
+        self.assertAlmostEqual(max(live for _, _, live in points), live_kib, delta=3)
+
+    def test_threads_pass_objects_on(self):
+        """Each object goes through all threads by realloc, and yet another one frees it."""
+        chosen, threads, alive, count = random.Random(1), 7, [], 0
+        records = [("malloc", 1)]
+        count = 1
+        for number in range(1, threads):
+            records += [("thread", number), ("malloc", 8)]
+            count += 1
+        for _ in range(30000):
+            records.append(("thread", chosen.randrange(threads)))
+            if alive and chosen.random() < 0.5:
+                place = chosen.randrange(len(alive))
+                if chosen.random() < 0.5:
+                    records.append(("free", count - alive.pop(place)))
+                else:
+                    size = chosen.choice((0, 7, 8, 15, 16, 4100, 9000, 70000))
+                    records.append(("realloc", count - alive[place], size))
+            else:
+                kind = chosen.choice(("malloc", "calloc"))
+                records.append((kind, int(2 ** chosen.uniform(0, 15))))
+                alive.append(count)
+                count += 1
+        records += [("thread_end",), ("end",)]
+        path = self.written(trace(*records))
+        answers = {
+            self.figures(path, library=library)["answer"][0]
+            for library in ("", BUILD / "libashlar.so")
+            for _ in range(2)
+        }
+        self.assertEqual(len(answers), 1)
+
+    def test_damage_is_found(self):
+        """An allocator that gives out the same block twice."""
+        source, library = self.folder / "bad.c", self.folder / "bad.so"
+        source.write_text(
+            "#include <stddef.h>\nstatic char m[1 << 20]; static size_t used, calls;\n"
+            "void* malloc(size_t n) { if (++calls % 50 != 0) used += (n + 15) / 16 * 16;"
+            " return m + used; }\nvoid free(void* p) { (void)p; }\n"
+        )
+        subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+        allocations = [("malloc", 100)] * 200
+        path = self.written(trace(*allocations, *[("free", 200 - i) for i in range(200)], ("end",)))
+        run = self.replay(path, library=library)
+        source.unlink(), library.unlink()
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("lost its content", run.stderr)
+
+    def test_many_short_threads_share_a_seat(self):
+        records = [("malloc", 10)]
+        for number in range(1, 3000):
+            records += [("thread", number), ("malloc", 100), ("free", 1), ("thread_end",)]
+            records += [("thread", 0), ("malloc", 20), ("free", 1)]
+        found = self.figures(self.written(trace(*records, ("end",))), "--passes", "1")
+        self.assertEqual(found["live"], ["110"])
+
+
+class Damage(TraceTest):
+    def test_refusals(self):
+        self.assert_refused(b"", "not a trace")
+        self.assert_refused(b"something else entirely", "not a trace")
+        self.assert_refused(trace(("malloc", 10)), "cut short")
+        self.assert_refused(trace(("malloc", 10), ("free", 1))[:-1], "cut short")
+        self.assert_refused(trace(("free", 1), ("end",)), "never allocated")
+        self.assert_refused(trace(("malloc", 1), ("free", 0), ("end",)), "never allocated")
+        twice = trace(("malloc", 1), ("free", 1), ("free", 1), ("end",))
+        self.assert_refused(twice, "freed before")
+        self.assert_refused(trace(("malloc", 1 << 50), ("end",)), "size is larger")
+        self.assert_refused(trace(("aligned", 60, 1), ("end",)), "impossible alignment")
+        self.assert_refused(trace(("malloc", 1), ("thread", 2), ("end",)), "threads out of order")
+        self.assert_refused(trace() + b"\x3c", "unknown kind")
+        self.assert_refused(trace() + b"\x01" + b"\xff" * 12, "number is too long")
+
+    def test_compressed(self):
+        packed = gzip.compress(trace(("malloc", 10), ("end",)), mtime=0)
+        self.assertEqual(self.summary(self.written(packed))["objects"], 1)
+        self.assert_refused(packed[:-12], "cut short")
+        self.assert_refused(packed[:15] + b"\xff\xff\xff" + packed[18:], "unpacked")
+
+    def test_without_operations(self):
+        path = self.written(trace(("end",)))
+        self.assertEqual(self.summary(path)["operations"], 0)
+        run = self.replay(path)
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1))
+
+    def test_command_tells_in_one_line(self):
+        command = [TOP / "bench" / "replay", "--no-build", "--no-install", "--build", BUILD]
+        for path in (self.written(b"nonsense"), self.folder / "missing.trace"):
+            run = subprocess.run([*command, path], capture_output=True, text=True)
+            self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
+
+    def test_no_damage_crashes_the_reader(self):
+        chosen = random.Random(2)
+        whole = bytearray(gzip.decompress((RECORD / "sqlite.trace").read_bytes())[:20000])
+        for _ in range(150):
+            damaged = bytearray(whole)
+            for _ in range(chosen.randrange(1, 6)):
+                damaged[chosen.randrange(len(damaged))] = chosen.randrange(256)
+            run = self.replay("--summary", self.written(bytes(damaged)))
+            self.assertIn(run.returncode, (0, 2), run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
