@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 import dotplot
 import document as doc
@@ -22,9 +22,11 @@ import scatter
 from themes import BAND, INK, MUTED, SETTINGS, Look, legend, looks
 
 WIDTH = 9.0  # Inches, of every chart but the first.
-PANEL = 2.2  # The height of a small one.
+PANELS = {1: 3.2, 2: 2.7, 3: 2.0}  # Charts side by side, and how high they are.
 MOST_PANELS = 12  # In one figure, so that it fits on a printed page.
-LEGEND = 0.32
+LEFT, RIGHT, ABOVE, BELOW = 0.65, 0.2, 0.3, 0.28  # Around a small chart, for its ticks and title.
+LABEL = 0.2  # More below, where the axis has a label.
+LEGEND = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +66,20 @@ def _summary(document: doc.Document) -> Iterator[Chart]:
     if not points:
         return
     groups = [
-        scatter.common_points(doc.means(time, label), doc.means(memory, label))
-        for label in time["means"]
-        if label != "all rows"
+        scatter.common_points(doc.means(time, group), doc.means(memory, group))
+        for group in doc.groups(time)
+        if len(doc.groups(time)) > 1
     ]
+    are_means = max(len(time["rows"]), len(memory["rows"])) > 1
     yield Chart(
         "summary",
         "time-against-memory",
         "Time against memory",
-        "Each allocator by its geometric mean over all rows, as a ratio to the best of each row: "
-        "lower left is better. "
-        + ("The small points are the means of each group of rows. " if any(groups) else "")
-        + "A mean weighs rows that do not resemble your program like those that do.",
+        "Geometric means over all rows of the ratio to the best of the row"
+        + (", and as small points those of each group" if any(groups) else "")
+        + "; lower left is better, but a mean counts rows that do not resemble your program, too."
+        if are_means
+        else "The ratios to the best; lower left is better, for this one task.",
         scatter.draw(points, groups, _looks(document)),
     )
 
@@ -87,9 +91,9 @@ def _comparisons(document: doc.Document) -> Iterator[Chart]:
                 table["key"],
                 f"rows-{table['key']}",
                 f"{table['title']}, row by row",
-                "One line per row: each allocator's value as a ratio to the best of the row, further "
-                "left is better. The thin line through a point is the middle 60 % of its runs; where "
-                "two of them overlap, do not read an order into the points.",
+                "Each row's values as ratios to its best, further left is better; the line through "
+                "a point spans the middle 60 % of its runs, and where two such lines overlap, the "
+                "order of the points means little.",
                 dotplot.draw(table, _looks(document)),
             )
 
@@ -101,8 +105,8 @@ def _timelines(document: doc.Document) -> Iterator[Chart]:
         curves,
         "timelines",
         "Memory over time",
-        "Resident memory while a task ran once, by each allocator. One run is shown, and how often "
-        "memory was looked at bounds what is seen: a short peak may be missing.",
+        "Resident memory during one run of each task; it was looked at from time to time, so a "
+        "short peak may be missing.",
         _memory_panel,
     )
 
@@ -114,11 +118,11 @@ def _latency(document: doc.Document) -> Iterator[Chart]:
         curves,
         "latency",
         "Latency",
-        "How long the slowest calls take: at 99.9 %, one call in a thousand took longer than the "
-        "curve says. The far right of a curve rests on a handful of calls, and on what else the "
-        "machine did.",
+        "At 99.9 %, one call in a thousand took longer than the curve says; the far right rests on "
+        "a handful of calls, and on what else the machine did.",
         _latency_panel,
         most_columns=2,
+        below=BELOW + LABEL,
     )
 
 
@@ -130,10 +134,11 @@ def _scaling(document: doc.Document) -> Iterator[Chart]:
         curves,
         "scaling",
         "Scaling",
-        "Time per operation against the number of threads. "
-        f"This machine has {cpus} CPUs: with more threads than that, they take turns.",
+        "Time per operation against the number of threads; "
+        f"with more than this machine's {cpus} CPUs, threads take turns.",
         lambda axes, curves, found: _scaling_panel(axes, curves, found, cpus),
         most_columns=2,
+        below=BELOW + LABEL,
     )
 
 
@@ -153,33 +158,42 @@ def _panels(
     caption: str,
     draw_panel: Callable[[Axes, list[dict], dict[str, Look]], None],
     most_columns: int = 3,
+    below: float = BELOW,
 ) -> Iterator[Chart]:
     """Small charts side by side, one for each key of `curves`; as many figures as they need."""
     found = _looks(document)
     keys = list(curves)
     for start in range(0, len(keys), MOST_PANELS):
         chosen = keys[start : start + MOST_PANELS]
-        columns = min(most_columns, len(chosen))
-        lines = math.ceil(len(chosen) / columns)
-        height = LEGEND + lines * (PANEL if columns > 1 else 1.5 * PANEL)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        figure.get_layout_engine().set(rect=(0, 0, 1, 1 - LEGEND / height), wspace=0.04)
-        grid = figure.subplots(lines, columns, squeeze=False).flat
-        for axes in grid[len(chosen) :]:
-            axes.remove()
+        figure, grid = _grid(len(chosen), min(most_columns, len(chosen)), below)
         for axes, key in zip(grid, chosen):
             axes.set_title(key)
             draw_panel(axes, curves[key], found)
-        legend(figure, _taking_part(found, [c for key in chosen for c in curves[key]]), lines=True)
+        taking_part = {curve["allocator"] for key in chosen for curve in curves[key]}
+        legend(figure, {who: look for who, look in found.items() if who in taking_part}, lines=True)
+        height = figure.get_figheight()
+        figure.text(1 - RIGHT / WIDTH, 1 - 0.07 / height, title, color=MUTED, ha="right", va="top")
         number = start // MOST_PANELS + 1
         many = len(keys) > MOST_PANELS
         suffix, part = (f"-{number}", f", part {number}") if many else ("", "")
         yield Chart(section, section + suffix, title + part, caption if number == 1 else "", figure)
 
 
-def _taking_part(found: dict[str, Look], curves: list[dict]) -> dict[str, Look]:
-    there = {curve["allocator"] for curve in curves}
-    return {name: look for name, look in found.items() if name in there}
+def _grid(count: int, columns: int, below: float) -> tuple[Figure, list[Axes]]:
+    """Places for that many charts. Sizes are in inches, whatever the number of charts."""
+    lines = math.ceil(count / columns)
+    wide, high = WIDTH / columns, PANELS[columns]
+    height = LEGEND + lines * high
+    figure = Figure(figsize=(WIDTH, height))
+    panels = []
+    for place in range(count):
+        line, column = divmod(place, columns)
+        left, bottom = column * wide + LEFT, (lines - 1 - line) * high + below
+        across, up = wide - LEFT - RIGHT, high - ABOVE - below
+        panels.append(
+            figure.add_axes((left / WIDTH, bottom / height, across / WIDTH, up / height))
+        )
+    return figure, panels
 
 
 def _line(axes: Axes, xs: list[float], ys: list[float], look: Look, **more: object) -> None:
@@ -200,8 +214,13 @@ def _memory_panel(axes: Axes, curves: list[dict], found: dict[str, Look]) -> Non
         _line(axes, xs, ys, found[curve["allocator"]])
     axes.set_xlim(0)
     axes.set_ylim(0)
-    axes.set_xlabel(f"time [{unit}]", color=MUTED)
-    axes.set_ylabel(f"resident [{what}]", color=MUTED)
+    for axis, name in ((axes.xaxis, unit), (axes.yaxis, what)):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(_with_unit(name))
+
+
+def _with_unit(unit: str) -> FuncFormatter:
+    return FuncFormatter(lambda value, _: f"{value:g} {unit}" if value else "0")
 
 
 def _nines(share: float) -> float:
@@ -254,14 +273,14 @@ def _scaling_panel(axes: Axes, curves: list[dict], found: dict[str, Look], cpus:
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    if max(values) > 8 * min(values):
+    if max(values) > 3 * min(values):
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.set_ylim(0, max(values) * 1.08)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ns, _: quantities.show(ns, "ns")))
-    axes.set_xlabel("threads", color=MUTED)
-    axes.set_ylabel("time per operation", color=MUTED)
+    axes.set_xlabel("threads; upwards: time per operation", color=MUTED)
     if counts[-1] > cpus >= counts[0]:
         axes.axvspan(cpus, counts[-1] * 1.1, color=BAND, zorder=0, linewidth=0)
         axes.set_xlim(counts[0] / 1.1, counts[-1] * 1.1)

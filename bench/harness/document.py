@@ -38,7 +38,16 @@ def load(path: pathlib.Path) -> Document:
         if len(what) > 120:
             what = f"does not fit {fault.validator!r}"
         raise Unusable(f"{path} is no result of bench/compare --json: at {place}: {what}")
+    if unknown := _mentioned(document) - set(names(document)):
+        raise Unusable(f"{path} has figures of {min(unknown)}, which is not among its allocators")
     return document
+
+
+def _mentioned(document: Document) -> set[str]:
+    """All allocators that have a figure or a curve."""
+    curves = [each for key in ("timelines", "latency", "scaling") for each in document.get(key, [])]
+    rows = [row for each in document["tables"] for row in each["rows"]]
+    return {curve["allocator"] for curve in curves}.union(*(row["values"] for row in rows))
 
 
 def names(document: Document) -> list[str]:

@@ -16,10 +16,12 @@ from themes import BAND, INK, MUTED, PAPER, Look, legend
 WIDTH = 9.0
 LINE = 0.27  # The height of a row.
 TOP, BOTTOM = 0.5, 0.5
+NOTE = 7.5  # The size of the text beside it, in points: two lines of it fit into a row.
 GAP = 0.12  # Between the plot and the text beside it.
 APART = 0.11  # The points of one row stand one below the other, this part of a line apart.
 LOG_FROM = 3.0
-STEPS = (1, 1.2, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 500, 1000, 2000, 5000, 10000)
+STEPS = (1, 1.2, 1.5, 2, 3, 4, 5, 7, 10)
+COARSE_STEPS = tuple(step * 10**power for power in range(7) for step in (1, 2, 5))
 
 Line = tuple[str, doc.Row | None]  # A heading has no row.
 
@@ -31,7 +33,7 @@ def draw(table: doc.Table, found: dict[str, Look]) -> Figure:
     FigureCanvasAgg(figure)
     left = _widest(figure, [name for name, _ in lines]) + GAP
     notes = {place: _note(row) for place, (_, row) in enumerate(lines) if row}
-    right = max(_widest(figure, list(notes.values())) + GAP, 0.2)
+    right = max(_widest(figure, list(notes.values()), NOTE) + GAP, 0.2)
     axes = figure.add_axes(
         (left / WIDTH, BOTTOM / height, 1 - (left + right) / WIDTH, LINE * len(lines) / height)
     )
@@ -63,15 +65,18 @@ def _lines(table: doc.Table) -> list[Line]:
 
 
 def _note(row: doc.Row) -> str:
-    return ", ".join(f"{name} {what}" for name, what in row.get("failed", {}).items())
+    """What failed, in at most two lines."""
+    failed = [f"{name} {what}" for name, what in row.get("failed", {}).items()]
+    half = len(failed) if len(failed) < 3 else (len(failed) + 1) // 2
+    return "\n".join(", ".join(part) for part in (failed[:half], failed[half:]) if part)
 
 
-def _widest(figure: Figure, texts: list[str]) -> float:
+def _widest(figure: Figure, texts: list[str], size: float | None = None) -> float:
     """In inches."""
     renderer = figure.canvas.get_renderer()
     widths = [0.0]
     for content in filter(None, texts):
-        text = figure.text(0, 0, content)
+        text = figure.text(0, 0, content, fontsize=size)
         widths.append(text.get_window_extent(renderer).width / figure.dpi)
         text.remove()
     return max(widths)
@@ -83,7 +88,7 @@ def _scale(axes: Axes, rows: list[doc.Row], found: dict[str, Look]) -> None:
         for row in rows
         for name in found
         for key in ("values", "low", "high")
-        if (value := doc.ratio(row, name, key)) is not None
+        if (value := doc.ratio(row, name, key))
     ] or [1.0]
     least, most = min(values + [1.0]), max(values + [1.05])
     if most > LOG_FROM:
@@ -91,15 +96,12 @@ def _scale(axes: Axes, rows: list[doc.Row], found: dict[str, Look]) -> None:
         # A point at an end needs room for its marker: a part of the axis, not of the value.
         room = (most / least) ** 0.02
         axes.set_xlim(least / room, most * room)
-        steps = [step for step in STEPS if most > 5 or step not in (7,)]
-        if most > 20:
-            steps = [step for step in steps if step not in (1.2, 1.5, 7, 15, 70)]
-        axes.xaxis.set_major_locator(FixedLocator(steps))
+        axes.xaxis.set_major_locator(FixedLocator(STEPS if most < 12 else COARSE_STEPS))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         room = (most - least) * 0.02
         axes.set_xlim(least - room, most + room)
-        axes.xaxis.set_major_locator(MaxNLocator(8))
+        axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(axis="x", top=True, labeltop=True, length=0)
 
@@ -117,6 +119,7 @@ def _beside(axes: Axes, place: int, note: str) -> None:
         axes.annotate(
             note, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(GAP * 72 / 2, 0),
             textcoords="offset points", ha="left", va="center", annotation_clip=False, color=INK,
+            fontsize=NOTE, linespacing=0.95,
         )  # fmt: skip
 
 

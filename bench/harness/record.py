@@ -32,7 +32,7 @@ def machine_name(document: doc.Document) -> str:
     """A short name for the machine, fit for a folder: xeon-2.50ghz-2cpu."""
     machine = document["machine"]
     text = re.sub(r",.*", "", machine["processor"])
-    words = re.findall(r"[a-z0-9.]+", _CHAFF.sub(" ", text).lower())
+    words = re.findall(r"[a-z0-9][a-z0-9.]*", _CHAFF.sub(" ", text).lower())
     return "-".join([*words, f"{machine['cpus']}cpu"])
 
 

@@ -23,6 +23,8 @@ CSV_COLUMNS = (
 )  # fmt: skip
 NEAR = 1.02  # Shown as good as the best.
 
+MACHINE_NAMES = {"cpus": "CPUs"}
+
 TITLES = {
     "compare": "Memory allocators compared",
     "program": "One program under several allocators",
@@ -109,7 +111,7 @@ def _view(document: doc.Document) -> dict[str, object]:
         "document": document,
         "names": doc.names(document),
         "subject": who,
-        "machine": [(key, _machine(key, value)) for key, value in document["machine"].items()],
+        "machine": [(MACHINE_NAMES.get(key, key), _machine(key, value)) for key, value in document["machine"].items()],
         "is_busy": document["machine"].get("busy", 0) > 0.05,
         "charts": {
             section: [
@@ -144,7 +146,7 @@ def _view(document: doc.Document) -> dict[str, object]:
 
 
 def _machine(key: str, value: object) -> str:
-    return f"{value:.0%}" if key == "busy" else str(value)
+    return f"{100 * value:.0f} % of the CPUs, by other programs" if key == "busy" else str(value)
 
 
 def _table(document: doc.Document, table: doc.Table) -> dict[str, object]:
@@ -155,6 +157,8 @@ def _table(document: doc.Document, table: doc.Table) -> dict[str, object]:
             lines.append(Line(group))
         lines += [_line(document, table, row) for row in rows]
     for label, means in table.get("means", {}).items():
+        if len(table["rows"]) == 1 or (len(grouped) == 1 and label in grouped):
+            continue  # It would repeat another line.
         cells = [_mean(means.get(name)) for name in doc.names(document)]
         lines.append(Line(f"mean, {label}", cells=tuple(cells), is_mean=True))
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,7 +40,7 @@ def draw(points: Points, groups: list[Points], found: dict[str, Look]) -> Figure
         )  # fmt: skip
     _scales(axes, [at for group in (points, *groups) for at in group.values()])
     figure.canvas.draw()  # Only then it is known where things are.
-    _label(axes, points, found, [at for group in groups for at in group.values()])
+    _label(axes, points, found, list(_along_the_ties(points, groups)))
     figure.set_layout_engine("none")  # Labels were placed for this layout.
     return figure
 
@@ -50,6 +51,15 @@ def _group_point(axes: Axes, middle: tuple, at: tuple, look: Look) -> None:
         *at, look.marker, color=look.colour, markersize=look.size - 1.5, alpha=0.55, zorder=3,
         markeredgewidth=0,
     )  # fmt: skip
+
+
+def _along_the_ties(points: Points, groups: list[Points]) -> Iterator[tuple[float, float]]:
+    """Where no label should be: the points of the groups, and the lines that lead to them."""
+    for group in groups:
+        for name, (x, y) in group.items():
+            if name in points:
+                across, up = x - points[name][0], y - points[name][1]
+                yield from ((x - across * part, y - up * part) for part in (0, 0.2, 0.4, 0.6, 0.8))
 
 
 def _scales(axes: Axes, everything: list[tuple[float, float]]) -> None:
@@ -65,7 +75,7 @@ def _scales(axes: Axes, everything: list[tuple[float, float]]) -> None:
         else:
             margin = max(0.1 * (most - min(least, 1)), 0.02)
             set_limits(min(least, 1) - margin, most + 1.5 * margin)
-            axis.set_major_locator(MaxNLocator(7))
+            axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.axvline(1, color=GRID, linewidth=1.2, zorder=1)
     axes.axhline(1, color=GRID, linewidth=1.2, zorder=1)
@@ -73,7 +83,7 @@ def _scales(axes: Axes, everything: list[tuple[float, float]]) -> None:
     axes.set_ylabel("peak memory, ratio to the best of each row")
     axes.text(
         0.012, 0.018, "\u2199 better", transform=axes.transAxes, color=MUTED, fontsize=8.5,
-        ha="left", va="bottom",
+        ha="left", va="bottom", zorder=7, bbox={"color": PAPER, "pad": 1.5},
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ SUBJECT = "ashlar"
 SLOWNESS = {"glibc": 1.5, "jemalloc": 1.2, "mimalloc": 1.05, "tcmalloc": 1.1, "ashlar": 1.03}
 FATNESS = {"glibc": 1.1, "jemalloc": 1.25, "mimalloc": 1.5, "tcmalloc": 1.45, "ashlar": 1.04}
 RUNS = 15
+CALLS = 5000
 FAILS = {
     ("vector-steps", "mimalloc"): "SIGSEGV",
     ("redis", "tcmalloc"): "HUNG",
@@ -153,7 +154,7 @@ def _timeline(task, name, noise) -> dict:
 def _latency(row, name, noise) -> dict:
     bounds = [10 * 1.05**step for step in range(250)]
     counts = [0] * len(bounds)
-    for _ in range(60000):
+    for _ in range(CALLS):
         slow = noise.random()
         ns = noise.lognormvariate(math.log(18 * SLOWNESS[name]), 0.15)
         if slow < 0.01:
@@ -166,7 +167,7 @@ def _latency(row, name, noise) -> dict:
         seen = 0
         for upper, count in histogram:
             seen += count
-            if seen >= percent / 100 * 60000:
+            if seen >= percent / 100 * CALLS:
                 percentiles[f"{percent:g}"] = upper
                 break
     percentiles["max"] = histogram[-1][0]
