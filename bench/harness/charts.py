@@ -19,7 +19,7 @@ import dotplot
 import document as doc
 import quantities
 import scatter
-from themes import BAND, INK, MUTED, SETTINGS, Look, legend, looks
+from themes import BAND, GRID, INK, MUTED, SETTINGS, Look, legend, looks
 
 WIDTH = 9.0  # Inches, of every chart but the first.
 PANELS = {1: 3.2, 2: 2.7, 3: 2.0}  # Charts side by side, and how high they are.
@@ -31,7 +31,7 @@ LEGEND = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """`section` is where it belongs: "summary", "timelines", "latency", "scaling" or a table's key."""
+    """Belongs to the section "summary", "timelines", "latency" or "scaling", or to a table's key."""
 
     section: str
     name: str
@@ -105,8 +105,11 @@ def _timelines(document: doc.Document) -> Iterator[Chart]:
         curves,
         "timelines",
         "Memory over time",
-        "Resident memory during one run of each task; it was looked at from time to time, so a "
-        "short peak may be missing.",
+        "Resident memory in the course of each trace, in per cent of its operations; the area is "
+        "what the program held, so the distance to it is what the allocator adds."
+        if any(curve.get("live") for each in curves.values() for curve in each)
+        else "Resident memory during one run of each task; it was looked at from time to time, so "
+        "a short peak may be missing.",
         _memory_panel,
     )
 
@@ -190,9 +193,7 @@ def _grid(count: int, columns: int, below: float) -> tuple[Figure, list[Axes]]:
         line, column = divmod(place, columns)
         left, bottom = column * wide + LEFT, (lines - 1 - line) * high + below
         across, up = wide - LEFT - RIGHT, high - ABOVE - below
-        panels.append(
-            figure.add_axes((left / WIDTH, bottom / height, across / WIDTH, up / height))
-        )
+        panels.append(figure.add_axes((left / WIDTH, bottom / height, across / WIDTH, up / height)))
     return figure, panels
 
 
@@ -204,19 +205,29 @@ def _line(axes: Axes, xs: list[float], ys: list[float], look: Look, **more: obje
 
 
 def _memory_panel(axes: Axes, curves: list[dict], found: dict[str, Look]) -> None:
-    longest = max(ms for curve in curves for ms, _ in curve["points"])
-    unit, size = ("s", 1000) if longest >= 2000 else ("ms", 1)
+    unit, size = _unit_of_time(curves)
     highest = max(kib for curve in curves for _, kib in curve["points"])
     what, kib_each = ("MiB", 1024) if highest >= 2048 else ("KiB", 1)
     for curve in curves:
         xs = [ms / size for ms, _ in curve["points"]]
         ys = [kib / kib_each for _, kib in curve["points"]]
         _line(axes, xs, ys, found[curve["allocator"]])
+    if live := curves[0].get("live"):
+        xs, ys = [at / size for at, _ in live], [kib / kib_each for _, kib in live]
+        axes.fill_between(xs, ys, color=GRID, zorder=2, linewidth=0)
     axes.set_xlim(0)
     axes.set_ylim(0)
     for axis, name in ((axes.xaxis, unit), (axes.yaxis, what)):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(_with_unit(name))
+
+
+def _unit_of_time(curves: list[dict]) -> tuple[str, float]:
+    """The unit to show, and how many of the curve's make one. A trace has no time, only a course."""
+    if "unit" in curves[0]:
+        return "%", 10  # The curve's are thousandths of the trace.
+    longest = max(ms for curve in curves for ms, _ in curve["points"])
+    return ("s", 1000) if longest >= 2000 else ("ms", 1)
 
 
 def _with_unit(unit: str) -> FuncFormatter:
@@ -285,6 +296,12 @@ def _scaling_panel(axes: Axes, curves: list[dict], found: dict[str, Look], cpus:
         axes.axvspan(cpus, counts[-1] * 1.1, color=BAND, zorder=0, linewidth=0)
         axes.set_xlim(counts[0] / 1.1, counts[-1] * 1.1)
         axes.text(
-            cpus, 0.03, f"  more threads than CPUs ({cpus})", color=INK, fontsize=7.5,
-            transform=axes.get_xaxis_transform(), va="bottom", alpha=0.75,
-        )  # fmt: skip
+            cpus,
+            0.03,
+            f"  more threads than CPUs ({cpus})",
+            color=INK,
+            fontsize=7.5,
+            transform=axes.get_xaxis_transform(),
+            va="bottom",
+            alpha=0.75,
+        )

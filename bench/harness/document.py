@@ -30,7 +30,9 @@ def load(path: pathlib.Path) -> Document:
     except OSError as error:
         raise Unusable(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
-        raise Unusable(f"{path} is not JSON ({error}); write one with bench/compare --json") from None
+        raise Unusable(
+            f"{path} is not JSON ({error}); write one with bench/compare --json"
+        ) from None
     validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()))
     if fault := jsonschema.exceptions.best_match(validator.iter_errors(document)):
         place = "/".join(str(step) for step in fault.absolute_path) or "top"

@@ -1,4 +1,4 @@
-"""The chart of one table: a line for each row, and on it a point with its spread for each allocator.
+"""The chart of one table: on the line of each row a point with its spread for each allocator.
 
 Everything is laid out in inches: a table of fifty rows is as easy to read as one of five.
 """
@@ -108,19 +108,34 @@ def _scale(axes: Axes, rows: list[doc.Row], found: dict[str, Look]) -> None:
 
 def _name(axes: Axes, place: int, name: str, is_heading: bool) -> None:
     axes.annotate(
-        name, (0, place), xycoords=axes.get_yaxis_transform(), xytext=(-GAP * 72 / 2, 0),
-        textcoords="offset points", ha="right", va="center", annotation_clip=False,
-        color=MUTED if is_heading else INK, weight="bold" if is_heading else "normal",
-    )  # fmt: skip
+        name,
+        (0, place),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(-GAP * 72 / 2, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        annotation_clip=False,
+        color=MUTED if is_heading else INK,
+        weight="bold" if is_heading else "normal",
+    )
 
 
 def _beside(axes: Axes, place: int, note: str) -> None:
     if note:
         axes.annotate(
-            note, (1, place), xycoords=axes.get_yaxis_transform(), xytext=(GAP * 72 / 2, 0),
-            textcoords="offset points", ha="left", va="center", annotation_clip=False, color=INK,
-            fontsize=NOTE, linespacing=0.95,
-        )  # fmt: skip
+            note,
+            (1, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(GAP * 72 / 2, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            annotation_clip=False,
+            color=INK,
+            fontsize=NOTE,
+            linespacing=0.95,
+        )
 
 
 def _row(axes: Axes, place: int, row: doc.Row, found: dict[str, Look]) -> None:
@@ -133,10 +148,21 @@ def _row(axes: Axes, place: int, row: doc.Row, found: dict[str, Look]) -> None:
         low, high = doc.ratio(row, name, "low"), doc.ratio(row, name, "high")
         if low is not None and high is not None:
             axes.plot(
-                (low, high), (y, y), color=look.colour, linewidth=look.width,
-                solid_capstyle="butt", zorder=look.layer - 2,
-            )  # fmt: skip
+                (low, high),
+                (y, y),
+                color=look.colour,
+                linewidth=look.width,
+                solid_capstyle="butt",
+                zorder=look.layer - 2,
+            )
         axes.plot(
-            value, y, look.marker, color=look.colour, markersize=look.size, zorder=look.layer,
-            markeredgecolor=PAPER, markeredgewidth=0.6, clip_on=False,
-        )  # fmt: skip
+            value,
+            y,
+            look.marker,
+            color=look.colour,
+            markersize=look.size,
+            zorder=look.layer,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.6,
+            clip_on=False,
+        )

@@ -10,11 +10,13 @@ import json
 import math
 import pathlib
 import re
+import textwrap
 
 import charts
 import document as doc
 import quantities
 import report
+from session import FEWEST_RUNS
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = TOP / "bench" / "record"
@@ -38,6 +40,14 @@ def machine_name(document: doc.Document) -> str:
 
 def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path:
     """Writes the record of a result and its chart. One of the same machine and day is replaced."""
+    if document["kind"] != "compare":
+        raise doc.Unusable("only a result of bench/compare over its own tasks makes a record")
+    runs = [row["runs"] for table in document["tables"] for row in table["rows"] if row.get("runs")]
+    if min(runs, default=0) < FEWEST_RUNS:
+        raise doc.Unusable(
+            f"a record needs {FEWEST_RUNS} runs of each row, this result has fewer; "
+            "run bench/compare without --quick"
+        )
     path = folder / machine_name(document) / f"{document['date'][:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_text(compact(document)))
@@ -47,14 +57,19 @@ def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path
 
 
 def compact(document: doc.Document) -> doc.Document:
-    """Without single runs and histograms, with few points in a timeline and few digits."""
+    """Without single runs, histograms and paths, with few points in a timeline and few digits."""
     kept = {key: value for key, value in document.items() if key != "samples"}
+    kept["allocators"] = [
+        {key: value for key, value in allocator.items() if key != "library"}
+        for allocator in document["allocators"]
+    ]
     kept["latency"] = [
         {key: value for key, value in latency.items() if key != "histogram"}
         for latency in document.get("latency", [])
     ]
     kept["timelines"] = [
-        line | {"points": thin(line["points"])} for line in document.get("timelines", [])
+        line | {key: thin(line[key]) for key in ("points", "live") if key in line}
+        for line in document.get("timelines", [])
     ]
     return _rounded(kept)
 
@@ -81,7 +96,7 @@ def _rounded(value):
 
 
 def to_text(document: doc.Document) -> str:
-    """JSON with a line for each row and each curve, so that a difference of versions is readable."""
+    """JSON with a line for each row and each curve, so that a diff is readable."""
     parts = []
     for key, value in document.items():
         if key == "tables":
@@ -130,8 +145,8 @@ def readme_block(document: doc.Document, path: pathlib.Path) -> str:
     lines = [
         f"![Time against memory, by allocator]({path.with_suffix('.svg')})",
         "",
-        "| | " + " | ".join(_bold(document, name, name) for name in names) + " |",
-        "|---|" + "---:|" * len(names),
+        "| | " + " | ".join(_bold(document, name, name) for name in names) + " | rows |",
+        "|---|" + "---:|" * (len(names) + 1),
     ]
     for table in tables:
         cells = [
@@ -140,14 +155,14 @@ def readme_block(document: doc.Document, path: pathlib.Path) -> str:
             else ""
             for name in names
         ]
-        lines.append(f"| {table['title'].lower()} | " + " | ".join(cells) + " |")
-    rows = sum(len(table["rows"]) for table in tables)
-    lines += [
-        "",
-        f"Geometric means of the ratio to the best of each row, over {rows} rows; less is better. "
-        f"{_setting(document)} [All rows]({path}).",
-    ]
-    return "\n".join(lines)
+        lines.append(
+            f"| {table['title'].lower()} | " + " | ".join(cells) + f" | {len(table['rows'])} |"
+        )
+    text = (
+        "Geometric means of the ratio to the best of each row; 1.00 would be the best everywhere. "
+        f"{_setting(document)} [All rows]({path})."
+    )
+    return "\n".join([*lines, "", textwrap.fill(text, 100, break_on_hyphens=False)])
 
 
 def _bold(document: doc.Document, name: str, text: str) -> str:
@@ -157,7 +172,9 @@ def _bold(document: doc.Document, name: str, text: str) -> str:
 def _setting(document: doc.Document) -> str:
     machine = document["machine"]
     parts = [machine["processor"], f"{machine['cpus']} CPUs"]
-    parts += [f"{key} {machine[key]}" for key in ("kernel", "libc", "huge pages") if machine.get(key)]
+    parts += [
+        f"{key} {machine[key]}" for key in ("kernel", "libc", "huge pages") if machine.get(key)
+    ]
     versions = [
         f"{each['name']} {each['version']}"
         for each in document["allocators"]

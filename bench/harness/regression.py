@@ -135,7 +135,7 @@ def _chance(before: doc.Row, after: doc.Row) -> float | None:
 
 
 def _moments(row: doc.Row) -> tuple[float, float, int]:
-    """The logarithm of the ratio, its standard error, and how many runs were left after trimming."""
+    """The logarithm of the ratio, its standard error, and how many runs trimming left."""
     runs = row.get("runs") or figures.RUNS_FOR_VERDICT
     count = max(2, runs - 2 * int(figures.TRIMMED * runs))
     width = math.log(row["ratio_high"] / row["ratio_low"])

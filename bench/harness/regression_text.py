@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,8 @@ import record
 import regression
 from regression import Change, Comparison
 
+WIDTH_IN_FILES = 120
+
 
 def report(old: doc.Document, new: doc.Document, least: float) -> int:
     """Prints what moved. Returns the exit status: 1 if anything got worse."""
@@ -19,7 +23,7 @@ def report(old: doc.Document, new: doc.Document, least: float) -> int:
         raise doc.Unusable(
             f"the results are about different allocators, {old['subject']} and {new['subject']}"
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     _print_setting(console, old, new)
     found = regression.compare(old, new, least)
     if found.tested + found.by_spread + len(found.fails) + len(found.mended) == 0:
@@ -59,9 +63,15 @@ def _print_setting(console: Console, old: doc.Document, new: doc.Document) -> No
 def _table(changes: list[Change]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column, justify in (
-        ("moved", "left"), ("row", "left"), ("of", "left"), ("old", "right"), ("new", "right"),
-        ("new / old", "right"), ("chance", "right"), ("", "left"),
-    ):  # fmt: skip
+        ("moved", "left"),
+        ("row", "left"),
+        ("of", "left"),
+        ("old", "right"),
+        ("new", "right"),
+        ("new / old", "right"),
+        ("chance", "right"),
+        ("", "left"),
+    ):
         table.add_column(column, justify=justify, no_wrap=column != "")
     for change in changes:
         table.add_row(
@@ -98,13 +108,13 @@ def _verdict(found: Comparison, least: float) -> str:
     if found.tested:
         text += (
             f"Of {found.tested} rows, 95 % intervals alone would name {found.by_luck:.1f} by luck. "
-            "Holm's correction is applied: with a chance of at most 5 % is any row in this list "
-            "by the noise of the runs.\nIt cannot know what differs from one day to another; "
-            "before you act on a row, measure it again.\n"
+            "Here Holm's correction is applied:\nthe chance that even one of the rows named is the "
+            "noise of the runs is at most 5 %. What else differs from one\nmeasurement to another, "
+            "nobody can tell from two of them: measure again before you act on a row.\n"
         )
     if found.by_spread:
         text += (
-            f"{found.by_spread} rows have no interval in both results. They are judged by whether "
-            "the spreads of the values lie apart, which names rows by luck more often.\n"
+            f"Rows without an interval in both results: {found.by_spread}. They are judged by "
+            "whether the spreads of the values\nlie apart, which names rows by luck more often.\n"
         )
     return text.rstrip()

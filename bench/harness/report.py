@@ -19,8 +19,17 @@ import themes
 
 TEMPLATES = pathlib.Path(__file__).with_name("templates")
 CSV_COLUMNS = (
-    "table", "row", "group", "allocator", "value", "unit", "low", "high", "ratio_to_best", "failed"
-)  # fmt: skip
+    "table",
+    "row",
+    "group",
+    "allocator",
+    "value",
+    "unit",
+    "low",
+    "high",
+    "ratio_to_best",
+    "failed",
+)
 NEAR = 1.02  # Shown as good as the best.
 
 MACHINE_NAMES = {"cpus": "CPUs"}
@@ -28,7 +37,7 @@ MACHINE_NAMES = {"cpus": "CPUs"}
 TITLES = {
     "compare": "Memory allocators compared",
     "program": "One program under several allocators",
-    "replay": "One trace replayed under several allocators",
+    "replay": "Traces replayed under several allocators",
 }
 
 
@@ -75,10 +84,19 @@ def write_csv(document: doc.Document, path: pathlib.Path) -> None:
                     value, low, high = ["" if each is None else each for each in numbers]
                     ratio = doc.ratio(row, name)
                     writer.writerow(
-                        (table["key"], row["name"], row["group"], name, value, table["unit"], low,
-                         high, "" if ratio is None else f"{ratio:.6g}",
-                         row.get("failed", {}).get(name, ""))
-                    )  # fmt: skip
+                        (
+                            table["key"],
+                            row["name"],
+                            row["group"],
+                            name,
+                            value,
+                            table["unit"],
+                            low,
+                            high,
+                            "" if ratio is None else f"{ratio:.6g}",
+                            row.get("failed", {}).get(name, ""),
+                        )
+                    )
 
 
 def write_pictures(
@@ -111,7 +129,10 @@ def _view(document: doc.Document) -> dict[str, object]:
         "document": document,
         "names": doc.names(document),
         "subject": who,
-        "machine": [(MACHINE_NAMES.get(key, key), _machine(key, value)) for key, value in document["machine"].items()],
+        "machine": [
+            (MACHINE_NAMES.get(key, key), _machine(key, value))
+            for key, value in document["machine"].items()
+        ],
         "is_busy": document["machine"].get("busy", 0) > 0.05,
         "charts": {
             section: [
@@ -225,7 +246,9 @@ def _percentiles(document: doc.Document) -> dict[str, object]:
             each["row"],
             each["allocator"],
             [
-                quantities.show(each["percentiles"][key], "ns") if key in each["percentiles"] else ""
+                quantities.show(each["percentiles"][key], "ns")
+                if key in each["percentiles"]
+                else ""
                 for key in keys
             ],
         )

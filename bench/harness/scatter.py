@@ -35,9 +35,15 @@ def draw(points: Points, groups: list[Points], found: dict[str, Look]) -> Figure
             if name in group:
                 _group_point(axes, (x, y), group[name], look)
         axes.plot(
-            x, y, look.marker, color=look.colour, markersize=look.size + 4, zorder=look.layer,
-            markeredgecolor=PAPER, markeredgewidth=0.8,
-        )  # fmt: skip
+            x,
+            y,
+            look.marker,
+            color=look.colour,
+            markersize=look.size + 4,
+            zorder=look.layer,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.8,
+        )
     _scales(axes, [at for group in (points, *groups) for at in group.values()])
     figure.canvas.draw()  # Only then it is known where things are.
     _label(axes, points, found, list(_along_the_ties(points, groups)))
@@ -48,9 +54,14 @@ def draw(points: Points, groups: list[Points], found: dict[str, Look]) -> Figure
 def _group_point(axes: Axes, middle: tuple, at: tuple, look: Look) -> None:
     axes.plot(*zip(middle, at), color=look.colour, linewidth=0.7, alpha=0.45, zorder=3)
     axes.plot(
-        *at, look.marker, color=look.colour, markersize=look.size - 1.5, alpha=0.55, zorder=3,
+        *at,
+        look.marker,
+        color=look.colour,
+        markersize=look.size - 1.5,
+        alpha=0.55,
+        zorder=3,
         markeredgewidth=0,
-    )  # fmt: skip
+    )
 
 
 def _along_the_ties(points: Points, groups: list[Points]) -> Iterator[tuple[float, float]]:
@@ -82,9 +93,17 @@ def _scales(axes: Axes, everything: list[tuple[float, float]]) -> None:
     axes.set_xlabel("time, ratio to the best of each row")
     axes.set_ylabel("peak memory, ratio to the best of each row")
     axes.text(
-        0.012, 0.018, "\u2199 better", transform=axes.transAxes, color=MUTED, fontsize=8.5,
-        ha="left", va="bottom", zorder=7, bbox={"color": PAPER, "pad": 1.5},
-    )  # fmt: skip
+        0.012,
+        0.018,
+        "\u2199 better",
+        transform=axes.transAxes,
+        color=MUTED,
+        fontsize=8.5,
+        ha="left",
+        va="bottom",
+        zorder=7,
+        bbox={"color": PAPER, "pad": 1.5},
+    )
 
 
 def _label(
@@ -105,13 +124,17 @@ def _label(
         taken.append(_place(axes, name, points[name], found[name], taken, inside))
 
 
-def _place(
-    axes: Axes, name: str, at: tuple, look: Look, taken: list[Bbox], inside: Bbox
-) -> Bbox:
+def _place(axes: Axes, name: str, at: tuple, look: Look, taken: list[Bbox], inside: Bbox) -> Bbox:
     text = axes.annotate(
-        name, at, xytext=(0, 0), textcoords="offset points", color=INK, weight=look.weight,
-        fontsize=9.5, zorder=8,
-    )  # fmt: skip
+        name,
+        at,
+        xytext=(0, 0),
+        textcoords="offset points",
+        color=INK,
+        weight=look.weight,
+        fontsize=9.5,
+        zorder=8,
+    )
     for distance in _DISTANCES:
         for degrees in _DIRECTIONS:
             across, up = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -129,6 +152,10 @@ def _place(
 
 def _tie(axes: Axes, name: str, at: tuple, offset: tuple[float, float]) -> None:
     axes.annotate(
-        "", at, xytext=offset, textcoords="offset points", zorder=2,
+        "",
+        at,
+        xytext=offset,
+        textcoords="offset points",
+        zorder=2,
         arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.7},
-    )  # fmt: skip
+    )

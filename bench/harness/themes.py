@@ -35,7 +35,7 @@ PAIRS = {
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """How one allocator is drawn, in every chart. The shapes tell allocators apart without colour."""
+    """How one allocator is drawn, in every chart. Shapes and dashes tell them apart, too."""
 
     colour: str
     marker: str
@@ -97,7 +97,7 @@ SETTINGS = {
 
 
 def looks(names: list[str], subject: str) -> dict[str, Look]:
-    """One look for each allocator. The order of the others decides, so it is the same everywhere."""
+    """One look for each allocator, the same everywhere: the order of the others decides."""
     others = [name for name in names if name != subject]
     found = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)}
     return {name: found.get(name, Look(SUBJECT, "o", (), True)) for name in names}
@@ -110,13 +110,26 @@ def legend(figure: Figure, found: dict[str, Look], left: float = 0, lines: bool 
         style = "none" if not lines else (0, look.dashes) if look.dashes else "-"
         marker = "none" if lines else look.marker
         handles.append(
-            Line2D([], [], color=look.colour, label=name, linestyle=style, linewidth=look.width,
-                   marker=marker, markersize=look.size)
-        )  # fmt: skip
+            Line2D(
+                [],
+                [],
+                color=look.colour,
+                label=name,
+                linestyle=style,
+                linewidth=look.width,
+                marker=marker,
+                markersize=look.size,
+            )
+        )
     drawn = figure.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(left, 1), ncols=len(handles),
-        handlelength=2.6 if lines else 1, borderaxespad=0.1, columnspacing=1.4,
-    )  # fmt: skip
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(left, 1),
+        ncols=len(handles),
+        handlelength=2.6 if lines else 1,
+        borderaxespad=0.1,
+        columnspacing=1.4,
+    )
     for text, look in zip(drawn.get_texts(), found.values()):
         text.set_weight(look.weight)
 
@@ -157,7 +170,9 @@ def svg_file(figure: Figure, name: str, title: str) -> str:
     """A file that stands alone, on a background of its own: a page may be darker than it says."""
     text = _with_title(_svg(figure, name, transparent=False), title)
     style = f"<style>\n{FONT_RULE}\n{DARK_RULES}\n</style>\n"
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + text.replace("</title>\n", f"</title>\n{style}")
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + text.replace(
+        "</title>\n", f"</title>\n{style}"
+    )
 
 
 def _svg(figure: Figure, name: str, transparent: bool) -> str:

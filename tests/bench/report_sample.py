@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes up a document as bench/compare --json writes it, for the tests of the report and to look at.
+"""Makes up a document like one of bench/compare --json, to test the report and to look at it.
 
     tests/bench/report_sample.py [compare|program|replay] > result.json
 
@@ -38,11 +38,21 @@ WORKLOADS = {
         for count in (10, 100, 1000, 100000)
         for size in (16, 64, 1024, 16384)
     },
-    "objects-10k": 26, "objects-1m": 95, "producer-1:1": 40, "producer-2:2": 70,
-    "producer-3:1": 80, "generations": 60, "sharing/active": 300, "sharing/passive": 300,
-    "large-blocks": 9e6, "vector-double": 2e5, "vector-steps": 1e5, "aligned": 50,
-    "zeroed/small": 45, "zeroed/sparse": 4000,
-}  # fmt: skip
+    "objects-10k": 26,
+    "objects-1m": 95,
+    "producer-1:1": 40,
+    "producer-2:2": 70,
+    "producer-3:1": 80,
+    "generations": 60,
+    "sharing/active": 300,
+    "sharing/passive": 300,
+    "large-blocks": 9e6,
+    "vector-double": 2e5,
+    "vector-steps": 1e5,
+    "aligned": 50,
+    "zeroed/small": 45,
+    "zeroed/sparse": 4000,
+}
 PROGRAMS = {
     name: 1e8 + 7e7 * number
     for number, name in enumerate(
@@ -57,6 +67,8 @@ def document(kind: str = "compare", seed: int = 1) -> dict:
     groups = {"workloads": WORKLOADS, "programs": PROGRAMS}
     if kind != "compare":
         groups = {"programs": {"python3 build.py --all": 3e9}}
+    if kind == "replay":
+        groups = {"traces": {"python/first": 30, "python/again": 20, "git/first": 40}}
     tables = [
         _table("time", "Time", "ns", groups, SLOWNESS, truth, noise),
         _table("memory", "Peak memory", "KiB", groups, FATNESS, truth, noise),
@@ -68,40 +80,66 @@ def document(kind: str = "compare", seed: int = 1) -> dict:
         "date": "2026-11-21T14:50:00+00:00",
         "commit": "6549c57",
         "machine": {
-            "processor": "Intel(R) Xeon(R) CPU @ 2.50GHz", "cpus": 2, "memory": "7.8 GiB",
-            "kernel": "6.1.0-18-amd64", "libc": "2.36", "huge pages": "madvise",
-            "governor": "not told", "busy": 0.012,
+            "processor": "Intel(R) Xeon(R) CPU @ 2.50GHz",
+            "cpus": 2,
+            "memory": "7.8 GiB",
+            "kernel": "6.1.0-18-amd64",
+            "libc": "2.36",
+            "huge pages": "madvise",
+            "governor": "not told",
+            "busy": 0.012,
         },
         "allocators": [
-            {"name": name, "version": f"{number}.{number + 3}-1", "library": "",
-             "is_packaged": name != SUBJECT}
+            {
+                "name": name,
+                "version": f"{number}.{number + 3}-1",
+                "library": "",
+                "is_packaged": name != SUBJECT,
+            }
             for number, name in enumerate(NAMES)
         ],
         "subject": SUBJECT,
         "tables": tables,
-        "timelines": [_timeline(task, name, noise) for task in tasks for name in NAMES
-                      if (task, name) not in FAILS],
-        "latency": [_latency(row, name, noise) for row in ("latency/mixed", "latency/threads")
-                    for name in NAMES] if kind == "compare" else [],
-        "scaling": [_scaling(row, name, noise) for row in ("threads", "threads-shared")
-                    for name in NAMES] if kind == "compare" else [],
-        "samples": [{"task": task, "allocator": name, "runs": [None] * RUNS}
-                    for task in tasks for name in NAMES],
-    }  # fmt: skip
+        "timelines": [
+            _timeline(task, name, noise, kind == "replay")
+            for task in tasks
+            for name in NAMES
+            if (task, name) not in FAILS
+        ],
+        "latency": [
+            _latency(row, name, noise)
+            for row in ("latency/mixed", "latency/threads")
+            for name in NAMES
+        ]
+        if kind == "compare"
+        else [],
+        "scaling": [
+            _scaling(row, name, noise) for row in ("threads", "threads-shared") for name in NAMES
+        ]
+        if kind == "compare"
+        else [],
+        "samples": [
+            {"task": task, "allocator": name, "runs": [None] * RUNS}
+            for task in tasks
+            for name in NAMES
+        ],
+    }
 
 
 def _table(key, title, unit, groups, bias, truth, noise) -> dict:
     rows = []
     for group, scales in groups.items():
         for name, scale in scales.items():
-            task = name.split("/")[0] if group == "workloads" else name
+            task = name if group == "programs" else name.split("/")[0]
             if key == "memory" and "/" in name:
                 name = task
             if any(row["name"] == name for row in rows):
                 continue
             base = scale if key == "time" else 3000 * math.exp(truth.uniform(0, 5))
             rows.append(_row(name, task, group, base, bias, truth, noise))
-    named = {group: [r for r in rows if r["group"] == group] for group in groups} | {"all rows": rows}
+    named = {group: [r for r in rows if r["group"] == group] for group in groups} | {
+        "all rows": rows
+    }
     means = {
         label: {
             name: figures.geometric_mean(
@@ -130,25 +168,37 @@ def _row(name, task, group, base, bias, truth, noise) -> dict:
     peer = min((who for who in values if who != SUBJECT), key=values.get)
     found = figures.paired_ratio(series[SUBJECT], series[peer])
     return {
-        "name": name, "task": task, "group": group, "values": values,
+        "name": name,
+        "task": task,
+        "group": group,
+        "values": values,
         "low": {who: runs[RUNS // 5] for who, runs in ordered.items()},
         "high": {who: runs[-1 - RUNS // 5] for who, runs in ordered.items()},
-        "failed": failed, "peer": peer, "ratio": found.ratio, "ratio_low": found.low,
-        "ratio_high": found.high, "runs": RUNS, "target": "1.02" if wobble < 0.02 else "",
+        "failed": failed,
+        "peer": peer,
+        "ratio": found.ratio,
+        "ratio_low": found.low,
+        "ratio_high": found.high,
+        "runs": RUNS,
+        "target": "1.02" if wobble < 0.02 else "",
         "verdict": figures.verdict(found, 1.02) if wobble < 0.02 else "",
-    }  # fmt: skip
+    }
 
 
-def _timeline(task, name, noise) -> dict:
+def _timeline(task, name, noise, is_trace) -> dict:
     peak = 40000 * FATNESS[name] * noise.uniform(0.9, 1.1)
-    length = 900 * SLOWNESS[name]
+    length = 1000 if is_trace else 900 * SLOWNESS[name]
     keeps = noise.uniform(0.2, 0.7)
-    points = []
+    points, live = [], []
     for step in range(80):
         share = step / 79
-        level = min(1, share * 3) if share < 0.6 else keeps + (1 - keeps) * max(0, 1 - (share - 0.6) * 8)
-        points.append([round(share * length, 1), round(peak * level * noise.uniform(0.98, 1) + 1500)])
-    return {"task": task, "allocator": name, "points": points}
+        falls = max(0, 1 - max(0, share - 0.6) * 8)
+        level = min(1, share * 3, keeps + (1 - keeps) * falls)
+        resident = peak * level * noise.uniform(0.98, 1) + 1500
+        points.append([round(share * length, 1), round(resident)])
+        live.append([round(share * length, 1), round(33000 * min(1, share * 3, 0.15 + falls))])
+    found = {"task": task, "allocator": name, "points": points}
+    return found | {"unit": "thousandths of the operations", "live": live} if is_trace else found
 
 
 def _latency(row, name, noise) -> dict:
@@ -178,8 +228,15 @@ def _scaling(row, name, noise) -> dict:
     cost = 25 * SLOWNESS[name]
     if row.endswith("shared"):
         cost *= 1.3
-    points = [[n, cost * (1 + (0.9 if name == "glibc" else 0.15) * math.log2(n)) * noise.uniform(0.97, 1.03)]
-              for n in (1, 2, 4, 8)]  # fmt: skip
+    points = [
+        [
+            n,
+            cost
+            * (1 + (0.9 if name == "glibc" else 0.15) * math.log2(n))
+            * noise.uniform(0.97, 1.03),
+        ]
+        for n in (1, 2, 4, 8)
+    ]
     return {"row": row, "allocator": name, "points": points}
 
 

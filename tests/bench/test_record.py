@@ -63,6 +63,7 @@ class RecordTest(InFolder):
         self.assertLess(path.stat().st_size, 300_000)
         kept = doc.load(path)
         self.assertNotIn("samples", kept)
+        self.assertNotIn("library", kept["allocators"][0])
         for table, before in zip(kept["tables"], document["tables"]):
             self.assertEqual(len(table["rows"]), len(before["rows"]))
             for row, old in zip(table["rows"], before["rows"]):
@@ -71,6 +72,14 @@ class RecordTest(InFolder):
                     self.assertAlmostEqual(row["values"][name] / value, 1, places=4)
         self.assertEqual(kept["machine"], document["machine"])
         self.assertTrue(path.with_suffix(".svg").read_text().startswith("<?xml"))
+
+    def test_first_impressions_and_programs_of_a_user_make_no_record(self):
+        quick = report_sample.document()
+        quick["tables"][0]["rows"][5]["runs"] = 1
+        for document in (quick, report_sample.document("program")):
+            with self.assertRaises(doc.Unusable):
+                record.store(document, self.folder)
+        self.assertFalse(self.folder.exists())
 
     def test_thinning_keeps_ends_and_peak(self):
         points = [[ms, 1000 + (500 if ms == 777 else 0)] for ms in range(1000)]
@@ -95,12 +104,12 @@ class RecordTest(InFolder):
             self.assertTrue(text.endswith(f"\n{record.END}\nafter\n"))
             self.assertNotIn("old", text)
             self.assertIn("](bench/record/xeon-2.50ghz-64cpu/2026-12-01.svg)", text)
-            self.assertIn("| time | 7.77 |", text)
+            self.assertRegex(text, r"\| time \| 7.77 \|.*\| 47 \|\n")
             self.assertIn("64 CPUs", text)
         self.assertEqual(path.stem, "2026-12-01")
 
     def test_a_readme_without_its_place_is_told(self):
-        record.store(report_sample.document("program"), self.folder)
+        record.store(report_sample.document(), self.folder)
         readme = self.top / "README.md"
         readme.write_text("no place\n")
         with self.assertRaisesRegex(doc.Unusable, "results: begin"):
@@ -169,7 +178,12 @@ class RegressionTest(unittest.TestCase):
         row = new["tables"][0]["rows"][3]
         for key in ("values", "low", "high"):
             del row[key]["ashlar"]
-        row |= {"failed": {"ashlar": "SIGSEGV"}, "ratio": None, "ratio_low": None, "ratio_high": None}
+        row |= {
+            "failed": {"ashlar": "SIGSEGV"},
+            "ratio": None,
+            "ratio_low": None,
+            "ratio_high": None,
+        }
         lost = new["tables"][1]["rows"].pop()
         found = regression.compare(old, new)
         self.assertEqual(found.fails, [f"time of {row['name']}: SIGSEGV"])

@@ -143,7 +143,7 @@ class ReportTest(unittest.TestCase):
 
     def test_what_users_name_is_no_markup(self):
         document = report_sample.document("program")
-        evil = "<b>sort & $x$ \"uniq\"</b>"
+        evil = '<b>sort & $x$ "uniq"</b>'
         for table in document["tables"]:
             table["rows"][0]["name"] = table["rows"][0]["task"] = evil
         for line in document["timelines"]:
@@ -157,7 +157,16 @@ class ReportTest(unittest.TestCase):
         document["subject"] = "absent"
         for table in document["tables"]:
             row = table["rows"][0]
-            for key in ("low", "high", "failed", "peer", "ratio", "ratio_low", "ratio_high", "runs"):
+            for key in (
+                "low",
+                "high",
+                "failed",
+                "peer",
+                "ratio",
+                "ratio_low",
+                "ratio_high",
+                "runs",
+            ):
                 del row[key]
             del table["means"]
         for key in ("timelines", "latency", "scaling", "samples"):
@@ -220,7 +229,9 @@ class ReportTest(unittest.TestCase):
                 self.assertEqual(box.count_overlaps(boxes[:i]), 0, f"spread {spread}")
 
     def test_latency_curve_ends_at_the_slowest_call(self):
-        curve = charts.latency_curve({"percentiles": {}, "histogram": [[10, 98], [20, 1], [500, 1]]})
+        curve = charts.latency_curve(
+            {"percentiles": {}, "histogram": [[10, 98], [20, 1], [500, 1]]}
+        )
         self.assertEqual([ns for _, ns in curve], [10, 20, 500])
         self.assertEqual([share for share, _ in curve][:2], [0.98, 0.99])
         self.assertTrue(0.99 < curve[-1][0] < 1)
