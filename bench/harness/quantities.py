@@ -1,0 +1,29 @@
+"""How quantities are written for people."""
+
+from __future__ import annotations
+
+
+def show(value: float, unit: str) -> str:
+    """A value with its unit, in the unit that suits its size."""
+    if unit == "ns":
+        return _duration(value)
+    if unit == "KiB":
+        return _memory(value)
+    if unit == "count":
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if unit == "ratio" else f"{value:.4g} {unit}"
+
+
+def show_ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 99.5 else f"{value:,.0f}"
+
+
+def _duration(ns: float) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def _memory(kib: float) -> str:
+    return f"{kib / 1024:.1f} MiB" if kib >= 1024 else f"{kib:.0f} KiB"
