@@ -31,7 +31,7 @@ LEGEND = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Belongs to the section "summary", "timelines", "latency" or "scaling", or to a table's key."""
+    """Belongs to section "summary", "timelines", "latency" or "scaling", or to a table's key."""
 
     section: str
     name: str
@@ -223,7 +223,7 @@ def _memory_panel(axes: Axes, curves: list[dict], found: dict[str, Look]) -> Non
 
 
 def _unit_of_time(curves: list[dict]) -> tuple[str, float]:
-    """The unit to show, and how many of the curve's make one. A trace has no time, only a course."""
+    """The unit to show, and how many of the curve's make one. A trace has only a course."""
     if "unit" in curves[0]:
         return "%", 10  # The curve's are thousandths of the trace.
     longest = max(ms for curve in curves for ms, _ in curve["points"])
