@@ -26,7 +26,7 @@ apt() {
 
 apt_install() {
   echo "Installing $*"
-  apt install --yes --no-install-recommends "$@"
+  apt install --yes --no-install-recommends "$@" >/dev/null
 }
 
 # The packages named in a TOML file of bench/.

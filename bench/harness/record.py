@@ -16,7 +16,7 @@ import charts
 import document as doc
 import quantities
 import report
-from session import FEWEST_RUNS
+from options import USUAL
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = TOP / "bench" / "record"
@@ -43,9 +43,9 @@ def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path
     if document["kind"] != "compare":
         raise doc.Unusable("only a result of bench/compare over its own tasks makes a record")
     runs = [row["runs"] for table in document["tables"] for row in table["rows"] if row.get("runs")]
-    if min(runs, default=0) < FEWEST_RUNS:
+    if min(runs, default=0) < USUAL.fewest:
         raise doc.Unusable(
-            f"a record needs {FEWEST_RUNS} runs of each row, this result has fewer; "
+            f"a record needs {USUAL.fewest} runs of each row, this result has fewer; "
             "run bench/compare without --quick"
         )
     path = folder / machine_name(document) / f"{document['date'][:10]}.json"
