@@ -222,3 +222,21 @@ foreach(name python3 perl node redis git)
   set_tests_properties(preload.${name}.fallback PROPERTIES LABELS
     "blackbox;preload_programs;fallback" TIMEOUT 600 SKIP_RETURN_CODE 77)
 endforeach()
+
+# ---- bench: what compares tells the truth ------------------------------------------------------
+
+if(ASHLAR_BUILD_BENCH)
+  execute_process(COMMAND ${ASHLAR_PYTHON} -c "import jinja2, jsonschema, matplotlib, rich, scipy"
+    RESULT_VARIABLE lacks_modules ERROR_QUIET)
+  if(lacks_modules)
+    message(STATUS "The tests of bench/ are left out: Python lacks modules (tests/run installs them)")
+  else()
+    foreach(subject liars workloads trace report record real real_server)
+      add_test(NAME bench.${subject}
+        COMMAND ${ASHLAR_PYTHON} -B -m unittest test_${subject}
+        WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/bench)
+      set_tests_properties(bench.${subject} PROPERTIES
+        LABELS bench TIMEOUT 900 ENVIRONMENT ASHLAR_BUILD=${PROJECT_BINARY_DIR})
+    endforeach()
+  endif()
+endif()
