@@ -93,8 +93,8 @@ class AddressTable {
     if (old != nullptr) munmap(old, old_capacity * sizeof(Entry));
   }
 
-  Entry* entries_;
-  size_t capacity_, count_;
+  Entry* entries_ = nullptr;
+  size_t capacity_ = 0, count_ = 0;
 };
 
 }  // namespace trace

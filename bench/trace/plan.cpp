@@ -10,7 +10,8 @@ namespace trace {
 
 namespace {
 
-constexpr uint64_t kSamples = 200;
+constexpr uint64_t kMostSamples = 200;
+constexpr uint64_t kOperationsPerSample = 100;  // At least, or reading the clock would show.
 constexpr uint32_t kNone = UINT32_MAX;
 
 /// Numbers that are given out, and given out again in a later epoch than that of their return.
@@ -37,6 +38,8 @@ class Planner {
     std::fill(seat_of_.begin(), seat_of_.end(), kNone);
     if (!seat_of_.is_empty()) seat_of_[0] = 0;
     at_seat_.push({});
+    const uint64_t room = summary.operations / kOperationsPerSample;
+    samples_ = std::clamp(room, uint64_t{1}, kMostSamples);
   }
 
   void add(const Record& record) {
@@ -51,7 +54,7 @@ class Planner {
     }
     if (!is_operation(record.kind)) return;
     ++operations_;
-    const uint64_t share = operations_ * kSamples / std::max<uint64_t>(summary_.operations, 1);
+    const uint64_t share = operations_ * samples_ / std::max<uint64_t>(summary_.operations, 1);
     if (share > latest_share_ || operations_ == summary_.peak_operation) end_epoch(true);
     latest_share_ = share;
   }
@@ -144,6 +147,7 @@ class Planner {
   MappedArray<uint32_t> busy_;
   MappedArray<Op> sorted_;
   size_t first_op_ = 0;  // Of this epoch.
+  uint64_t samples_;
   uint64_t records_ = 0, operations_ = 0, live_bytes_ = 0, latest_share_ = 0;
 };
 

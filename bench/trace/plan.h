@@ -1,11 +1,11 @@
 // bench/trace/plan.h -- a trace made ready to be replayed.
 //
 // Idea
-//   The trace is cut into *epochs*: about 200 of the same length, and one more wherever a thread
-//   begins and where the live bytes peak. Within an epoch each thread makes its operations as fast
-//   as it can; all have finished it before the next begins. So no thread runs far ahead of what it
-//   did in the program, live memory at the end of each epoch is what it was there, and memory can
-//   be sampled while nothing is timed.
+//   The trace is cut into *epochs*: about 200 of the same length, fewer in a short trace, and one
+//   more wherever a thread begins and where the live bytes peak. Within an epoch each thread makes
+//   its operations as fast as it can; all have finished it before the next begins. So no thread
+//   runs far ahead of what it did in the program, live memory at the end of each epoch is what it
+//   was there, and memory can be sampled while nothing is timed.
 //
 //   Objects have *slots*, by which threads find them. A slot is empty until its object has been
 //   allocated, and whoever is to free it waits for that. A slot that was emptied is used again in

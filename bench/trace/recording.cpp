@@ -29,7 +29,7 @@ namespace trace {
 namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 20;
-constexpr size_t kPageBytes = 4096;
+constexpr size_t kLargestPage = 65536;  // Of any machine; files are mapped from such an offset.
 
 /// This thread's number in the trace, plus one; 0 before its first record.
 [[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t thread_of_trace = 0;
@@ -143,7 +143,7 @@ bool Recording::map_piece() {
     filled = static_cast<size_t>(cursor_ - piece_);
     munmap(piece_, kPieceBytes);
   }
-  const size_t whole_pages = filled & ~(kPageBytes - 1);
+  const size_t whole_pages = filled & ~(kLargestPage - 1);
   piece_offset_ += whole_pages;
   const int file = ::open(path_, O_RDWR | O_CLOEXEC);
   const off_t offset = static_cast<off_t>(piece_offset_);

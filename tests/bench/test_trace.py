@@ -71,7 +71,9 @@ class TraceTest(unittest.TestCase):
 
     def replay(self, *words, library=""):
         environment = os.environ | {"LD_PRELOAD": str(library)}
-        return subprocess.run([REPLAY, *words], capture_output=True, text=True, env=environment)
+        return subprocess.run(
+            [REPLAY, *words], capture_output=True, text=True, env=environment, timeout=60
+        )
 
     def summary(self, path) -> dict:
         run = self.replay("--summary", path)
@@ -109,6 +111,9 @@ class Capture(TraceTest):
 
     def test_child_of_fork_is_not_recorded(self):
         self.assert_program_is_recorded(self.captured(self.program, "fork"))
+
+    def test_child_of_vfork_ends_nothing(self):
+        self.assert_program_is_recorded(self.captured(self.program, "vfork"))
 
     def test_ends_by_exit(self):
         self.assert_program_is_recorded(self.captured(self.program, "exit"))
@@ -165,20 +170,28 @@ class Capture(TraceTest):
         self.assertEqual(found["aligned"], 100)
         self.assertEqual(found["sizes"]["524288"], 100)
 
+    def test_address_table(self):
+        source, program = TOP / "tests" / "bench" / "trace_table.cpp", self.folder / "table"
+        flags = ["-std=c++20", "-O1", "-I", TOP / "bench" / "trace"]
+        subprocess.run(["c++", *flags, source, "-o", program], check=True)
+        self.assertEqual(subprocess.run([program]).returncode, 0)
+        program.unlink()
+
     def test_live_only(self):
-        line = self.folder / "live"
-        environment = os.environ | {
-            "LD_PRELOAD": f"{BUILD}/bench/libcapture.so {BUILD}/libashlar.so",
-            "ASHLAR_CAPTURE": str(line),
-            "ASHLAR_CAPTURE_ONLY": "live",
-        }
-        subprocess.run([self.program, "fork"], env=environment, check=True)
-        found = json.loads(line.read_text())
-        line.unlink()
-        whole = self.captured(self.program, "fork")
-        self.assertEqual(found["peak_live_bytes"], whole["peak_live_bytes"])
-        self.assertEqual(found["peak_live_objects"], whole["peak_live_objects"])
-        self.assertEqual(found["allocations"], whole["objects"])
+        for how in ("", "fork", "exit"):
+            line = self.folder / "live"
+            environment = os.environ | {
+                "LD_PRELOAD": f"{BUILD}/bench/libcapture.so {BUILD}/libashlar.so",
+                "ASHLAR_CAPTURE": str(line),
+                "ASHLAR_CAPTURE_ONLY": "live",
+            }
+            subprocess.run([self.program, how], env=environment, check=True)
+            found = json.loads(line.read_text())
+            line.unlink()
+            whole = self.captured(self.program, how)
+            self.assertEqual(found["peak_live_bytes"], whole["peak_live_bytes"])
+            self.assertEqual(found["peak_live_objects"], whole["peak_live_objects"])
+            self.assertEqual(found["allocations"], whole["objects"])
 
 
 class Replay(TraceTest):
@@ -196,6 +209,7 @@ class Replay(TraceTest):
             libraries = ["", BUILD / "libashlar.so"]
             found = [self.figures(path, "--passes", "2", library=name) for name in libraries]
             self.assertEqual(found[0]["answer"], found[1]["answer"], path.name)
+            self.assertGreaterEqual(len(found[0]["point"]), 201)
             self.assertEqual(found[0]["live"], [str(self.summary(path)["peak_live_bytes"])])
 
     def test_memory_follows_the_program(self):
@@ -206,7 +220,7 @@ class Replay(TraceTest):
         self.assertGreaterEqual(int(found["kib"][0]), live_kib)
         self.assertLess(int(found["kib"][0]), 1.3 * live_kib + 200)
         points = [tuple(map(int, point.split(":"))) for point in found["point"]]
-        self.assertGreaterEqual(len(points), 200)
+        self.assertGreaterEqual(len(points), 20)
         self.assertEqual(points[0], (0, 0, 0))
         self.assertEqual(points[-1][0], 1000)
         self.assertEqual(points, sorted(points, key=lambda point: point[0]))

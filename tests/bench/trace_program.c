@@ -1,8 +1,9 @@
 // tests/bench/trace_program.c -- makes known calls of malloc in two threads, for test_trace.py.
 //
 // Use
-//   trace_program [fork | exit | kill | closed]
-//     fork    a child allocates and frees on its own, too
+//   trace_program [fork | vfork | exit | kill | closed]
+//     fork    a child allocates and frees at the same time
+//     vfork   a child does nothing but end
 //     exit    it ends by _exit
 //     kill    it ends by a signal that nothing can catch
 //     closed  it first closes every file, then works long enough to need more of the trace's file
@@ -44,23 +45,25 @@ static void use_others(void) {
   free(valloc(1));
 }
 
-static void use_in_child(void) {
+static pid_t use_in_child(void) {
   const pid_t child = fork();
   if (child == 0) {
-    use();
+    for (int round = 0; round < kRounds; ++round) use();
     exit(0);
   }
-  waitpid(child, NULL, 0);
+  return child;
 }
 
 int main(int argc, char** argv) {
   const char* how = argc > 1 ? argv[1] : "";
-  if (strcmp(how, "fork") == 0) use_in_child();
+  const pid_t child = strcmp(how, "fork") == 0 ? use_in_child() : 0;
+  if (strcmp(how, "vfork") == 0 && vfork() == 0) _exit(0);
   if (strcmp(how, "closed") == 0) {
     for (int file = 3; file < 1024; ++file) close(file);
     for (int round = 0; round < kRounds; ++round) use();
   }
   use();
+  if (child != 0) waitpid(child, NULL, 0);
   use_others();
   if (strcmp(how, "exit") == 0) _exit(0);
   if (strcmp(how, "kill") == 0) raise(SIGKILL);
