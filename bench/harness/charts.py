@@ -27,6 +27,7 @@ MOST_PANELS = 12  # In one figure, so that it fits on a printed page.
 LEFT, RIGHT, ABOVE, BELOW = 0.65, 0.2, 0.3, 0.28  # Around a small chart, for its ticks and title.
 LABEL = 0.2  # More below, where the axis has a label.
 LEGEND = 0.3
+LONGEST_TITLE = 110  # Characters that fit into the width of a figure.
 
 ROW_BY_ROW = (
     "Each row's values as ratios to its best, further left is better; the line through a point "
@@ -182,9 +183,10 @@ def _panels(
     keys = list(curves)
     for start in range(0, len(keys), MOST_PANELS):
         chosen = keys[start : start + MOST_PANELS]
-        figure, grid = _grid(len(chosen), min(most_columns, len(chosen)), below)
+        columns = min(most_columns, len(chosen))
+        figure, grid = _grid(len(chosen), columns, below)
         for axes, key in zip(grid, chosen):
-            axes.set_title(key)
+            axes.set_title(quantities.shorten(key, LONGEST_TITLE // columns))
             draw_panel(axes, curves[key], found)
         taking_part = {curve["allocator"] for key in chosen for curve in curves[key]}
         legend(figure, {who: look for who, look in found.items() if who in taking_part}, lines=True)

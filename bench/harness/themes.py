@@ -71,6 +71,14 @@ _OTHERS = [
     Look(CYAN, "h", (8, 3)),
 ]
 
+
+def _other(place: int) -> Look:
+    """When the colours are used up, they return with other shapes."""
+    rounds, place = divmod(place, len(_OTHERS))
+    shape = _OTHERS[(place + rounds) % len(_OTHERS)]
+    return dataclasses.replace(_OTHERS[place], marker=shape.marker, dashes=shape.dashes)
+
+
 SETTINGS = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
@@ -101,7 +109,7 @@ SETTINGS = {
 def looks(names: list[str], subject: str) -> dict[str, Look]:
     """One look for each allocator, the same everywhere: the order of the others decides."""
     others = [name for name in names if name != subject]
-    found = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)}
+    found = {name: _other(place) for place, name in enumerate(others)}
     return {name: found.get(name, Look(SUBJECT, "o", (), True)) for name in names}
 
 
