@@ -27,11 +27,24 @@ MOST_PANELS = 12  # In one figure, so that it fits on a printed page.
 LEFT, RIGHT, ABOVE, BELOW = 0.65, 0.2, 0.3, 0.28  # Around a small chart, for its ticks and title.
 LABEL = 0.2  # More below, where the axis has a label.
 LEGEND = 0.3
+LONGEST_TITLE = 110  # Characters that fit into the width of a figure.
+
+ROW_BY_ROW = (
+    "Each row's values as ratios to its best, further left is better; the line through a point "
+    "spans the middle 60 % of its runs, and where two such lines overlap, the order of the points "
+    "means little."
+)
+LIMITS = {
+    "cpu": "of several threads it is the sum, and waiting is not in it",
+    "memory": "a peak is one moment, and says nothing of the rest of the run",
+    "resident": "the program itself is in it, and blocks that it never touched are not",
+    "faults": "what they cost is part of the time, too",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Belongs to section "summary", "timelines", "latency" or "scaling", or to a table's key."""
+    """Its section is "summary", "timelines", "latency", "scaling", or the key of a table."""
 
     section: str
     name: str
@@ -85,17 +98,19 @@ def _summary(document: doc.Document) -> Iterator[Chart]:
 
 
 def _comparisons(document: doc.Document) -> Iterator[Chart]:
-    for table in document["tables"]:
-        if table["rows"]:
-            yield Chart(
-                table["key"],
-                f"rows-{table['key']}",
-                f"{table['title']}, row by row",
-                "Each row's values as ratios to its best, further left is better; the line through "
-                "a point spans the middle 60 % of its runs, and where two such lines overlap, the "
-                "order of the points means little.",
-                dotplot.draw(table, _looks(document)),
-            )
+    drawn = [table for table in document["tables"] if table["rows"]]
+    for table in drawn:
+        caption = ROW_BY_ROW
+        if table is not drawn[0]:
+            caption = f"To be read like the chart of {drawn[0]['title'].lower()}"
+            caption += f"; {LIMITS[table['key']]}." if table["key"] in LIMITS else "."
+        yield Chart(
+            table["key"],
+            f"rows-{table['key']}",
+            f"{table['title']}, row by row",
+            caption,
+            dotplot.draw(table, _looks(document)),
+        )
 
 
 def _timelines(document: doc.Document) -> Iterator[Chart]:
@@ -168,9 +183,10 @@ def _panels(
     keys = list(curves)
     for start in range(0, len(keys), MOST_PANELS):
         chosen = keys[start : start + MOST_PANELS]
-        figure, grid = _grid(len(chosen), min(most_columns, len(chosen)), below)
+        columns = min(most_columns, len(chosen))
+        figure, grid = _grid(len(chosen), columns, below)
         for axes, key in zip(grid, chosen):
-            axes.set_title(key)
+            axes.set_title(quantities.shorten(key, LONGEST_TITLE // columns))
             draw_panel(axes, curves[key], found)
         taking_part = {curve["allocator"] for key in chosen for curve in curves[key]}
         legend(figure, {who: look for who, look in found.items() if who in taking_part}, lines=True)
@@ -223,7 +239,7 @@ def _memory_panel(axes: Axes, curves: list[dict], found: dict[str, Look]) -> Non
 
 
 def _unit_of_time(curves: list[dict]) -> tuple[str, float]:
-    """The unit to show, and how many of the curve's make one. A trace has only a course."""
+    """The unit to show, and how many of the curve's make one. A trace knows no time."""
     if "unit" in curves[0]:
         return "%", 10  # The curve's are thousandths of the trace.
     longest = max(ms for curve in curves for ms, _ in curve["points"])

@@ -6,6 +6,7 @@ Everything is laid out in inches: a table of fifty rows is as easy to read as on
 from __future__ import annotations
 
 import document as doc
+import quantities
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,7 +22,9 @@ GAP = 0.12  # Between the plot and the text beside it.
 APART = 0.11  # The points of one row stand one below the other, this part of a line apart.
 LOG_FROM = 3.0
 STEPS = (1, 1.2, 1.5, 2, 3, 4, 5, 7, 10)
-COARSE_STEPS = tuple(step * 10**power for power in range(7) for step in (1, 2, 5))
+COARSE_STEPS = tuple(step * 10**power for power in range(3) for step in (1, 2, 5))
+COARSEST_STEPS = tuple(10**power for power in range(10))
+LONGEST_NAME = 40
 
 Line = tuple[str, doc.Row | None]  # A heading has no row.
 
@@ -60,12 +63,14 @@ def _lines(table: doc.Table) -> list[Line]:
     for group, rows in grouped.items():
         if len(grouped) > 1:
             lines.append((group, None))
-        lines += [(row["name"], row) for row in rows]
+        lines += [(quantities.shorten(row["name"], LONGEST_NAME), row) for row in rows]
     return lines
 
 
 def _note(row: doc.Row) -> str:
     """What failed, in at most two lines."""
+    if not row["values"] and len(happened := set(row.get("failed", {}).values())) == 1:
+        return f"all {happened.pop()}"
     failed = [f"{name} {what}" for name, what in row.get("failed", {}).items()]
     half = len(failed) if len(failed) < 3 else (len(failed) + 1) // 2
     return "\n".join(", ".join(part) for part in (failed[:half], failed[half:]) if part)
@@ -96,7 +101,7 @@ def _scale(axes: Axes, rows: list[doc.Row], found: dict[str, Look]) -> None:
         # A point at an end needs room for its marker: a part of the axis, not of the value.
         room = (most / least) ** 0.02
         axes.set_xlim(least / room, most * room)
-        axes.xaxis.set_major_locator(FixedLocator(STEPS if most < 12 else COARSE_STEPS))
+        axes.xaxis.set_major_locator(FixedLocator(_steps(most)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         room = (most - least) * 0.02
@@ -104,6 +109,12 @@ def _scale(axes: Axes, rows: list[doc.Row], found: dict[str, Look]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(axis="x", top=True, labeltop=True, length=0)
+
+
+def _steps(most: float) -> tuple[float, ...]:
+    if most < 12:
+        return STEPS
+    return COARSE_STEPS if most < 500 else COARSEST_STEPS
 
 
 def _name(axes: Axes, place: int, name: str, is_heading: bool) -> None:

@@ -18,6 +18,11 @@ def show_ratio(value: float) -> str:
     return f"{value:.2f}" if value < 99.5 else f"{value:,.0f}"
 
 
+def shorten(text: str, most: int) -> str:
+    """For a place that cannot grow with the names that users give."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _duration(ns: float) -> str:
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if ns >= size:

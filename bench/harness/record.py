@@ -32,10 +32,13 @@ _CHAFF = re.compile(r"\((r|tm|c)\)|\b(intel|amd|cpu|processor|\d+-core|with .*)\
 
 def machine_name(document: doc.Document) -> str:
     """A short name for the machine, fit for a folder: xeon-2.50ghz-2cpu."""
-    machine = document["machine"]
-    text = re.sub(r",.*", "", machine["processor"])
-    words = re.findall(r"[a-z0-9][a-z0-9.]*", _CHAFF.sub(" ", text).lower())
-    return "-".join([*words, f"{machine['cpus']}cpu"])
+    words = re.findall(r"[a-z0-9][a-z0-9.]*", _CHAFF.sub(" ", _processor(document)).lower())
+    return "-".join([*words, f"{document['machine']['cpus']}cpu"])
+
+
+def _processor(document: doc.Document) -> str:
+    """Without the number of CPUs, which some results repeat here."""
+    return re.sub(r", \d+ CPUs$", "", document["machine"]["processor"])
 
 
 def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path:
@@ -171,7 +174,7 @@ def _bold(document: doc.Document, name: str, text: str) -> str:
 
 def _setting(document: doc.Document) -> str:
     machine = document["machine"]
-    parts = [machine["processor"], f"{machine['cpus']} CPUs"]
+    parts = [_processor(document), f"{machine['cpus']} CPUs"]
     parts += [
         f"{key} {machine[key]}" for key in ("kernel", "libc", "huge pages") if machine.get(key)
     ]
