@@ -27,7 +27,7 @@ constexpr size_t kReplacements = kSessions / 10;
 constexpr long kSleepMilliseconds = 50;
 
 Block new_object(workload::Rng& rng) {
-  return workload::new_live_block(workload::mixed_size(rng), rng.next());
+  return workload::new_block(workload::live, workload::mixed_size(rng), rng.next());
 }
 
 uint64_t burst(workload::Rng& rng, Blocks& sessions) {
@@ -36,10 +36,10 @@ uint64_t burst(workload::Rng& rng, Blocks& sessions) {
   for (Block& block : objects) block = new_object(rng);
   for (size_t i = 0; i < kReplacements; ++i) {
     Block& block = sessions[rng.below(sessions.size())];
-    sum += workload::end_live_block(block);
+    sum += workload::end_block(workload::live, block);
     block = new_object(rng);
   }
-  for (const Block& block : objects) sum += workload::end_live_block(block);
+  for (const Block& block : objects) sum += workload::end_block(workload::live, block);
   return sum;
 }
 
@@ -63,6 +63,6 @@ int main() {
   workload::report_ns(ns / (kBursts * (kObjects + kReplacements)));
   workload::report_kib(kib / kBursts);
   workload::report_live(workload::live.now());
-  for (const Block& block : sessions) sum += workload::end_live_block(block);
+  for (const Block& block : sessions) sum += workload::end_block(workload::live, block);
   workload::report_answer(sum);
 }

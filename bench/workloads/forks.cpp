@@ -35,8 +35,8 @@ uint64_t replace_some(workload::Rng& rng, Blocks& heap) {
   uint64_t sum = 0;
   for (size_t i = 0; i < kReplacements; ++i) {
     Block& block = heap[rng.below(heap.size())];
-    sum += workload::end_live_block(block);
-    block = workload::new_live_block(workload::mixed_size(rng), rng.next());
+    sum += workload::end_block(workload::live, block);
+    block = workload::new_block(workload::live, workload::mixed_size(rng), rng.next());
   }
   return sum;
 }
@@ -46,9 +46,9 @@ uint64_t replace_some(workload::Rng& rng, Blocks& heap) {
   replace_some(rng, heap);
   Blocks own;
   for (const size_t full = workload::live.now() + kChildBytes; workload::live.now() < full;) {
-    own.push_back(workload::new_live_block(workload::mixed_size(rng), rng.next()));
+    own.push_back(workload::new_block(workload::live, workload::mixed_size(rng), rng.next()));
   }
-  for (const Block& block : own) workload::end_live_block(block);
+  for (const Block& block : own) workload::end_block(workload::live, block);
   std::exit(0);
 }
 
@@ -71,7 +71,8 @@ double children_ns() {
 int main() {
   workload::Rng rng(1);
   Blocks heap(kObjects);
-  for (Block& block : heap) block = workload::new_live_block(workload::mixed_size(rng), rng.next());
+  for (Block& block : heap)
+    block = workload::new_block(workload::live, workload::mixed_size(rng), rng.next());
 
   uint64_t sum = 0;
   const double start = workload::cpu_ns();
@@ -83,7 +84,7 @@ int main() {
     wait_for(child);
   }
   const double ns = workload::cpu_ns() - start + children_ns();
-  for (const Block& block : heap) sum += workload::end_live_block(block);
+  for (const Block& block : heap) sum += workload::end_block(workload::live, block);
 
   workload::report_ns(ns / kForks);
   workload::report_live(workload::live.most() + kChildBytes);

@@ -35,8 +35,8 @@ struct Server {
   uint64_t sum = 0;
 
   void replace(Block& block, size_t smallest) {
-    if (block.memory != nullptr) sum += workload::end_live_block(block);
-    block = workload::new_live_block(rng.between(smallest, 2 * smallest), rng.next());
+    if (block.memory != nullptr) sum += workload::end_block(workload::live, block);
+    block = workload::new_block(workload::live, rng.between(smallest, 2 * smallest), rng.next());
     ++replacements;
   }
 
@@ -48,7 +48,7 @@ struct Server {
       if (rng.below(kOneIn) == 0) {
         survivors.push_back(block);
       } else {
-        sum += workload::end_live_block(block);
+        sum += workload::end_block(workload::live, block);
       }
     }
   }
@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
     workload::report_ns(ns / static_cast<double>(server.replacements));
     workload::report_live(workload::live.most());
   }
-  for (const Block& block : server.survivors) server.sum += workload::end_live_block(block);
+  for (const Block& block : server.survivors)
+    server.sum += workload::end_block(workload::live, block);
   workload::report_answer(server.sum);
 }

@@ -9,6 +9,10 @@
 // Operation
 //   One replacement of an object, by the clock; threads are created before it starts. All counts of
 //   threads make the same number of replacements together.
+//
+// Memory
+//   What is under way grows where a neighbour gets no CPU, so live= is another in each run, and
+//   resident memory with it: look at their ratio.
 
 #include <barrier>
 #include <thread>
@@ -21,7 +25,7 @@ namespace {
 using workload::Block;
 
 constexpr size_t kMostThreads = 64;
-constexpr size_t kReplacements = 64 * 10'000;  // Of all threads together.
+constexpr size_t kReplacements = 64 * 24'000;  // Of all threads together.
 constexpr size_t kObjects = 500;               // Of each thread.
 constexpr size_t kOneIn = 8;
 
@@ -39,7 +43,7 @@ class Worker {
   void build(size_t number) {
     rng_ = workload::Rng(number);
     for (Block& block : objects_) block = new_object();
-    parcel_ = new Parcel;
+    parcel_ = new_parcel();
     book();
   }
 
@@ -49,7 +53,7 @@ class Worker {
       if (rng_.below(kOneIn) == 0) {
         parcel_->blocks[parcel_->count++] = block;
         if (parcel_->count == parcel_->blocks.size()) {
-          neighbour.post(std::exchange(parcel_, new Parcel));
+          neighbour.post(std::exchange(parcel_, new_parcel()));
           empty_inbox();
         }
       } else {
@@ -77,6 +81,10 @@ class Worker {
     change_ -= static_cast<int64_t>(block.size);
     sum_ += workload::end_block(block);
   }
+  Parcel* new_parcel() {
+    change_ += sizeof(Parcel);
+    return new Parcel;
+  }
   void book() { account.book(std::exchange(change_, 0)); }
 
   void post(Parcel* parcel) {
@@ -88,6 +96,7 @@ class Worker {
     for (Parcel* parcel = inbox_.exchange(nullptr); parcel != nullptr;) {
       for (size_t i = 0; i < parcel->count; ++i) end_object(parcel->blocks[i]);
       delete std::exchange(parcel, parcel->next);
+      change_ -= sizeof(Parcel);
     }
     book();
   }

@@ -130,7 +130,7 @@ class Live {
   size_t most_ = 0;
 };
 
-/// The account of a workload with one thread.
+/// The account of a workload that has containers, which use it too. One thread's.
 inline Live live;
 
 /// The account of several threads. Each books at once what many blocks have changed, since an
@@ -206,12 +206,12 @@ inline uint64_t end_block(const Block& block) {
   return key;
 }
 
-/// As new_block and end_block, and counts the block in `live`.
-inline Block new_live_block(size_t size, uint64_t key) {
+/// The same, and counts the block in `live`.
+inline Block new_block(Live& live, size_t size, uint64_t key) {
   live.add(size);
   return new_block(size, key);
 }
-inline uint64_t end_live_block(const Block& block) {
+inline uint64_t end_block(Live& live, const Block& block) {
   live.remove(block.size);
   return end_block(block);
 }

@@ -1,6 +1,7 @@
-"""Builds the allocators of liars/, each of which is wrong in a way of its own.
+"""Builds the small allocators of this folder.
 
-crash writes to address zero, hang does not return, overlap hands out blocks that overlap.
+Those of liars/ are wrong, each in a way of its own: crash writes to address zero, hang does not
+return, overlap hands out blocks that overlap. ledger is right, and counts.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("ASHLAR_BUILD", TOP / "build")).resolve()
 NAMES = ["crash", "hang", "overlap"]
+LEDGER = HERE / "ledger.c"
 
 
-def build(name: str, folder: pathlib.Path) -> pathlib.Path:
-    """Compiles liars/NAME.c into a library in `folder`."""
-    library = folder / f"lib{name}.so"
+def source_of(name: str) -> pathlib.Path:
+    return HERE / "liars" / f"{name}.c"
+
+
+def build(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Compiles the source into a library in `folder`."""
+    library = folder / f"lib{source.stem}.so"
     compiler = ["cc", "-shared", "-fPIC", "-O1", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]
-    source = HERE / "liars" / f"{name}.c"
     subprocess.run([*compiler, "-o", library, source, "-ldl"], check=True)
     return library

@@ -30,7 +30,8 @@ class Liars(unittest.TestCase):
             command += ["--build", liars.BUILD, "--only", ROW, "--runs", "1"]
             command += ["--allocators", ",".join(HONEST + liars.NAMES)]
             for name in liars.NAMES:
-                command += ["--allocator", f"{name}={liars.build(name, pathlib.Path(folder))}"]
+                library = liars.build(liars.source_of(name), pathlib.Path(folder))
+                command += ["--allocator", f"{name}={library}"]
             cls.run_ = subprocess.run(command, capture_output=True, text=True)
         cls.report = cls.run_.stdout
 
