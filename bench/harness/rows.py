@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable
 
 import figures
@@ -89,7 +90,9 @@ class Row:
         return self.ratios.get(self.peer)
 
     def to_best(self) -> dict[str, float]:
-        return {name: value / self.best for name, value in self.values.items()}
+        """By allocator, as far as there is something to divide by."""
+        best = self.best if self.values else 0
+        return {name: value / best for name, value in self.values.items()} if best > 0 else {}
 
 
 @dataclasses.dataclass
@@ -106,7 +109,8 @@ class Rows:
             groups["all rows"] = self.rows
         means: dict[str, dict[str, float]] = {}
         for label, group in groups.items():
-            found = {name: [r.to_best()[name] for r in group if name in r.values] for name in names}
+            ratios = [row.to_best() for row in group]
+            found = {name: [ratio[name] for ratio in ratios if name in ratio] for name in names}
             means[label] = {
                 name: figures.geometric_mean(values) for name, values in found.items() if values
             }
@@ -154,34 +158,46 @@ def _rows_of(
     for key in keys:
         series = {name: [value.get(key) for value in values[name]] for name in runs}
         name = f"{task.name}/{key}" if key else task.name
-        row = _row(name, task, series, failed)
+        row = row_of(name, task.name, task.group, series, failed)
+        if task.target_of in row.values:
+            row.peer = task.target_of
         _judge(row, task, quantity)
         rows.append(row)
     return rows
 
 
-def _row(
-    name: str, task: Task, series: dict[str, list[float | None]], failed: dict[str, str]
+def row_of(
+    name: str, task: str, group: str, series: dict[str, list[float | None]], failed: dict[str, str]
 ) -> Row:
-    right = {who: [v for v in values if v] for who, values in series.items() if who not in failed}
+    """One row from the values of all runs, by allocator; None where a run failed."""
+    right = {
+        who: [value for value in values if value is not None]
+        for who, values in series.items()
+        if who not in failed
+    }
     right = {who: values for who, values in right.items() if values}
     row = Row(
         name,
-        task.name,
-        task.group,
-        {who: figures.typical(values) for who, values in right.items()},
+        task,
+        group,
+        {who: _typical(values) for who, values in right.items()},
         {who: figures.middle(values) for who, values in right.items()},
         failed,
     )
     others = [who for who in row.values if who != SUBJECT]
     if SUBJECT not in row.values or not others:
         return row
-    row.peer = task.target_of if task.target_of in others else min(others, key=row.values.get)
+    row.peer = min(others, key=row.values.get)
     for who in others:
         pairs = [pair for pair in zip(series[SUBJECT], series[who]) if all(pair)]
         if interval := figures.paired_ratio(*zip(*pairs)) if pairs else None:
             row.ratios[who] = interval
     return row
+
+
+def _typical(values: list[float]) -> float:
+    """Nothing at all may be left of something, and zero has no logarithm."""
+    return figures.typical(values) if min(values) > 0 else statistics.median(values)
 
 
 def _judge(row: Row, task: Task, quantity: Quantity) -> None:

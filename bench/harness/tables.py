@@ -13,7 +13,7 @@ from rich.text import Text
 import figures
 import machine
 from catalog import REFERENCE, SUBJECT, Allocator
-from rows import Row, Rows, Samples
+from rows import Failures, Row, Rows, Samples
 from session import Session
 
 NEAR = 1.02  # Shown as good as the best.
@@ -121,13 +121,21 @@ def print_notes(console: Console, session: Session, busy: float) -> None:
                 f"{task} prints something else under {allocator} than under {REFERENCE}.",
                 style="yellow",
             )
+    _print_busy(console, busy)
+    print_failures(console, session.failures)
+
+
+def _print_busy(console: Console, busy: float) -> None:
     if busy > BUSY:
         console.print(
             f"Other programs used {busy:.0%} of the CPUs during the runs: times are less certain, "
             "and differences within an interval are not to be told.",
             style="yellow",
         )
-    for (task, allocator), failure in session.failures.items():
+
+
+def print_failures(console: Console, failures: Failures) -> None:
+    for (task, allocator), failure in failures.items():
         detail = f": {failure.detail.splitlines()[-1]}" if failure.detail else ""
         console.print(
             f"{allocator} fails {task}: {failure.verdict}{detail}", style="red", markup=False
@@ -194,7 +202,7 @@ def _ratios_table(tables: list[Rows], names: list[str]) -> Table:
 def _ratio(row: Row, name: str) -> Text:
     if name in row.failed:
         return Text(row.failed[name], style="bold red")
-    if name not in row.values:
+    if name not in row.to_best():
         return Text("")
     ratio = row.to_best()[name]
     style = "green" if ratio < NEAR else "red" if ratio >= FAR and name == SUBJECT else ""

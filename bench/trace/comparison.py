@@ -20,8 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import preparation
+import result
 import results
 from catalog import REFERENCE, Allocator, Folders, Task, load_allocators
+from machine import OtherLoad
 from measure import Failure, Sample, loads, measure
 
 COMMAND = "bench/replay"
@@ -123,13 +125,14 @@ def run(options: argparse.Namespace) -> int:
             preparation.give_up(COMMAND, f"two traces have the name {repeated.pop()}")
         results.print_setting(console, allocators, traces)
         comparison = Comparison(traces, allocators, folders)
+        others = OtherLoad()
         with contextlib.suppress(KeyboardInterrupt):  # Then the tables show what there is so far.
             _make_runs(comparison, options.runs, console)
+        busy = others.share()
     quantities = results.quantities(comparison)
     results.print_all(console, comparison, quantities)
     if options.json:
-        document = results.document(comparison, quantities)
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+        result.write(results.document(comparison, quantities, busy), options.json)
     packaged = {a.name for a in allocators if a.is_packaged}
     return int(any(allocator not in packaged for _, allocator in comparison.failures))
 

@@ -1,14 +1,11 @@
 """What bench/replay shows: its tables on the terminal, and the same as JSON.
 
-A *quantity* is one thing that each replay tells: a time, or memory at some moment. It has a row for
-each trace, and a table of its own in the JSON document.
+Each thing that a replay tells, a time, or memory at some moment, has a row for each trace, and a table
+of its own in the JSON document.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import os
 import statistics
 import typing
 from collections.abc import Callable
@@ -17,114 +14,76 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import figures
-import machine
+import result
 import tables
-from catalog import SUBJECT, Allocator
-from rows import Row
+from catalog import Allocator
+from rows import Quantity, Row, Rows, row_of
 
 if typing.TYPE_CHECKING:
     from comparison import Comparison, Run, Trace
 
-MIDDLE = 0.6  # The share of the runs, around the median, that "low" and "high" embrace.
 
+def quantities(comparison: Comparison) -> list[Rows]:
+    def table(key: str, title: str, unit: str, value: Callable[[Trace, Run], float]) -> Rows:
+        rows = [_row(comparison, trace, trace.name, value) for trace in comparison.traces]
+        return _table(key, title, unit, rows)
 
-@dataclasses.dataclass
-class Quantity:
-    key: str
-    title: str
-    unit: str
-    rows: list[Row]
-    series: dict[tuple[str, str], list[float | None]]  # By row and allocator, run by run.
-
-
-def quantities(comparison: Comparison) -> list[Quantity]:
     def resident_at_peak(trace: Trace, run: Run) -> float:
         return run.sample.memory_kib / _peak_live_kib(trace)
 
     return [
         _times(comparison),
-        _quantity(comparison, "memory", "Peak memory", "KiB", lambda _, r: r.sample.memory_kib),
-        _quantity(comparison, "resident", "Resident over live", "ratio", resident_at_peak),
-        _quantity(
-            comparison,
+        table("memory", "Peak memory", "KiB", lambda _, run: run.sample.memory_kib),
+        table("resident", "Resident over live", "ratio", resident_at_peak),
+        table(
             "resident_mean",
             "Resident over live, mean",
             "ratio",
             lambda _, run: _mean_resident_over_live(run),
         ),
-        _quantity(
-            comparison,
-            "end",
-            "Resident at the end",
-            "KiB",
-            lambda _, run: run.points[-1].resident_kib,
-        ),
-        _quantity(
-            comparison, "left", "Resident when all is freed", "KiB", lambda _, run: run.left_kib
-        ),
+        table("end", "Resident at the end", "KiB", lambda _, run: run.points[-1].resident_kib),
+        table("left", "Resident when all is freed", "KiB", lambda _, run: run.left_kib),
     ]
+
+
+def _table(key: str, title: str, unit: str, rows: list[Row]) -> Rows:
+    is_headline = key in ("time", "memory")
+    quantity = Quantity(key, title, unit, lambda task, sample: {}, is_headline=is_headline)
+    return Rows(quantity, [row for row in rows if row.values or row.failed])
 
 
 def _peak_live_kib(trace: Trace) -> float:
     return max(trace.summary["peak_live_bytes"], 1) / 1024
 
 
-def _times(comparison: Comparison) -> Quantity:
-    quantity = Quantity("time", tables.TIME, "ns", [], {})
-    for trace in comparison.traces:
-        for key in ("first", "again"):
-            _add_row(
-                comparison,
-                quantity,
-                trace,
-                f"{trace.name}/{key}",
-                lambda _, run, key=key: run.sample.times[key],
-            )
-    return quantity
+def _times(comparison: Comparison) -> Rows:
+    rows = [
+        _row(
+            comparison,
+            trace,
+            f"{trace.name}/{key}",
+            lambda _, run, key=key: run.sample.times[key],
+        )
+        for trace in comparison.traces
+        for key in ("first", "again")
+    ]
+    return _table("time", "Time", "ns", rows)
 
 
-def _quantity(
-    comparison: Comparison, key: str, title: str, unit: str, value: Callable[[Trace, Run], float]
-) -> Quantity:
-    quantity = Quantity(key, title, unit, [], {})
-    for trace in comparison.traces:
-        _add_row(comparison, quantity, trace, trace.name, value)
-    return quantity
-
-
-def _add_row(
-    comparison: Comparison,
-    quantity: Quantity,
-    trace: Trace,
-    name: str,
-    value: Callable[[Trace, Run], float],
-) -> None:
-    row = Row(name, False, {}, {})
-    for allocator in comparison.allocators:
-        who = allocator.name
-        runs = comparison.runs[trace.name, who]
-        series = [value(trace, run) if run else None for run in runs]
-        quantity.series[name, who] = series
-        made = [number for number in series if number is not None]
-        if (trace.name, who) in comparison.failures:
-            row.failed[who] = comparison.failures[trace.name, who].verdict
-        elif made:
-            # Nothing may be left at all, and zero has no logarithm.
-            row.values[who] = figures.typical(made) if min(made) > 0 else statistics.median(made)
-    _compare_subject(row, quantity)
-    if row.values or row.failed:
-        quantity.rows.append(row)
-
-
-def _compare_subject(row: Row, quantity: Quantity) -> None:
-    peers = {who: value for who, value in row.values.items() if who != SUBJECT}
-    if SUBJECT not in row.values or not peers:
-        return
-    row.peer = min(peers, key=peers.get)
-    both = zip(quantity.series[row.name, SUBJECT], quantity.series[row.name, row.peer])
-    pairs = [pair for pair in both if all(pair)]
-    row.interval = figures.paired_ratio(*zip(*pairs)) if pairs else None
+def _row(
+    comparison: Comparison, trace: Trace, name: str, value: Callable[[Trace, Run], float]
+) -> Row:
+    names = [allocator.name for allocator in comparison.allocators]
+    series = {
+        who: [value(trace, run) if run else None for run in comparison.runs[trace.name, who]]
+        for who in names
+    }
+    failed = {
+        who: comparison.failures[trace.name, who].verdict
+        for who in names
+        if (trace.name, who) in comparison.failures
+    }
+    return row_of(name, trace.name, "traces", series, failed)
 
 
 def _median_run(runs: list[Run | None]) -> Run | None:
@@ -157,9 +116,9 @@ def print_setting(console: Console, allocators: list[Allocator], traces: list[Tr
     console.print(table)
 
 
-def print_all(console: Console, comparison: Comparison, found: list[Quantity]) -> None:
-    by_key = {quantity.key: quantity for quantity in found}
-    compared = {q.title: q.rows for q in (by_key["time"], by_key["memory"])}
+def print_all(console: Console, comparison: Comparison, found: list[Rows]) -> None:
+    by_key = {table.quantity.key: table for table in found}
+    compared = [by_key["time"], by_key["memory"]]
     tables.print_results(console, comparison.allocators, compared, with_targets=False)
     _print_values(
         console,
@@ -182,7 +141,7 @@ def _print_values(
     console: Console,
     comparison: Comparison,
     title: str,
-    kinds: dict[str, Quantity],
+    kinds: dict[str, Rows],
     show: Callable[[float], str],
 ) -> None:
     """A table of the values themselves, which are easier to read here than ratios to the best."""
@@ -191,8 +150,8 @@ def _print_values(
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for number, trace in enumerate(comparison.traces):
-        for kind, quantity in kinds.items():
-            row = next((row for row in quantity.rows if row.name == trace.name), None)
+        for kind, values in kinds.items():
+            row = next((row for row in values.rows if row.name == trace.name), None)
             if row:
                 cells = [
                     show(row.values[who]) if who in row.values else row.failed.get(who, "")
@@ -206,79 +165,15 @@ def _mib(kib: float) -> str:
     return f"{kib / 1024:.1f} MiB" if kib >= 1024 else f"{kib:.0f} KiB"
 
 
-def document(comparison: Comparison, found: list[Quantity]) -> dict:
+def document(comparison: Comparison, found: list[Rows], busy: float) -> dict:
     """Everything, in the form that bench/compare --json has."""
-    return {
-        "format": 1,
-        "kind": "replay",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": next((a.version for a in comparison.allocators if a.name == SUBJECT), ""),
-        "machine": machine.describe() | {"cpus": os.cpu_count(), "busy": machine.busy_share()},
-        "allocators": [
-            {key: getattr(a, key) for key in ("name", "version", "library", "is_packaged")}
-            for a in comparison.allocators
-        ],
-        "subject": SUBJECT,
-        "traces": [{"name": t.name, **t.summary} for t in comparison.traces],
-        "tables": [_table(comparison, quantity) for quantity in found],
-        "timelines": _timelines(comparison),
-        "latency": [],
-        "scaling": [],
-        "samples": [
-            {
-                "task": task,
-                "allocator": allocator,
-                "runs": [run and dataclasses.asdict(run.sample) for run in runs],
-            }
-            for (task, allocator), runs in comparison.runs.items()
-        ],
+    samples = {
+        place: [run and run.sample for run in runs] for place, runs in comparison.runs.items()
     }
-
-
-def _table(comparison: Comparison, quantity: Quantity) -> dict:
-    means = {}
-    for who in (allocator.name for allocator in comparison.allocators):
-        ratios = [
-            row.values[who] / row.best
-            for row in quantity.rows
-            if row.values.get(who) and row.best > 0
-        ]
-        if ratios:
-            means[who] = figures.geometric_mean(ratios)
-    return {
-        "key": quantity.key,
-        "title": quantity.title,
-        "unit": quantity.unit,
-        "rows": [_row(quantity, row) for row in quantity.rows],
-        "means": {"all rows": means},
-    }
-
-
-def _row(quantity: Quantity, row: Row) -> dict:
-    bounds = {who: _middle(quantity.series[row.name, who]) for who in row.values}
-    interval = row.interval
-    return {
-        "name": row.name,
-        "task": row.name.partition("/")[0],
-        "group": "traces",
-        "values": row.values,
-        "low": {who: low for who, (low, _) in bounds.items()},
-        "high": {who: high for who, (_, high) in bounds.items()},
-        "failed": row.failed,
-        "peer": row.peer,
-        "ratio": interval and interval.ratio,
-        "ratio_low": interval and interval.low,
-        "ratio_high": interval and interval.high,
-        "runs": interval.runs if interval else 0,
-        "target": "",
-        "verdict": "",
-    }
-
-
-def _middle(series: list[float | None]) -> tuple[float, float]:
-    values = sorted(value for value in series if value is not None)
-    cut = int(len(values) * (1 - MIDDLE) / 2)
-    return values[cut], values[-1 - cut]
+    whole = result.build("replay", comparison.allocators, found, samples, busy)
+    whole["traces"] = [{"name": trace.name, **trace.summary} for trace in comparison.traces]
+    whole["timelines"] = _timelines(comparison)
+    return whole
 
 
 def _timelines(comparison: Comparison) -> list[dict]:
