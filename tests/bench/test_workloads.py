@@ -8,6 +8,7 @@ after a build with -DASHLAR_BUILD_BENCH=ON. ASHLAR_BUILD names the build folder,
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -26,10 +27,14 @@ FIGURE = re.compile(r"(ns|kib|live|slow|held|lat)(\.[\w:x-]+)?=(.+)")
 COUNT_NOTHING = {"pairs", "sharing", "zeroed", "idle-200", "idle-2000"}
 # Debian's mimalloc 2.0.9 does not keep what aligned_alloc promises.
 KNOWN_FAULTS = {("aligned", "mimalloc")}
-# What was requested by what libc made of it. Threads book late: it may come out above one.
-LEAST_SHARE, MOST_SHARE = 0.8, 1.1
+# libc rounds requests up, the C++ runtime has needs of its own, and threads book late.
+LEAST_SHARE, MOST_SHARE = 0.85, 1.1
+RUNTIME_BYTES = 100_000
 # These hold one block at a time, make too few calls, or none that this liar answers.
 SEES_NO_OVERLAP = {"pairs", "vector-double", "vector-steps", "large-blocks", "aligned"}
+
+# The others are checked whenever they are compared.
+CHECKED = os.environ.get("ALLOCATORS", "glibc,ashlar").split(",")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Workloads(unittest.TestCase):
     def setUpClass(cls) -> None:
         folders = Folders(liars.BUILD)
         cls.tasks = [task for task in load_tasks(folders, "*") if not task.is_program]
-        cls.allocators = [a for a in load_allocators(folders, []) if loads(a)]
+        known = [a for a in load_allocators(folders, []) if a.name in CHECKED]
+        cls.allocators = [a for a in known if loads(a)]
 
     def test_answers_are_the_same_under_every_allocator(self) -> None:
         for task in self.tasks:
@@ -85,8 +91,9 @@ class Workloads(unittest.TestCase):
                     if "live" in output.figures and task.memory == "peak":
                         # A child of the workload has a ledger of its own.
                         peak = max(map(int, re.findall(r"peak=(\d+)", output.complaint)))
-                        share = int(output.figures["live"]) / peak
-                        self.assertTrue(LEAST_SHARE < share < MOST_SHARE, share)
+                        live = int(output.figures["live"])
+                        self.assertGreater(live, LEAST_SHARE * peak - RUNTIME_BYTES)
+                        self.assertLess(live, MOST_SHARE * peak)
 
     def test_histograms_ascend_and_hold_every_call(self) -> None:
         task = next(task for task in self.tasks if task.name == "latency")
