@@ -229,7 +229,7 @@ if(ASHLAR_BUILD_BENCH)
   execute_process(COMMAND ${ASHLAR_PYTHON} -c "import jinja2, jsonschema, matplotlib, rich, scipy"
     RESULT_VARIABLE lacks_modules ERROR_QUIET)
   if(lacks_modules)
-    message(STATUS "The tests of bench/ are left out: Python lacks modules (tests/run installs them)")
+    message(STATUS "The tests of bench/ are left out: modules are missing (tests/run)")
   else()
     foreach(subject liars workloads trace report record real real_server)
       add_test(NAME bench.${subject}

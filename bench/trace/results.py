@@ -1,7 +1,7 @@
 """What bench/replay shows: its tables on the terminal, and the same as JSON.
 
-Each thing that a replay tells, a time, or memory at some moment, has a row for each trace, and a table
-of its own in the JSON document.
+Each thing that a replay tells, a time, or memory at some moment, has a row for each trace, and a
+table of its own in the JSON document.
 """
 
 from __future__ import annotations
