@@ -277,10 +277,11 @@ def _latency_panel(axes: Axes, curves: list[dict], found: dict[str, Look]) -> No
         xs = [_nines(share) for share, _ in points]
         end = max(end, *xs)
         _line(axes, xs, [ns for _, ns in points], found[curve["allocator"]], drawstyle="steps-pre")
-    nines = ["0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999", "99.999999"]
-    axes.xaxis.set_major_locator(FixedLocator([_nines(0.5), *range(1, math.ceil(end) + 1)]))
+    nines = ["0", "90", "99", "99.9", "99.99", "99.999"]
+    end = min(end, len(nines) - 1)  # Further to the right a curve rests on single calls.
+    axes.xaxis.set_major_locator(FixedLocator([_nines(0.5), *range(1, math.floor(end) + 1)]))
     axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: "50 %" if x < 1 else f"{nines[min(round(x), 8)]} %")
+        FuncFormatter(lambda x, _: "50 %" if x < 1 else f"{nines[min(round(x), 5)]} %")
     )
     axes.set_xlim(0, end * 1.02)
     axes.set_yscale("log")

@@ -38,7 +38,7 @@ class Session:
         """Runs the task once under each allocator; the n-th round begins with the n-th of them."""
         start = time.monotonic()
         turn = index % len(self.allocators)
-        looks = LOOK_EVERY_MS if index == 0 and task.is_program else 0
+        looks = LOOK_EVERY_MS if index == 0 and task.is_program and task.times == 1 else 0
         for allocator in self.allocators[turn:] + self.allocators[:turn]:
             self.samples[task.name, allocator.name].append(self._sample(task, allocator, looks))
         self.seconds[task.name] = time.monotonic() - start
