@@ -97,15 +97,15 @@ def print_program(console: Console, allocators: list[Allocator], tables: list[Ro
 
 def print_slow_path(console: Console, samples: Samples) -> None:
     """What an allocator that counts them says of its slow path, for the workloads that ask."""
-    table = Table("Slow path", "entries per 1,000 calls", "ready objects", box=box.SIMPLE_HEAD)
-    for column in table.columns[1:]:
+    table = Table("Slow path", "", "entries per 1,000 calls", "ready objects", box=box.SIMPLE_HEAD)
+    for column in table.columns[2:]:
         column.justify = "right"
-    for (task, _), series in samples.items():
+    for (task, allocator), series in samples.items():
         runs = [run for run in series if run and run.slow]
         for key in runs[0].slow if runs else ():
             entries = statistics.median([run.slow[key] for run in runs])
             held = statistics.median([run.held[key] for run in runs])
-            table.add_row(f"{task}/{key}", f"{entries:.1f}", f"{held:.0f} KiB")
+            table.add_row(f"{task}/{key}", allocator, f"{entries:.1f}", f"{held:.0f} KiB")
     if table.row_count:
         console.print(table)
 
