@@ -21,13 +21,14 @@ import stepping
 import options as command_line
 import program
 import tables
-from catalog import REFERENCE, Allocator, Folders, Task, load_allocators, load_tasks
+from catalog import REFERENCE, TOP, Allocator, Folders, Task, load_allocators, load_tasks
 from machine import OtherLoad
-from measure import Failure, loads, missing
+from measure import Failure, end_politely_by_signals, loads, missing
 from rows import QUANTITIES, Rows, Samples, all_rows, counter
 from session import Session, runs_that_fit, spread
 
 WIDTH_IN_FILES = 120
+INTERRUPTED = 130
 
 
 def give_up(reason: str) -> NoReturn:
@@ -46,6 +47,10 @@ def choose_allocators(
     for allocator in (a for a in known if a.name in wanted):
         if loads(allocator):
             chosen.append(allocator)
+        elif not allocator.is_packaged:
+            give_up(
+                f"cannot load {allocator.library} for {allocator.name}: is it a shared library?"
+            )
         else:
             console.print(
                 f"{allocator.name} is left out: cannot load {allocator.library}", style="yellow"
@@ -60,7 +65,10 @@ def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console
             give_up(f"there is no program {lacking}")
         return found
     chosen = []
-    for task in load_tasks(folders, options.only, options.real):
+    found = load_tasks(folders, options.only, options.real)
+    if not found:
+        give_up(f"no task matches {options.only!r}; bench/compare --list names all")
+    for task in found:
         if lacking := missing(task):
             console.print(f"{task.name} is left out: there is no {lacking}", style="yellow")
         else:
@@ -78,7 +86,7 @@ def ask_reference(session: Session, console: Console) -> None:
             except Failure as failure:
                 last_line = failure.detail.strip().rpartition("\n")[2]
                 reason = f"{task.name} fails under {REFERENCE}: {failure}. {last_line}"
-                if not task.is_program:
+                if task.is_users or not task.is_program:
                     give_up(reason)
                 # What ails one of many programs is no reason not to measure the others.
                 console.print(f"Left out: {reason}", style="yellow", markup=False)
@@ -126,21 +134,24 @@ def count(session: Session, console: Console) -> list[Rows]:
     return all_rows(quantities, session.tasks, session.allocators, samples, session.failures)
 
 
-def write_files(options: argparse.Namespace, document: dict) -> None:
+def write_files(options: argparse.Namespace, document: dict, console: Console) -> None:
     if options.json:
         result.write(document, options.json)
+        console.print(f"wrote {options.json}", markup=False)
     if options.csv or options.html:
         import report  # Wants libraries that the rest does not.
 
         if options.csv:
             report.write_csv(document, options.csv)
+            console.print(f"wrote {options.csv}", markup=False)
         if options.html:
             report.write_html(document, options.html)
+            console.print(f"wrote {options.html}", markup=False)
 
 
 def main() -> int:
     options = command_line.parse()
-    folders = Folders(options.build.resolve())
+    folders = Folders((TOP / options.build).resolve())
     if options.list:
         tasks = load_tasks(folders, options.only, options.real)
         print("tasks:     ", *(task.name for task in tasks))
@@ -152,7 +163,7 @@ def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     allocators = choose_allocators(options, folders, console)
     if options.instructions:
-        if lack := stepping.lack():
+        if lack := stepping.lack(folders):
             give_up(lack)
         stepping.print_table(console, allocators, folders)
         return 0
@@ -178,11 +189,16 @@ def main() -> int:
         tables.print_results(console, allocators, found, options.target_check)
         tables.print_slow_path(console, session.samples)
     tables.print_notes(console, session, busy)
-    write_files(options, result.build(kind, allocators, found, session.samples, busy))
+    write_files(options, result.build(kind, allocators, found, session.samples, busy), console)
     packaged = {a.name for a in allocators if a.is_packaged}
     # Faults of the packaged allocators are known facts, not findings about what is tested here.
     return int(any(allocator not in packaged for _, allocator in session.failures))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_politely_by_signals()
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("bench/compare: interrupted before there was anything to show", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -106,7 +106,7 @@ def load_allocators(folders: Folders, extra: list[str]) -> list[Allocator]:
 
 
 def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task]:
-    """The tasks of rows.toml whose name matches the pattern `only`, with all paths filled in.
+    """The tasks of rows.toml that match the patterns `only`, with all paths filled in.
 
     Those that run on request are left out, unless `with_all` is set or `only` is their name.
     """
@@ -121,11 +121,12 @@ def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task
                 if key in table:
                     table[key] = folders.expand(table[key])
             tasks.append(Task(**table, is_program=kind == "program"))
+    patterns = only.split(",")
     return [
         task
         for task in tasks
-        if fnmatch.fnmatchcase(task.name, only)
-        and (with_all or not task.on_request or task.name == only)
+        if any(fnmatch.fnmatchcase(task.name, pattern) for pattern in patterns)
+        and (with_all or not task.on_request or task.name in patterns)
     ]
 
 
@@ -133,9 +134,9 @@ def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
     """The options that tell which rows are wanted."""
     parser.add_argument(
         "--only",
-        metavar="GLOB",
+        metavar="GLOB,...",
         default="*",
-        help="only the tasks whose name matches, as in 'python*'",
+        help="only the tasks whose name matches, as in 'python*,lua'",
     )
     parser.add_argument(
         "--real",

@@ -17,6 +17,8 @@ from catalog import Allocator, Folders, Task
 from measure import Failure, Sample, measure
 
 SECONDS = 600
+# The last line of strace: share, seconds, microseconds a call, calls, errors if there are any.
+TOTAL = r"^100\.00\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?total$"
 EVENTS = {
     "instructions": "Instructions",
     "cycles": "Cycles",
@@ -38,13 +40,11 @@ def counters_lack() -> str:
 
 def with_counters(task: Task, allocator: Allocator, folders: Folders) -> Sample | None:
     def tool(summary: str, library: str) -> list[str]:
-        preload = ["env", f"LD_PRELOAD={library}"] if library else []
+        # What env itself costs is the same for all, and in all.
+        preload = ["env", f"LD_PRELOAD={library}"]
         return ["perf", "stat", "-x", ",", "-o", summary, "-e", ",".join(EVENTS), *preload]
 
-    def read(summary: str) -> dict[str, float]:
-        return {name: value / task.times for name, value in _events(summary).items()}
-
-    return _run(task, allocator, folders, tool, read)
+    return _run(dataclasses.replace(task, times=1), allocator, folders, tool, _events)
 
 
 def with_system_calls(task: Task, allocator: Allocator, folders: Folders) -> Sample | None:
@@ -54,7 +54,7 @@ def with_system_calls(task: Task, allocator: Allocator, folders: Folders) -> Sam
 
     def read(summary: str) -> dict[str, float]:
         with open(summary) as lines:
-            total = re.search(r"^100\.00\s.*?(\d+)\s+\d*\s*total$", lines.read(), re.MULTILINE)
+            total = re.search(TOTAL, lines.read(), re.MULTILINE)
         return {"system calls": float(total[1])} if total else {}
 
     return _run(task, allocator, folders, tool, read)

@@ -57,17 +57,21 @@ def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(statistics.fmean(map(math.log, values)))
 
 
-def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
-    """How our values compare with theirs, run by run; None if there are too few to tell.
+def interval_of(logs: Sequence[float]) -> Interval | None:
+    """How two compare, from the logarithms of the ratios of all rounds; None if those are too few.
 
-    The two runs of a pair followed each other closely, so whatever slowed the machine slowed both.
+    The two runs of a round followed each other closely, so whatever slowed the machine slowed both.
     """
-    logs = [math.log(our / their) for our, their in zip(ours, theirs)]
     if len(logs) < FEWEST_FOR_INTERVAL:
         return None
-    limits = (TRIMMED, TRIMMED)
-    low, high = stats.mstats.trimmed_mean_ci(logs, limits=limits, alpha=1 - CONFIDENCE)
+    share = int(TRIMMED * len(logs)) / len(logs)  # What is really left out at either end.
     middle = stats.trim_mean(logs, TRIMMED)
+    if share > 0:
+        limits = (share, share)
+        low, high = stats.mstats.trimmed_mean_ci(logs, limits=limits, alpha=1 - CONFIDENCE)
+    else:
+        error = max(stats.sem(logs), 1e-12)
+        low, high = stats.t.interval(CONFIDENCE, len(logs) - 1, middle, error)
     return Interval(math.exp(middle), math.exp(low), math.exp(high), len(logs))
 
 
@@ -86,16 +90,27 @@ def percentiles(histogram: Sequence[tuple[float, int]]) -> dict[str, float]:
     return found
 
 
-def mean_ratio(ratios: Iterable[Interval]) -> Interval | None:
-    """The geometric mean of the ratios of many rows, each measured by itself, with its interval."""
-    known = list(ratios)
-    if not known:
+def mean_ratio(tasks: Iterable[Sequence[Sequence[float]]]) -> Interval | None:
+    """The geometric mean of the ratios of all rows, with its interval.
+
+    A task is given as the logarithms of each of its rows, one for each round. Rows of one task were
+    measured by the same processes, so they are averaged round by round first: what disturbed one
+    disturbed the others. Tasks are independent of one another.
+    """
+    found = []
+    for rows in tasks:
+        rounds = [statistics.fmean(logs) for logs in zip(*rows)]
+        if interval := interval_of(rounds):
+            found.append((len(rows), interval))
+    if not found:
         return None
-    middle = statistics.fmean(math.log(ratio.ratio) for ratio in known)
-    # Half the width of each row's interval on a logarithmic scale stands for its error.
-    halves = [math.log(ratio.high / ratio.low) / 2 for ratio in known]
-    half = math.sqrt(sum(half * half for half in halves)) / len(known)
-    return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(known))
+    count = sum(rows for rows, _ in found)
+    middle = sum(rows * math.log(each.ratio) for rows, each in found) / count
+    # Half the width of an interval on a logarithmic scale stands for its error.
+    halves = [rows * math.log(each.high / each.low) / 2 for rows, each in found]
+    half = math.hypot(*halves) / count
+    fewest = min(each.runs for _, each in found)
+    return Interval(math.exp(middle), math.exp(middle - half), math.exp(middle + half), fewest)
 
 
 def verdict(interval: Interval | None, target: float) -> str:

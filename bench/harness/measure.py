@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import server
-from catalog import BENCH, Allocator, Folders, Task
+from catalog import BENCH, TOP, Allocator, Folders, Task
 
 # The programs of the distribution, whatever else the user's PATH puts before them. Debian keeps
 # those of PostgreSQL in a folder of their own for each version.
@@ -64,6 +64,16 @@ class Sample:
     held: dict[str, float] = dataclasses.field(default_factory=dict)
     histograms: dict[str, list[tuple[float, int]]] = dataclasses.field(default_factory=dict)
     looks: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+
+def end_politely_by_signals() -> None:
+    """Has SIGTERM and SIGHUP end what was started for a run, as Control-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, interrupt)
 
 
 def loads(allocator: Allocator) -> bool:
@@ -157,6 +167,7 @@ def _run(task, command, seconds, output, errors) -> tuple[bytes, float]:
             stdout=subprocess.DEVNULL if task.load else output,
             stderr=errors,
             env=task_environment(task),
+            cwd=None if task.is_users else TOP,
             pass_fds=[writer],
             start_new_session=True,
         )
@@ -172,11 +183,12 @@ def _run(task, command, seconds, output, errors) -> tuple[bytes, float]:
                 failure = Failure("NO START", f"nothing listened at {task.ready}")
             if failure and _is_alive(process):
                 raise failure
-            if task.is_stopped:
+            if task.is_stopped and process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(deadline - time.monotonic())
             said = report.read()
-            if failure and said.splitlines()[0].endswith(b" 0"):
+            ended_well = not said or said.splitlines()[0].endswith(b" 0")
+            if failure and (ended_well or task.may_fail):
                 raise failure
             return said, ready_ns
         except subprocess.TimeoutExpired:

@@ -6,6 +6,8 @@ import argparse
 import pathlib
 import sys
 
+import result
+import server
 from catalog import SUBJECT, add_choice_of_rows
 from figures import RUNS_FOR_VERDICT
 from session import Effort
@@ -19,6 +21,7 @@ def parse() -> argparse.Namespace:
     ours, command = _split(sys.argv[1:])
     parser = argparse.ArgumentParser(
         prog="bench/compare",
+        allow_abbrev=False,
         usage="%(prog)s [options] [-- PROGRAM ARGUMENT...]",
         description="Compares memory allocators in time and memory, by workloads and programs of "
         "its own or by a PROGRAM of yours. See bench/README.md.",
@@ -31,14 +34,42 @@ def parse() -> argparse.Namespace:
     _add_program(parser)
     options = parser.parse_args(ours)
     options.command = command
+    if "--" in sys.argv and not command:
+        parser.error("no PROGRAM behind --")
     if (options.load is None) != (options.ready is None):
         parser.error("--ready and --load belong together: when the server is ready, load is run")
     if options.load and not command:
         parser.error(
             "--load wants a server of yours: bench/compare --ready ... --load ... -- SERVER"
         )
+    _check_places(parser, options)
     options.effort = _effort(options)
     return options
+
+
+def _positive(text: str) -> float:
+    if (number := float(text)) <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return number
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Says before the first run what would only be found after the last one."""
+    for text in options.allocator:
+        if not all(text.partition("=")):
+            parser.error(f"--allocator {text}: expected NAME=PATH")
+    for kind in ("json", "csv", "html"):
+        path = getattr(options, kind)
+        if path and not result.can_write(path):
+            parser.error(f"--{kind}: cannot write {path}")
+    if options.ready and not server.is_address(options.ready):
+        parser.error(f"--ready: {options.ready} is neither tcp:PORT nor the path of a socket")
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -87,8 +118,8 @@ def _add_effort(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"about {FULL.minutes} minutes: {FULL.fewest} runs or more",
     )
-    add("--minutes", metavar="M", type=float, help=f"time to spend (default: {USUAL.minutes})")
-    add("--runs", metavar="N", type=int, help="runs of each task, however long they take")
+    add("--minutes", metavar="M", type=_positive, help=f"time to spend (default: {USUAL.minutes})")
+    add("--runs", metavar="N", type=_count, help="runs of each task, however long they take")
     add(
         "--target-check",
         action="store_true",

@@ -79,9 +79,11 @@ QUANTITIES = (
     Quantity("wall", "Time by the clock", "ns", lambda task, run: {"": run.wall_ns}),
     Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
     Quantity("memory", "Peak memory", "KiB", lambda task, run: {"": run.memory_kib}),
-    Quantity("mean memory", "Mean memory", "KiB", _mean_resident),
+    Quantity("mean-memory", "Mean memory", "KiB", _mean_resident),
     Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),
-    Quantity("ready", "Until ready", "ns", lambda task, run: {"": run.ready_ns}),
+    Quantity(
+        "ready", "Until ready", "ns", lambda task, run: {"": run.ready_ns} if run.ready_ns else {}
+    ),
 )
 STARTING = Quantity("start", "Starting a process", "ns", lambda task, run: {"": run.cpu_ns})
 SYSTEM_CALLS = Quantity(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 from collections import defaultdict
 
@@ -47,6 +48,10 @@ def build(
         "scaling": _scaling(tables),
         "samples": _samples(samples),
     }
+
+
+def can_write(path: pathlib.Path) -> bool:
+    return os.access(path if path.exists() else path.absolute().parent, os.W_OK)
 
 
 def write(document: dict, path: pathlib.Path) -> None:
@@ -92,10 +97,11 @@ def _timelines(samples: Samples) -> list[dict]:
         {
             "task": task,
             "allocator": name,
-            "points": next(run.looks for run in series if run and run.looks),
+            # The last look finds a process that is ending.
+            "points": next(run.looks for run in series if run and run.looks)[:-1],
         }
         for (task, name), series in samples.items()
-        if any(run and run.looks for run in series)
+        if any(run and len(run.looks) > 1 for run in series)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable
 
@@ -75,6 +76,8 @@ class Row:
     values: dict[str, float]
     spread: dict[str, tuple[float, float]]
     failed: dict[str, str]
+    # The subject to each other allocator: the logarithms of all rounds, and what they come to.
+    logs: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     ratios: dict[str, figures.Interval] = dataclasses.field(default_factory=dict)
     peer: str = ""
     target: str = ""
@@ -118,7 +121,11 @@ class Rows:
 
     def mean_ratio(self, other: str) -> figures.Interval | None:
         """The subject against one other allocator, over all rows."""
-        return figures.mean_ratio(row.ratios[other] for row in self.rows if other in row.ratios)
+        tasks: dict[str, list[list[float]]] = {}
+        for row in self.rows:
+            if other in row.logs:
+                tasks.setdefault(row.task, []).append(row.logs[other])
+        return figures.mean_ratio(tasks.values())
 
 
 def all_rows(
@@ -190,7 +197,8 @@ def row_of(
     row.peer = min(others, key=row.values.get)
     for who in others:
         pairs = [pair for pair in zip(series[SUBJECT], series[who]) if all(pair)]
-        if interval := figures.paired_ratio(*zip(*pairs)) if pairs else None:
+        row.logs[who] = [math.log(ours / theirs) for ours, theirs in pairs]
+        if interval := figures.interval_of(row.logs[who]):
             row.ratios[who] = interval
     return row
 

@@ -17,6 +17,11 @@ SECONDS_TO_END = 5
 TCP = "tcp:"
 
 
+def is_address(text: str) -> bool:
+    port = text.removeprefix(TCP)
+    return port.isdigit() and 0 < int(port) < 65536 if text.startswith(TCP) else "/" in text
+
+
 def is_listening(address: str) -> bool:
     """Does somebody accept connections there?"""
     is_tcp = address.startswith(TCP)

@@ -53,7 +53,7 @@ class Session:
             limit = 10 + PATIENCE * seconds
             sample = measure(task, allocator, self.folders, limit, look_every_ms)
             if sample.status != right.status:
-                raise Failure(f"EXIT {sample.status}", f"{REFERENCE}: exit {right.status}")
+                raise Failure(f"EXIT {sample.status}", f"exit {right.status} under {REFERENCE}")
             if sample.answer != right.answer:
                 if not task.is_users:
                     raise Failure("WRONG", f"another answer than under {REFERENCE}")

@@ -35,9 +35,12 @@ def print_table(console: Console, allocators: list[Allocator], folders: Folders)
     )
 
 
-def lack() -> str:
-    """Why this machine cannot be stepped through, or nothing."""
-    return "" if platform.machine() == "x86_64" else "stepping is written for x86-64"
+def lack(folders: Folders) -> str:
+    """Why nothing can be stepped through, or nothing."""
+    if platform.machine() != "x86_64":
+        return "stepping is written for x86-64"
+    steps = folders.build / "bench" / "steps"
+    return "" if steps.exists() else f"{steps} is missing; run without --no-build"
 
 
 def _cell(allocator: Allocator, folders: Folders, size: int) -> str:

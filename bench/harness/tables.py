@@ -43,7 +43,7 @@ def print_results(
         if found.quantity.is_headline:
             _print(console, lambda full: _table(found, names, with_targets, with_intervals=full))
     _print(console, lambda full: _means_table(tables, names))
-    if SUBJECT in names and len(names) > 1:
+    if any(found.mean_ratio(name) for found in tables for name in names):
         _print(console, lambda full: _ratios_table(tables, names))
     _explain(console, names)
 
@@ -184,7 +184,9 @@ def _means_table(tables: list[Rows], names: list[str]) -> Table:
     """What all rows come to, for every quantity."""
     table = _grid("Mean of all rows, to the best", ["rows", *names])
     for found in tables:
-        _, ratios = found.means(names).popitem()
+        if not (means := found.means(names)):
+            continue
+        _, ratios = means.popitem()
         table.add_row(found.quantity.title, str(len(found.rows)), *_mean_cells(ratios, names))
     return table
 
@@ -211,8 +213,8 @@ def _ratio(row: Row, name: str) -> Text:
 
 def _comparison(row: Row, with_interval: bool) -> Text:
     if row.interval is None:
-        known = f"{row.values[SUBJECT] / row.values[row.peer]:.2f}" if row.peer else ""
-        return Text(known, style="dim")
+        peer = row.values[row.peer] if row.peer else 0
+        return Text(f"{row.values[SUBJECT] / peer:.2f}" if peer else "", style="dim")
     return _interval(row.interval, with_interval)
 
 

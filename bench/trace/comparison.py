@@ -24,7 +24,7 @@ import result
 import results
 from catalog import REFERENCE, Allocator, Folders, Task, load_allocators
 from machine import OtherLoad
-from measure import Failure, Sample, loads, measure
+from measure import Failure, Sample, end_politely_by_signals, loads, measure
 
 COMMAND = "bench/replay"
 WIDTH_IN_FILES = 120
@@ -111,6 +111,9 @@ class Comparison:
 
 def run(options: argparse.Namespace) -> int:
     """Compares, prints the tables, and returns the exit status."""
+    end_politely_by_signals()
+    if options.json and not result.can_write(options.json):
+        preparation.give_up(COMMAND, f"cannot write {options.json}")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     folders = Folders(options.build.resolve())
     folders.made.mkdir(parents=True, exist_ok=True)
@@ -129,10 +132,13 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.suppress(KeyboardInterrupt):  # Then the tables show what there is so far.
             _make_runs(comparison, options.runs, console)
         busy = others.share()
+    if not any(made for runs in comparison.runs.values() for made in runs):
+        preparation.give_up(COMMAND, "there is nothing to show: no run was made")
     quantities = results.quantities(comparison)
     results.print_all(console, comparison, quantities)
     if options.json:
         result.write(results.document(comparison, quantities, busy), options.json)
+        console.print(f"wrote {options.json}", markup=False)
     packaged = {a.name for a in allocators if a.is_packaged}
     return int(any(allocator not in packaged for _, allocator in comparison.failures))
 

@@ -63,7 +63,8 @@ Seat thread_seat() {
   if (thread.has_exited || !g_has_exit_hook) return {};
   Area* area = reuse_area();
   if (area == nullptr) return {};
-  // From here on calls of malloc find the seat: asking for the hook may make one.
+  // From here on calls of malloc find the seat: asking for the hook may make one. Should it not be
+  // had, for want of memory, this seat's objects are lost when the thread ends.
   thread.fallback = area;
   os::at_thread_exit(area);
   return {area, true};

@@ -22,7 +22,7 @@
   "2: ldr %w[area], [%[rseq], #4]\n"              /* if (rseq->cpu_id < 0)        */ \
   "   tbnz %w[area], #31, %l[slow]\n"             /*   nobody would restart us    */ \
   "   ldr %w[area], [%[id]]\n"                    /* area = rseq->mm_cid          */ \
-  "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = page->areas[area] */
+  "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = table[area] */
 
 namespace os {
 

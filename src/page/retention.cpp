@@ -14,11 +14,15 @@ constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 // two. So memory that waits by this measure costs one to four percent of the time at most when it
 // is wanted just after it went by age.
 constexpr size_t kFramesPerMs = 16;
+// Live and kept memory may be more than the peak by this share of it. With less, blocks of
+// different sizes that replace one another are purged and fetched over and over
+// (bench/workloads/large_blocks).
+constexpr size_t kPeakShare = 16;
 
 }  // namespace
 
 void Keeping::note_demand(Frames now, size_t clean) {
-  peak_ = std::max(peak_, now.live);
+  peak_ = std::max(peak_, now.live + now.other);
   low_dirty_ = std::min(low_dirty_, now.dirty);
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
@@ -38,8 +42,9 @@ size_t Keeping::most(Frames now) const {
   size_t wanted = retention_.more == Retention::More::kRegretted
                       ? least(now) + regretted_
                       : std::max(least(now), now.live / 2);
-  size_t peak = std::max({peak_, last_peak_, now.live});
-  return std::min(wanted, peak - now.live + peak / 16);
+  size_t live = now.live + now.other;
+  size_t peak = std::max({peak_, last_peak_, live});
+  return std::min(wanted, peak - live + peak / kPeakShare);
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.
@@ -59,7 +64,7 @@ size_t Keeping::limit(Frames now, uint64_t now_ms) {
   size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, now.dirty);
   regretted_ -= std::min(regretted_, unneeded);
   lately_purged_ = 0;
-  last_peak_ = std::exchange(peak_, now.live);
+  last_peak_ = std::exchange(peak_, now.live + now.other);
   interval_end_ = now_ms + interval_ms(now);
   low_dirty_ = std::min(most(now), now.dirty - unneeded);
   return low_dirty_;

@@ -8,8 +8,9 @@
 //   interval is memory that nobody wanted in all that time; at the interval's end it goes, and the
 //   regrets shrink by it (by age).
 //
-//   Live and kept memory together stay about the most that was live in this interval and the last,
-//   so that what is kept never raises a program's peak. Where blocks are so large that a regret
+//   Live and kept memory together stay within a sixteenth of the most that was live in this
+//   interval and the last, so that what is kept hardly raises a program's peak. Zones may share a
+//   peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
 //   would be large as well, this bound and half of the live memory take the regrets' place: what is
 //   freed in order to allocate as much again stays, while as much is live. The interval there
 //   follows from the cost of fetching the memory again.
@@ -42,8 +43,9 @@ struct Retention {
 
 /// A zone's frames at a moment.
 struct Frames {
-  size_t live = 0;   ///< in the hands of tenants, here or in a zone whose growth matters here
+  size_t live = 0;   ///< in the hands of tenants
   size_t dirty = 0;  ///< free, and backed by memory
+  size_t other = 0;  ///< live in a zone with which this one shares its peak
 };
 
 class Keeping {

@@ -55,8 +55,8 @@ class Zone {
  public:
   constexpr Zone() = default;
 
-  /// Lays out the estate. False where no address space is to be had. What is live in `other`
-  /// counts for what this zone may keep, so that as one grows the other does not keep what it had.
+  /// Lays out the estate. False where no address space is to be had. A zone with an `other` shares
+  /// its peak with it: as the other grows, this one keeps less of what came free.
   bool start(const os::Vm& vm, const Retention& retention, size_t window_size,
              const Zone* other = nullptr);
 
@@ -179,7 +179,7 @@ class Zone {
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   Frames now() const ASHLAR_REQUIRES(lock_) {
     size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
-    return {live_ + others, dirty_frames()};
+    return {live_, dirty_frames(), others};
   }
   bool purge_block(uint32_t block);
 

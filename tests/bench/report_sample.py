@@ -166,7 +166,7 @@ def _row(name, task, group, base, bias, truth, noise) -> dict:
     ordered = {who: sorted(runs) for who, runs in series.items() if who not in failed}
     values = {who: figures.typical(runs) for who, runs in ordered.items()}
     peer = min((who for who in values if who != SUBJECT), key=values.get)
-    found = figures.paired_ratio(series[SUBJECT], series[peer])
+    found = figures.interval_of([math.log(a / b) for a, b in zip(series[SUBJECT], series[peer])])
     return {
         "name": name,
         "task": task,
