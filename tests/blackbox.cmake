@@ -238,5 +238,7 @@ if(ASHLAR_BUILD_BENCH)
       set_tests_properties(bench.${subject} PROPERTIES
         LABELS bench TIMEOUT 900 ENVIRONMENT ASHLAR_BUILD=${PROJECT_BINARY_DIR})
     endforeach()
+    # A minute or two: every workload several times. Each comparison checks their answers, too.
+    set_tests_properties(bench.workloads PROPERTIES LABELS "bench;slow")
   endif()
 endif()
