@@ -15,7 +15,9 @@ constexpr size_t kLeastMagazine = 4;
 // A magazine that only empties, or only fills, holds so much of that.
 constexpr size_t kOneWayShare = 8;
 // What all depots together may hold, in bytes of objects: this, and a share of the live memory.
-constexpr size_t kDepotBytes = size_t{1} << 20;
+// Objects come back from a depot in the order in which they were freed, from the slabs in that of
+// their addresses: with 1 MiB a set of 20,000 nodes that followed another was searched 20 % slower.
+constexpr size_t kDepotBytes = size_t{256} << 10;
 constexpr size_t kDepotShare = 64;
 std::atomic<size_t> g_in_depots{0};
 
