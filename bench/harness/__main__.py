@@ -21,9 +21,9 @@ import stepping
 import options as command_line
 import program
 import tables
-from catalog import REFERENCE, TOP, Allocator, Folders, Task, load_allocators, load_tasks
+from catalog import REFERENCE, TOP, Folders, Task, load_allocators, load_tasks
 from machine import OtherLoad
-from measure import Failure, end_politely_by_signals, loads, missing
+from measure import Failure, choose_allocators, end_politely_by_signals, missing
 from rows import QUANTITIES, Rows, Samples, all_rows, counter
 from session import Session, runs_that_fit, spread
 
@@ -34,28 +34,6 @@ INTERRUPTED = 130
 def give_up(reason: str) -> NoReturn:
     print(f"bench/compare: {reason}", file=sys.stderr)
     sys.exit(2)
-
-
-def choose_allocators(
-    options: argparse.Namespace, folders: Folders, console: Console
-) -> list[Allocator]:
-    known = load_allocators(folders, options.allocator)
-    wanted = options.allocators.split(",") if options.allocators else [a.name for a in known]
-    for name in set(wanted) - {a.name for a in known}:
-        give_up(f"unknown allocator {name!r}; known are {', '.join(a.name for a in known)}")
-    chosen = []
-    for allocator in (a for a in known if a.name in wanted):
-        if loads(allocator):
-            chosen.append(allocator)
-        elif not allocator.is_packaged:
-            give_up(
-                f"cannot load {allocator.library} for {allocator.name}: is it a shared library?"
-            )
-        else:
-            console.print(
-                f"{allocator.name} is left out: cannot load {allocator.library}", style="yellow"
-            )
-    return chosen
 
 
 def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console) -> list[Task]:
@@ -161,7 +139,7 @@ def main() -> int:
         give_up(f"{folders.launch} is missing; run without --no-build")
     folders.made.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
-    allocators = choose_allocators(options, folders, console)
+    allocators = choose_allocators(options, folders, console, give_up)
     if options.instructions:
         if lack := stepping.lack(folders):
             give_up(lack)

@@ -6,6 +6,7 @@ memory of the Python interpreter is in none of them.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -16,9 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from rich.console import Console
 
 import server
-from catalog import BENCH, TOP, Allocator, Folders, Task
+from catalog import BENCH, TOP, Allocator, Folders, Task, load_allocators
 
 # The programs of the distribution, whatever else the user's PATH puts before them. Debian keeps
 # those of PostgreSQL in a folder of their own for each version.
@@ -81,6 +86,34 @@ def loads(allocator: Allocator) -> bool:
     environment = _environment({}) | {"LD_PRELOAD": allocator.library}
     run = subprocess.run(["/bin/true"], env=environment, stderr=subprocess.PIPE)
     return run.returncode == 0 and NOT_LOADED.encode() not in run.stderr
+
+
+def choose_allocators(
+    options: argparse.Namespace,
+    folders: Folders,
+    console: Console,
+    give_up: Callable[[str], NoReturn],
+) -> list[Allocator]:
+    """Those that --allocators and --allocator ask for and that can be loaded here."""
+    known = load_allocators(folders, options.allocator)
+    wanted = options.allocators.split(",") if options.allocators else [a.name for a in known]
+    for name in set(wanted) - {a.name for a in known}:
+        give_up(f"unknown allocator {name!r}; known are {', '.join(a.name for a in known)}")
+    chosen = []
+    for allocator in (a for a in known if a.name in wanted):
+        if loads(allocator):
+            chosen.append(allocator)
+        elif not allocator.is_packaged:
+            give_up(
+                f"cannot load {allocator.library} for {allocator.name}: is it a shared library?"
+            )
+        else:
+            console.print(
+                f"{allocator.name} is left out: cannot load {allocator.library}", style="yellow"
+            )
+    if not chosen:
+        give_up("nothing to compare")
+    return chosen
 
 
 def missing(task: Task) -> str:

@@ -11,7 +11,8 @@ from measure import Failure, Sample, measure, prepare
 from rows import Failures, Samples
 
 LOOK_EVERY_MS = 5  # Between two looks at the memory of a program, in the first round.
-REFERENCE_SECONDS = 600
+REFERENCE_SECONDS = 60
+USERS_SECONDS = 600  # A program of the user's may take its time.
 PATIENCE = 30  # A run is given up after this many times the reference's duration, and ten seconds.
 
 
@@ -30,7 +31,8 @@ class Session:
         """Learns the right answer and how long a run takes. Also warms up the file cache."""
         prepare(task, self.folders)
         start = time.monotonic()
-        sample = measure(task, reference, self.folders, seconds=REFERENCE_SECONDS)
+        limit = USERS_SECONDS if task.is_users else REFERENCE_SECONDS
+        sample = measure(task, reference, self.folders, seconds=limit)
         self._reference[task.name] = sample, time.monotonic() - start
         self.seconds[task.name] = (time.monotonic() - start) * len(self.allocators)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 import figures
 import machine
+import quantities
 from catalog import REFERENCE, SUBJECT, Allocator
 from rows import Failures, Row, Rows, Samples
 from session import Session
@@ -84,7 +85,7 @@ def print_program(console: Console, allocators: list[Allocator], tables: list[Ro
         if SUBJECT in names and len(names) > 1:
             table.add_column("to other", no_wrap=True)
         for quantity, row in lines:
-            cells = [quantity.title, shown(row.best, quantity.unit) if row.values else ""]
+            cells = [quantity.title, quantities.show(row.best, quantity.unit) if row.values else ""]
             cells += [_ratio(row, name) for name in names]
             if SUBJECT in names and len(names) > 1:
                 cells.append(_comparison(row, with_intervals))
@@ -165,7 +166,7 @@ def _table(found: Rows, names: list[str], with_targets: bool, with_intervals: bo
         table.add_column("target", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
     for number, row in enumerate(rows):
-        cells = [row.name, shown(row.best, found.quantity.unit) if row.values else ""]
+        cells = [row.name, quantities.show(row.best, found.quantity.unit) if row.values else ""]
         cells += [_ratio(row, name) for name in names]
         cells += [_comparison(row, with_intervals)] * compares
         cells += [row.target, _verdict(row)] * with_targets
@@ -231,14 +232,3 @@ def _interval(found: figures.Interval | None, with_limits: bool) -> Text:
 
 def _verdict(row: Row) -> Text:
     return Text(row.verdict, style={"met": "green", "missed": "bold red"}.get(row.verdict, "dim"))
-
-
-def shown(value: float, unit: str) -> str:
-    if unit == "KiB":
-        return f"{value / 1024:.1f} MiB"
-    if unit != "ns":
-        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-    for larger, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {larger}"
-    return f"{value:.3g} ns"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import subprocess
@@ -24,7 +25,7 @@ import result
 import results
 from catalog import REFERENCE, Allocator, Folders, Task, load_allocators
 from machine import OtherLoad
-from measure import Failure, Sample, end_politely_by_signals, loads, measure
+from measure import Failure, Sample, choose_allocators, end_politely_by_signals, measure
 
 COMMAND = "bench/replay"
 WIDTH_IN_FILES = 120
@@ -117,7 +118,8 @@ def run(options: argparse.Namespace) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     folders = Folders(options.build.resolve())
     folders.made.mkdir(parents=True, exist_ok=True)
-    allocators = _choose_allocators(options, folders, console)
+    give_up = functools.partial(preparation.give_up, COMMAND)
+    allocators = choose_allocators(options, folders, console, give_up)
     with tempfile.TemporaryDirectory() as scratch:
         traces = [
             _open_trace(path, folders, pathlib.Path(scratch) / str(number))
@@ -141,27 +143,6 @@ def run(options: argparse.Namespace) -> int:
         console.print(f"wrote {options.json}", markup=False)
     packaged = {a.name for a in allocators if a.is_packaged}
     return int(any(allocator not in packaged for _, allocator in comparison.failures))
-
-
-def _choose_allocators(
-    options: argparse.Namespace, folders: Folders, console: Console
-) -> list[Allocator]:
-    known = load_allocators(folders, options.allocator)
-    wanted = options.allocators.split(",") if options.allocators else [a.name for a in known]
-    for name in set(wanted) - {a.name for a in known}:
-        names = ", ".join(a.name for a in known)
-        preparation.give_up(COMMAND, f"unknown allocator {name!r}; known are {names}")
-    chosen = []
-    for allocator in (a for a in known if a.name in wanted):
-        if loads(allocator):
-            chosen.append(allocator)
-        else:
-            console.print(
-                f"{allocator.name} is left out: cannot load {allocator.library}", style="yellow"
-            )
-    if not chosen:
-        preparation.give_up(COMMAND, "nothing to compare")
-    return chosen
 
 
 def _open_trace(path: pathlib.Path, folders: Folders, points: pathlib.Path) -> Trace:

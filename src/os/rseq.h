@@ -63,7 +63,7 @@ struct alignas(base::kCacheLine) CpuArea {
 /// What the fast paths load. Nothing of it changes but the areas, when a CPU gets one, and the
 /// window's size. All zero until whoever fills it has started.
 struct alignas(base::kFrameSize) FastPage {
-  /// Behind the lines that the starts of objects share, and apart from areas and class map.
+  /// Keeps what follows away from the addresses at which pages, and objects in them, begin.
   char gap[704];
   uint8_t class_of[base::kMaxCached / base::kGrain + 1];  ///< cache ids by size, in grains
 

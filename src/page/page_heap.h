@@ -4,8 +4,9 @@
 //   Two zones. Slabs and blocks of moderate size share the first; giant blocks have the second, so
 //   that neither breaks up the other's address space, whole ranges come free in both, and a giant
 //   block that grows mostly finds what follows it free. The second zone is laid out when first
-//   needed. When a zone is out of memory the answer is null; whoever can give something back does
-//   so and asks again. Nothing here calls upward.
+//   needed, and shares the first one's peak: what giant blocks leave goes as slabs grow. When a
+//   zone is out of memory the answer is null; whoever can give something back does so and asks
+//   again. Nothing here calls upward.
 //
 //   While a fork is under way, a third zone *beside* the heap serves other threads (front/process).
 //   The child, whose copy of it may be torn, abandons that zone: blocks in it can be used, but what
