@@ -155,5 +155,5 @@ def _effort(options: argparse.Namespace) -> Effort:
     if runs is not None:
         return Effort(options.minutes or effort.minutes, runs, runs)
     if options.minutes is not None:
-        return Effort(options.minutes, effort.fewest, effort.most)
+        return Effort(options.minutes, effort.fewest, most=sys.maxsize)  # As many as fit.
     return effort
