@@ -5,6 +5,8 @@
 #   glibc      the system's malloc: proves that a rule is C's or glibc's, and not only ours
 #   preload    the library by LD_PRELOAD
 #   fallback   the same with glibc's rseq switched off, so that magazines belong to threads
+#   slabs      the library with object caches from the start, and fallback_slabs the two together
+#   slob       the library with SLOB alone, however large the heap
 #   static     relinked with libashlar.a
 # Labels: the folder and the variant, and `slow` for what takes longer than about twenty seconds.
 
@@ -47,11 +49,16 @@ function(blackbox_test name)
   foreach(variant IN LISTS arg_VARIANTS)
     set(environment ASHLAR_TEST_SUBJECT=${variant} ASHLAR_TEST_LIBRARY=${ASHLAR_UNDER_TEST}
       ${arg_ENV})
-    if(variant MATCHES "^(preload|fallback)$")
+    if(variant MATCHES "^(preload|fallback|slabs|slob|fallback_slabs)$")
       list(APPEND environment LD_PRELOAD=${ASHLAR_UNDER_TEST})
     endif()
-    if(variant STREQUAL "fallback")
+    if(variant MATCHES "^fallback")
       list(APPEND environment GLIBC_TUNABLES=glibc.pthread.rseq=0)
+    endif()
+    if(variant MATCHES "slabs$")
+      list(APPEND environment ASHLAR_CONF=slob_max:0)
+    elseif(variant STREQUAL "slob")
+      list(APPEND environment ASHLAR_CONF=slob_max:unlimited)
     endif()
     add_test(NAME ${name}.${variant} COMMAND ${arg_COMMAND})
     set_tests_properties(${name}.${variant} PROPERTIES
@@ -78,7 +85,7 @@ set_target_properties(conform_tests PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
 set(conform_suites Errno ZeroSize TooLarge Alignment Content Statistics MixedFree OperatorNew)
 foreach(suite IN LISTS conform_suites)
-  blackbox_test(conform.${suite} VARIANTS glibc preload fallback LABELS conform
+  blackbox_test(conform.${suite} VARIANTS glibc preload fallback slabs slob LABELS conform
     COMMAND conform_tests --gtest_filter=${suite}.*)
 endforeach()
 if(TARGET ashlar_static)
@@ -99,7 +106,7 @@ set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform
 # ---- threads: other threads, forks, signals, start and end of processes ------------------------
 
 foreach(name cross_thread_free many_threads abort_storm exit_paths fork fork_handlers fork_in_signal
-    spawn no_rseq_threads startup)
+    spawn no_rseq_threads promotion startup)
   blackbox_program(${name}_test ${bb}/threads/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
   target_compile_definitions(${name}_test PRIVATE
     BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
@@ -113,6 +120,10 @@ add_library(early_library SHARED ${bb}/threads/early_library.c)
 blackbox_program(early_malloc ${bb}/threads/early_malloc.c)
 target_link_libraries(early_malloc PRIVATE early_library)
 add_dependencies(startup_test startup_stampede early_malloc)
+foreach(name cross_thread_free many_threads exit_paths fork promotion startup)
+  blackbox_test(threads.${name} VARIANTS slabs fallback_slabs slob LABELS threads TIMEOUT 600
+    COMMAND ${name}_test)
+endforeach()
 blackbox_test(threads.fork_ten_thousand VARIANTS preload TIMEOUT 600 LABELS threads slow
   ENV ASHLAR_TEST_FORKS=10000 COMMAND fork_test --gtest_filter=Fork.WhileThreadsAllocate)
 
@@ -140,7 +151,8 @@ foreach(name misuse options)
   target_compile_definitions(${name}_test PRIVATE MISUSE_DIR="${misuse_dir}"
     MISUSE_DEBUG_BUILD=$<IF:$<CONFIG:Debug>,true,false>)
   add_dependencies(${name}_test ${misuse_targets})
-  blackbox_test(misuse.${name} VARIANTS preload fallback LABELS misuse COMMAND ${name}_test)
+  blackbox_test(misuse.${name} VARIANTS preload fallback slabs fallback_slabs slob LABELS misuse
+    COMMAND ${name}_test)
 endforeach()
 
 # ---- fault: the kernel says no -----------------------------------------------------------------
@@ -155,7 +167,7 @@ blackbox_test(fault.sweep_1 VARIANTS sweep_fallback LABELS fault slow TIMEOUT 90
   COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST} --fallback
     $<TARGET_FILE:hungry>)
 blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/blackbox_main.cpp)
-blackbox_test(fault.exhaustion VARIANTS preload fallback LABELS fault TIMEOUT 600
+blackbox_test(fault.exhaustion VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
   COMMAND exhaustion_test)
 
 # ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
@@ -164,7 +176,8 @@ blackbox_program(limits_test ${bb}/limits/limits_test.cpp ${bb}/support/blackbox
 blackbox_program(locked ${bb}/limits/locked.c)
 target_compile_definitions(limits_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
 add_dependencies(limits_test locked)
-blackbox_test(limits.limits VARIANTS glibc preload fallback LABELS limits COMMAND limits_test)
+blackbox_test(limits.limits VARIANTS glibc preload fallback slabs slob LABELS limits
+  COMMAND limits_test)
 
 # The conformance and thread suites again, under 1 and 4 GiB of address space.
 foreach(gib 1 4)

@@ -28,6 +28,14 @@ class List {
     head_ = &member;
   }
 
+  /// `before` is in this list.
+  void push_behind(T& before, T& member) {
+    member.prev = &before;
+    member.next = before.next;
+    if (before.next != nullptr) before.next->prev = &member;
+    before.next = &member;
+  }
+
   void remove(T& member) {
     ASHLAR_ASSERT(member.prev == nullptr ? head_ == &member : member.prev->next == &member);
     (member.prev == nullptr ? head_ : member.prev->next) = member.next;

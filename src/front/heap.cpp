@@ -27,17 +27,21 @@ using page::Zone;
 
 // A start that found no address space is tried again by the next call.
 enum class State : uint32_t { kNew, kStarting, kStarted };
-std::atomic<State> g_state{State::kNew};
+ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 
 // How often the slow path looks at the clock.
 constexpr uint32_t kTickEvery = 8;
-std::atomic<uint32_t> g_ticks{0};
-std::atomic<uint64_t> g_next_reap_ms{0};
+ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
+ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
           .least_bytes = options.retain_kib * 1024,
           .interval_ms = options.decay_ms};
+}
+
+uint64_t slob_max_of(const Options& options) {
+  return options.slob_max == Options::kUnlimited ? Promotion::kUnlimited : options.slob_max * 1024;
 }
 
 bool ensure_started() {
@@ -60,8 +64,10 @@ void reap_idle() {
   uint64_t now = g_heap.pages().slabs().vm().now_ms();
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
-  if (now >= due && g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
-    g_registry.reap();
+  if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
+    return;
+  g_heap.promotion().end_interval();
+  if (g_heap.is_promoted()) g_registry.reap();
 }
 
 void free_inside(Zone& zone, void* p);
@@ -103,6 +109,37 @@ void* alloc_object(uint8_t id) {
   return object;
 }
 
+// Whether the class has an object cache, or gets one now.
+bool has_cache(uint8_t id) {
+  if (!base::kHasCaches) return false;
+  if (g_heap.is_promoted() && g_registry.at(id).is_started()) return true;
+  Demand demand{.id = id,
+                .size = kClassSize[id],
+                .heap_bytes = g_heap.pages().slabs().live_bytes(),
+                .slob_bytes = g_heap.slob().bytes(),
+                .has_threads = os::has_other_threads()};
+  return g_heap.promotion().note_demand(demand) && g_heap.promote();
+}
+
+void* alloc_by_slob(size_t size, size_t align) {
+  void* block = g_heap.slob().alloc(size, align);
+  if (block != nullptr) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return block;
+}
+
+void free_by_slob(const Frame& frame, void* p) {
+  size_t size = g_heap.slob().free(frame, p);
+  g_heap.promotion().note_free(class_of(size), size);
+}
+
+void* resize_by_slob(const Frame& frame, void* p, size_t size) {
+  size_t had = g_heap.slob().usable_size(frame, p);
+  if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
+  g_heap.promotion().note_free(class_of(had), had);
+  g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return p;
+}
+
 struct Request {
   size_t size;
   size_t align = kGrain;
@@ -111,15 +148,22 @@ struct Request {
 
 large::Memory alloc_once(Request request) {
   uint8_t id = class_of_aligned(request.size, request.align);
-  if (id != 0) return {alloc_object(id), false};
+  if (id != 0 && has_cache(id)) return {alloc_object(id), false};
+  if (id != 0 && request.size < slob::kEnd)
+    return {alloc_by_slob(request.size, request.align), false};
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
+}
+
+void reap_caches() {
+  g_heap.slob().reap();
+  if (g_heap.is_promoted()) g_registry.reap_everything();
 }
 
 large::Memory alloc_inside(Request request) {
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
     // Free objects of other classes may make up whole frames.
-    g_registry.reap_everything();
+    reap_caches();
     memory = alloc_once(request);
     // And one zone's free address space may be what the other lacks.
     if (memory.address == nullptr && g_heap.pages().retract()) memory = alloc_once(request);
@@ -130,6 +174,7 @@ large::Memory alloc_inside(Request request) {
 
 // Threads with magazines of their own need no gate for them: nobody else looks into them.
 void* alloc_from_own_seat(size_t size) {
+  if (!base::kHasCaches) return nullptr;
   cache::Seat seat = cache::own_seat();
   if (seat.is_none() || size > kMaxCached) return nullptr;
   void* object = seat.pop(class_of(size));
@@ -138,8 +183,9 @@ void* alloc_from_own_seat(size_t size) {
 }
 
 bool free_to_own_seat(Zone& zone, void* p) {
+  if (!base::kHasCaches) return false;
   cache::Seat seat = cache::own_seat();
-  uint8_t id = zone.class_map()[zone.number_of(p)];
+  uint8_t id = zone.class_at(p);
   if (seat.is_none() || id == 0 || !base::is_aligned(p, kGrain)) return false;
   return static_cast<FreeObject*>(p)->key != os::free_key() && seat.push(id, p);
 }
@@ -157,7 +203,9 @@ large::Memory alloc_memory(Request request) {
   }
 }
 
-[[noreturn]] void tell_misuse(Zone& zone, const void* p) {
+}  // namespace
+
+void tell_misuse(Zone& zone, const void* p) {
   // Back to the first frame of the block that contains p.
   uint32_t number = zone.number_of(p);
   while (number > 0 && zone.frame_at(number).kind == FrameKind::kInside) --number;
@@ -169,6 +217,8 @@ large::Memory alloc_memory(Request request) {
   if (base::is_aligned(p, base::kFrameSize)) misuse::double_free_large(p);
   misuse::foreign_free(p);
 }
+
+namespace {
 
 void free_object(const Frame& frame, void* p) {
   const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
@@ -188,7 +238,10 @@ void free_object(const Frame& frame, void* p) {
 void free_inside(Zone& zone, void* p) {
   Frame& frame = zone.frame_of(p);
   switch (frame.kind) {
-    case FrameKind::kSlab: free_object(frame, p); return;
+    case FrameKind::kSlab:
+      if constexpr (base::kHasCaches) free_object(frame, p);
+      return;
+    case FrameKind::kSlob: free_by_slob(frame, p); return;
     case FrameKind::kLarge:
       if (zone.address_of(frame) != p) tell_misuse(zone, p);
       large::free(g_heap.pages(), {&zone, &frame});
@@ -200,6 +253,22 @@ void free_inside(Zone& zone, void* p) {
     case FrameKind::kIsolated: tell_misuse(zone, p);
   }
   __builtin_unreachable();
+}
+
+// Whether a block of `have` bytes of frames may stay one when it is `size` bytes long.
+bool stays_in_frames(size_t have, size_t size) {
+  return size > kMaxCached || (have <= kMaxCached && size >= slob::kEnd);
+}
+
+// A block that is no object, made longer or shorter without copying; null where that cannot be.
+void* resize_inside(Zone& zone, Frame& frame, void* p, size_t size) {
+  void* resized = nullptr;
+  if (frame.kind == FrameKind::kSlob)
+    resized = size < slob::kEnd ? resize_by_slob(frame, p, size) : nullptr;
+  else if (stays_in_frames(base::Pages(frame.count).bytes(), size))
+    resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
+  maintain();
+  return resized;
 }
 
 // The exit hook of a thread with magazines of its own: they go back as by any other slow path.
@@ -224,17 +293,32 @@ bool Heap::start() {
   os::start_env();
   options_ = options_from_environment();
   if (!pages_.start(os::kVm, retention_of(options_), options_.thp != 0)) return false;
+  slob_.start(pages_.slabs(), pages_.meta());
+  promotion_.start(slob_max_of(options_));
+  return true;
+}
+
+bool Heap::promote() {
+  if (is_promoted()) return true;
+  os::Locked held(promotion_lock_);
+  if (is_promoted()) return true;
+  if (!pages_.slabs().cover_classes()) return false;
   mode_ = g_registry.start(pages_, options_.rseq != 0, end_thread);
-  if (mode_ == os::RseqMode::kNone) return true;
+  is_promoted_.store(true, std::memory_order_release);
+  if (mode_ != os::RseqMode::kNone) publish();
+  return true;
+}
+
+// What leads into the fast path comes last, and no thread sees it before the rest.
+void Heap::publish() {
   os::FastPage& page = os::g_fast;
   static_assert(sizeof page.class_of == sizeof kClassOf);
   std::memcpy(page.class_of, kClassOf.data(), sizeof page.class_of);
   page.class_map = pages_.slabs().class_map();
   page.window = pages_.slabs().window();
+  if (os::has_other_threads()) os::rseq_fence();
   pages_.slabs().publish_size(page.window_size);
-  // Published last: from here on the fast path runs.
-  page.cached_end = kMaxCached + 1;
-  return true;
+  __atomic_store_n(&page.cached_end, kMaxCached + 1, __ATOMIC_RELEASE);
 }
 
 bool is_heap_started() {
@@ -249,16 +333,15 @@ void* alloc_slow(size_t size) {
 void* alloc_aligned(size_t size, size_t align) {
   align = std::max(align, kGrain);
   uint8_t id = class_of_aligned(size, align);
-  if (id != 0 && os::g_fast.cached_end != 0)
+  if (base::kHasCaches && id != 0 && os::g_fast.cached_end != 0)
     if (void* object = try_alloc_class(id)) return object;
   return alloc_memory({size, align}).address;
 }
 
 void* alloc_zeroed(size_t size) {
-  if (size <= kMaxCached) {
-    void* object = alloc(size);
-    return object == nullptr ? nullptr : std::memset(object, 0, size);
-  }
+  void* object = try_alloc(size);
+  if (object == nullptr) object = alloc_from_own_seat(size);
+  if (object != nullptr) return std::memset(object, 0, size);
   large::Memory memory = alloc_memory({.size = size, .fill = large::Fill::kSparse});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, size);
   return memory.address;
@@ -289,8 +372,10 @@ void free_aligned_sized(void* p, size_t align, size_t size) {
     uint8_t id = class_of_aligned(size, std::max(align, kGrain));
     size_t usable = usable_size(p);
     size_t expected = id != 0 ? kClassSize[id] : base::Pages::ceil(std::max(size, kGrain)).bytes();
-    // A block that realloc has shrunk in place is of a larger class than its size.
-    bool is_right = (size <= usable && size > usable / 2) || expected == usable;
+    // A block that realloc has shrunk in place is of a larger class than its size; one of SLOB's is
+    // of no class.
+    bool is_right =
+        (size <= usable && size > usable / 2) || expected == usable || whole_grains(size) == usable;
     if (p != nullptr && !is_right) misuse::wrong_size(p, size, usable);
   }
   free(p);
@@ -301,8 +386,9 @@ size_t usable_size(const void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   const Frame& frame = zone->frame_of(p);
-  if (frame.kind == FrameKind::kSlab)
+  if (base::kHasCaches && frame.kind == FrameKind::kSlab)
     return static_cast<const slab::Slab*>(frame.tenant)->stock->layout().object_size;
+  if (frame.kind == FrameKind::kSlob) return g_heap.slob().usable_size(frame, p);
   if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
   return base::Pages(frame.count).bytes();
 }
@@ -310,16 +396,14 @@ size_t usable_size(const void* p) {
 void* resize(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
   size_t have = usable_size(p);
-  // A block that is half used or more stays where it is.
-  if (have <= kMaxCached && size <= have && size > have / 2) return p;
-  if (have > kMaxCached && size > kMaxCached) {
-    Zone* zone = g_heap.pages().zone_of(p);
+  Zone& zone = *g_heap.pages().zone_of(p);
+  Frame& frame = zone.frame_of(p);
+  // An object that is half used or more stays where it is.
+  if (frame.kind == FrameKind::kSlab && size <= have && size > have / 2) return p;
+  if (frame.kind != FrameKind::kSlab) {
     GateEntry entry;
-    if (entry.is_open()) {
-      void* resized = large::try_resize(g_heap.pages(), {zone, &zone->frame_of(p)}, size);
-      maintain();
-      if (resized != nullptr) return resized;
-    }
+    if (entry.is_open())
+      if (void* resized = resize_inside(zone, frame, p, size)) return resized;
   }
   return copy_to_new(p, have, size);
 }
@@ -328,7 +412,7 @@ bool reap() {
   if (!is_heap_started()) return false;
   GateEntry entry;
   if (!entry.is_open()) return false;
-  g_registry.reap_everything();
+  reap_caches();
   bool has_purged = g_heap.pages().purge(0) > 0;
   return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
 }

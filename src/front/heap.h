@@ -4,14 +4,18 @@
 //   A request up to kMaxCached bytes pops its class's magazine; anything else, and every state in
 //   which that does not succeed (not started, empty, no rseq, draining, forking, out of memory), is
 //   the slow path's business. The fast path compares with *variables* of the fast page (os/rseq.h)
-//   that are 0 until the heap has started, so that "not started" needs no question of its own, and
-//   never becomes true where restartable sequences are not to be had.
+//   that are 0 until the heap is promoted, so that "not started" and "SLOB serves" need no question
+//   of their own, and stay 0 where restartable sequences are not to be had.
+//
+//   A process starts with SLOB and no object cache; front/promotion.h tells when it gets which.
+//   Blocks stay with the tenant that gave them.
 //
 //   free is the mirror image, with one step in front: the class map tells the cache in one byte
 //   load. What the map does not know, free_slow decides by the kind of the frame.
 //
 // Locking
-//   None here. start() runs once, under a flag that later callers wait for.
+//   promotion_lock_ (LockRank::kPromotion) while object caches are readied. start() runs once,
+//   under a flag that later callers wait for.
 //
 // Cost
 //   bench/micro/front; instructions are counted by tests/front/instruction_count.
@@ -24,24 +28,49 @@
 #include "base/attributes.h"
 #include "cache/magazine.h"
 #include "front/options.h"
+#include "front/promotion.h"
 #include "front/size_class.h"
 #include "os/rseq.h"
 #include "page/page_heap.h"
+#include "slob/slob.h"
 
 namespace front {
 
 class Heap {
  public:
   page::PageHeap& pages() { return pages_; }
+  slob::Slob& slob() { return slob_; }
+  Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
   os::RseqMode mode() const { return mode_; }
-  /// Lays everything out. False where the kernel gives no address space.
+  /// Lays out what SLOB needs. False where the kernel gives no address space.
   bool start();
 
+  /// Readies object caches and, where there are restartable sequences, the fast path. False where
+  /// memory is out; then nothing has changed.
+  bool promote() ASHLAR_EXCLUDES(promotion_lock_);
+  bool is_promoted() const {
+    return base::kHasCaches && is_promoted_.load(std::memory_order_acquire);
+  }
+
+  /// Calls visit(os::Lock&) for each lock that is neither the caches' nor the page heap's, in
+  /// order.
+  template <class Visit>
+  void for_each_lock(Visit visit) {
+    visit(promotion_lock_);
+    visit(slob_.lock());
+  }
+
  private:
-  page::PageHeap pages_{};
+  void publish();
+
+  slob::Slob slob_{};
   Options options_{};
   os::RseqMode mode_ = os::RseqMode::kNone;
+  std::atomic<bool> is_promoted_{false};
+  os::Lock promotion_lock_{os::LockRank::kPromotion};
+  page::PageHeap pages_{};  // what is touched first stands first in it
+  Promotion promotion_{};
 };
 
 /// The process's heap.
@@ -73,6 +102,9 @@ void free_aligned_sized(void* p, size_t align, size_t size);
 /// The bytes that the owner of a block may use; 0 for null.
 size_t usable_size(const void* p);
 
+/// Ends the process for an address of the zone's window at which no block begins.
+[[noreturn]] void tell_misuse(page::Zone& zone, const void* p);
+
 /// Returns all memory that can be to the kernel. Whether any was.
 bool reap();
 
@@ -90,6 +122,7 @@ ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
 }
 
 ASHLAR_INLINE void* try_alloc(size_t size) {
+  if (!base::kHasCaches) return nullptr;
   const os::FastPage& page = os::g_fast;
   if (size >= page.cached_end) [[unlikely]]
     return nullptr;
@@ -105,6 +138,7 @@ ASHLAR_INLINE void* alloc(size_t size) {
 }
 
 ASHLAR_INLINE void free(void* p) {
+  if (!base::kHasCaches) return free_slow(p);
   const os::FastPage& page = os::g_fast;
   size_t offset = static_cast<size_t>(static_cast<char*>(p) - page.window);
   if (offset < page.window_size) [[likely]]

@@ -13,7 +13,10 @@ struct Key {
   uint64_t Options::*value;
   uint64_t least, most;
   const char* meaning;
+  bool may_be_unlimited = false;
 };
+
+constexpr char kUnlimitedWord[] = "unlimited";
 
 constexpr Key kKeys[] = {
     {"retain_percent", &Options::retain_percent, 0, 1000,
@@ -24,6 +27,11 @@ constexpr Key kKeys[] = {
      "free memory that nobody needed for so long goes back to the system"},
     {"rseq", &Options::rseq, 0, 1, "1: magazines per CPU where the system allows; 0: per thread"},
     {"thp", &Options::thp, 0, 1, "1: huge pages for blocks that will fill them; 0: never"},
+    {"slob_max", &Options::slob_max, 0, uint64_t{1} << 20,
+     "in KiB; a heap up to this size shares pages among all sizes (SLOB), which takes least "
+     "memory; "
+     "0: never",
+     true},
 };
 
 void add_known_keys(base::Text& text) {
@@ -34,10 +42,19 @@ void add_known_keys(base::Text& text) {
   }
 }
 
+bool is_word(const char* text, size_t length, const char* word) {
+  return std::strlen(word) == length && std::memcmp(word, text, length) == 0;
+}
+
 const Key* find_key(const char* name, size_t length) {
   for (const Key& key : kKeys)
-    if (std::strlen(key.name) == length && std::memcmp(key.name, name, length) == 0) return &key;
+    if (is_word(name, length, key.name)) return &key;
   return nullptr;
+}
+
+void add_allowed(const Key& key, base::Text& text) {
+  text.add_decimal(key.least).add(" to ").add_decimal(key.most);
+  if (key.may_be_unlimited) text.add(", or ").add(kUnlimitedWord);
 }
 
 void parse_entry(const char* first, const char* last, Options& options, base::Text& faults) {
@@ -54,14 +71,20 @@ void parse_entry(const char* first, const char* last, Options& options, base::Te
     return;
   }
   const char* value = colon == last ? last : colon + 1;
+  size_t value_length = static_cast<size_t>(last - value);
+  if (key->may_be_unlimited && is_word(value, value_length, kUnlimitedWord)) {
+    options.*(key->value) = Options::kUnlimited;
+    return;
+  }
   base::Number number = base::parse_decimal(value, last);
   if (number.is_number && number.value >= key->least && number.value <= key->most) {
     options.*(key->value) = number.value;
     return;
   }
   faults.add("ashlar: ASHLAR_CONF: key \"").add(key->name).add("\" has value \"");
-  faults.add(value, static_cast<size_t>(last - value)).add("\"; allowed: ");
-  faults.add_decimal(key->least).add(" to ").add_decimal(key->most).add("\n");
+  faults.add(value, value_length).add("\"; allowed: ");
+  add_allowed(*key, faults);
+  faults.add("\n");
 }
 
 }  // namespace
@@ -89,7 +112,8 @@ Options options_from_environment() {
 void describe_options(base::Text& text) {
   Options defaults;
   for (const Key& key : kKeys) {
-    text.add(key.name).add(": ").add_decimal(key.least).add(" to ").add_decimal(key.most);
+    text.add(key.name).add(": ");
+    add_allowed(key, text);
     text.add(" (").add_decimal(defaults.*(key.value)).add("): ").add(key.meaning).add("\n");
   }
 }

@@ -20,6 +20,9 @@ struct Options {
   uint64_t decay_ms = 1000;
   uint64_t rseq = 1;
   uint64_t thp = 1;
+  uint64_t slob_max = 256;  ///< KiB
+
+  static constexpr uint64_t kUnlimited = UINT64_MAX;
 };
 
 /// Reads "key:value,..." into options. Appends a line to `faults` for each fault; that entry, and

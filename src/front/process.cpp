@@ -90,8 +90,8 @@ void before_fork() ASHLAR_UNCHECKED {
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   // A drain that we have interrupted goes on afterwards, and ends it itself.
-  g_was_drained = cache::is_drained();
-  g_is_drained = g_was_drained || cache::drain_seats();
+  g_was_drained = base::kHasCaches && cache::is_drained();
+  g_is_drained = base::kHasCaches && (g_was_drained || cache::drain_seats());
 }
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
@@ -104,7 +104,8 @@ void after_fork_in_parent() ASHLAR_UNCHECKED {
 void after_fork_in_child() ASHLAR_UNCHECKED {
   if (!is_outermost()) return;
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
-  cache::g_registry.for_each_lock(reset);
+  g_heap.for_each_lock(reset);
+  if (base::kHasCaches) cache::g_registry.for_each_lock(reset);
   g_heap.pages().for_each_lock(reset);
   g_heap.pages().reset_in_child();
   os::ThreadState& me = os::this_thread();
@@ -112,8 +113,8 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
-  if (!g_is_drained) cache::g_registry.forget_magazines();
-  if (!g_was_drained) cache::restore_seats();
+  if (base::kHasCaches && !g_is_drained) cache::g_registry.forget_magazines();
+  if (base::kHasCaches && !g_was_drained) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
 }
@@ -144,9 +145,10 @@ GateEntry::~GateEntry() {
 
 bool wait_for_gate() {
   os::ThreadState& me = os::this_thread();
-  os::futex_wait(g_is_closed, 1, kWaitUs << std::min(unsigned{me.gate_waits}, kMostDoublings));
+  os::futex_wait(g_is_closed, 1, kWaitUs << me.gate_waits);
   bool is_open = g_is_closed.load(std::memory_order_acquire) == 0;
-  me.gate_waits = is_open ? uint16_t{0} : static_cast<uint16_t>(me.gate_waits + 1);
+  unsigned waits = std::min(me.gate_waits + 1u, kMostDoublings);
+  me.gate_waits = is_open ? uint8_t{0} : static_cast<uint8_t>(waits);
   return is_open;
 }
 

@@ -69,6 +69,11 @@ constexpr size_t grains_of(size_t size) {
   return (size + kGrain - 1) / kGrain;
 }
 
+/// The bytes of a block that is rounded to grains and to no class.
+constexpr size_t whole_grains(size_t size) {
+  return base::round_up(size == 0 ? 1 : size, kGrain);
+}
+
 /// The cache for a request of `size` <= kMaxCached bytes.
 constexpr uint8_t class_of(size_t size) {
   return kClassOf[grains_of(size)];

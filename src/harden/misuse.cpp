@@ -23,6 +23,12 @@ void double_free(const void* object, const char* cache, size_t size) {
   die(text);
 }
 
+void double_free_small(const void* block) {
+  base::Line<256> text;
+  text.add("ashlar: double free of ").add_pointer(block).add(" (small block)");
+  die(text);
+}
+
 void double_free_large(const void* block) {
   base::Line<256> text;
   text.add("ashlar: double free of ").add_pointer(block).add(" (large block)");

@@ -13,6 +13,8 @@ namespace misuse {
 
 /// An object was freed that is already free. `cache` names its object cache.
 [[noreturn, gnu::cold]] void double_free(const void* object, const char* cache, size_t size);
+/// A block of a page of small blocks was freed that is already free.
+[[noreturn, gnu::cold]] void double_free_small(const void* block);
 /// A block of frames was freed that is already free.
 [[noreturn, gnu::cold]] void double_free_large(const void* block);
 /// An address was freed that lies outside every block this heap has given out.

@@ -42,6 +42,8 @@ void audit() {
   front::GateEntry entry;
   if (!entry.is_open()) return;
   front::g_heap.pages().audit();
+  front::g_heap.slob().audit();
+  if (!base::kHasCaches) return;
   cache::g_registry.audit();
   audit_slab_frames();
 }

@@ -60,6 +60,8 @@ void describe(base::Text& text) {
     add_column(text, cache.stats.slow_frees, 12);
     text.add("\n");
   });
+  text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
+  text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
   text.add("free blocks of 4 KiB << 0, 1, 2 ...\n");
   add_free_blocks(text, "slabs", front::g_heap.pages().slabs());
   add_free_blocks(text, "giants", front::g_heap.pages().giants());
@@ -81,7 +83,10 @@ void describe_xml(base::Text& text) {
     add_attribute(text, "slabs", cache.stats.stock.slabs);
     text.add("/>\n");
   });
-  text.add("<large");
+  text.add("<small");
+  add_attribute(text, "pages", snapshot.slob.pages);
+  add_attribute(text, "live", snapshot.slob.live_bytes);
+  text.add("/>\n<large");
   add_attribute(text, "count", totals.large_blocks);
   add_attribute(text, "size", totals.large_bytes);
   text.add("/>\n<total type=\"live\"");

@@ -24,7 +24,6 @@ void add_caches(Snapshot& snapshot) {
   size_t ready[base::kMaxCaches] = {};
   cache::g_registry.count_ready(ready);
   Totals& totals = snapshot.totals;
-  totals.live = totals.large_bytes;
   cache::g_registry.for_each([&](cache::ObjectCache& cache) {
     CacheTotals& entry = snapshot.caches[cache.id()];
     entry.stats = cache.stats();
@@ -40,6 +39,12 @@ void add_caches(Snapshot& snapshot) {
   });
 }
 
+void add_slob(Snapshot& snapshot) {
+  snapshot.slob = front::g_heap.slob().stats();
+  snapshot.totals.live += snapshot.slob.live_bytes;
+  snapshot.totals.cached += Pages(snapshot.slob.pages).bytes() - snapshot.slob.live_bytes;
+}
+
 }  // namespace
 
 void take_snapshot(Snapshot& snapshot) {
@@ -50,7 +55,9 @@ void take_snapshot(Snapshot& snapshot) {
   page::PageHeap& pages = front::g_heap.pages();
   add_zone(snapshot, 0, pages.slabs());
   add_zone(snapshot, 1, pages.giants());
-  add_caches(snapshot);
+  snapshot.totals.live = snapshot.totals.large_bytes;
+  add_slob(snapshot);
+  if (base::kHasCaches) add_caches(snapshot);
   snapshot.totals.metadata = pages.meta().used() + pages.table_bytes();
 }
 

@@ -10,6 +10,7 @@
 
 #include "cache/object_cache.h"
 #include "page/zone.h"
+#include "slob/slob.h"
 
 namespace inspect {
 
@@ -29,6 +30,7 @@ struct CacheTotals {
 struct Snapshot {
   Totals totals;
   page::ZoneStats zones[2];
+  slob::SlobStats slob;
   CacheTotals caches[base::kMaxCaches];  ///< by id; those without a name do not exist
 };
 

@@ -5,13 +5,14 @@
 
 #include <cstring>
 
+#include "base/attributes.h"
 #include "os/vm.h"
 
 namespace os {
 namespace {
 
 size_t g_page_size = 4096;
-uint64_t g_random[2];
+ASHLAR_START_DATA uint64_t g_random[2];
 bool g_is_secure = true;
 
 }  // namespace

@@ -28,7 +28,7 @@ void Lock::acquire() {
   if constexpr (base::kAsserts) {
     // Nothing held at this rank or further down, but by what a fork in a handler has interrupted.
     ASHLAR_ASSERT(this_thread().held_ranks < bit_of(rank_) || rank_ == LockRank::kFork);
-    this_thread().held_ranks |= static_cast<uint8_t>(bit_of(rank_));
+    this_thread().held_ranks |= static_cast<uint16_t>(bit_of(rank_));
   }
   uint32_t free = 0, me = my_name();
   if (!word_.compare_exchange_strong(free, me, std::memory_order_acquire,
@@ -37,7 +37,7 @@ void Lock::acquire() {
 }
 
 void Lock::release() {
-  if constexpr (base::kAsserts) this_thread().held_ranks &= static_cast<uint8_t>(~bit_of(rank_));
+  if constexpr (base::kAsserts) this_thread().held_ranks &= static_cast<uint16_t>(~bit_of(rank_));
   if ((word_.exchange(0, std::memory_order_release) & kWaiting) != 0) [[unlikely]]
     call(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1);
 }

@@ -26,9 +26,11 @@ namespace os {
 enum class LockRank : uint8_t {
   kUnset,      //          a lock in zeroed memory, before set_rank()
   kFork,       // front/   one fork at a time
+  kPromotion,  // front/   going over from SLOB to object caches
   kRegistry,   // cache/   draining CPUs, bringing a cache to life
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
   kStock,      // slab/    one cache's slabs
+  kSlob,       // slob/    one small heap
   kLarge,      // page/    laying out a further zone
   kZone,       // page/    one zone's buddy lists and frame records
   kMetaArena,  // page/    metadata space

@@ -19,6 +19,8 @@ class DirtyMap {
   constexpr DirtyMap() = default;
   explicit DirtyMap(uint64_t* words) : words_(words) {}
 
+  uint64_t* words() const { return words_; }
+
   void set(size_t first, size_t count) {
     visit(first, count, [](uint64_t& word, uint64_t mask) { word |= mask; });
   }

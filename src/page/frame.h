@@ -24,6 +24,7 @@ enum class FrameKind : uint8_t {
   kWaiting,     ///< first of a large block that came free and waits for one of the same size
   kIsolated,    ///< first of a free block that is just being purged, in no list
   kSlab,        ///< belongs to the slab that `tenant` points to
+  kSlob,        ///< a page of small blocks, which `tenant` describes
   kMeta,        ///< first of a block that was donated to the metadata arena
   kLarge,       ///< first of a block that a caller holds
 };
@@ -38,7 +39,7 @@ struct Frame {
     struct {
       uint32_t next, prev;  ///< kFree: neighbours in the list, by frame number
     } link;
-    void* tenant;  ///< kSlab: the slab's descriptor
+    void* tenant;  ///< kSlab: the slab's descriptor; kSlob: the page's
   };
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");

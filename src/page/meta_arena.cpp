@@ -30,11 +30,12 @@ void* MetaArena::alloc(size_t size, size_t align) {
       return std::memset(static_cast<void*>(record), 0, size);
     }
   }
+  if (void* record = alloc_donated(size, align)) return record;
   char* object = reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(next_), align));
   if (size > static_cast<size_t>(end_ - object)) return nullptr;
   if (object + size > committed_) {
     size_t need = base::round_up(static_cast<size_t>(object + size - committed_), kStep);
-    if (!vm_->commit(place_, committed_, need)) return alloc_donated(size, align);
+    if (!vm_->commit(place_, committed_, need)) return nullptr;
     committed_ += need;
   }
   next_ = object + size;

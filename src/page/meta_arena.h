@@ -25,6 +25,12 @@ class MetaArena {
   /// Serves [first, first + size) of a place.
   void start(const os::Vm& vm, const os::Place& place, char* first, size_t size);
 
+  /// Gives all of it back, whoever still has records.
+  void stop() {
+    if (committed_ != first_)
+      vm_->decommit(place_, first_, static_cast<size_t>(committed_ - first_));
+  }
+
   /// Zeroed memory, aligned to `align` (a power of two up to a frame); null where the kernel
   /// refuses.
   void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);

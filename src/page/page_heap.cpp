@@ -1,5 +1,10 @@
 #include "page/page_heap.h"
 
+#include <cstring>
+#include <new>
+
+#include "base/bits.h"
+
 namespace page {
 
 using base::Order;
@@ -29,6 +34,7 @@ bool PageHeap::start(const os::Vm& vm, const Retention& retention, bool use_huge
   retention_ = retention;
   if (!slabs_.start(vm, retention, kWindow)) return false;
   meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());
+  meta_.donate(slabs_.spare(), Zone::kSpare);
   return true;
 }
 
@@ -60,7 +66,12 @@ bool PageHeap::retract() {
 void PageHeap::start_beside() {
   unsigned index = beside_.load(std::memory_order_relaxed);
   if (has_beside_.load(std::memory_order_relaxed) || index == kBesides) return;
-  has_beside_.store(besides_[index].start(*vm_, {}, kWindow), std::memory_order_release);
+  if (besides_[index] == nullptr) {
+    void* memory = meta_.alloc(sizeof(Zone), alignof(Zone));
+    if (memory == nullptr) return;
+    besides_[index] = new (memory) Zone;
+  }
+  has_beside_.store(besides_[index]->start(*vm_, {}, kWindow), std::memory_order_release);
 }
 
 PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
@@ -82,6 +93,16 @@ void PageHeap::set_retention(const Retention& retention) {
 void PageHeap::audit() {
   slabs_.audit();
   giants_.audit();
+}
+
+void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align) {
+  size = base::round_up(size, align);
+  if (void* record = meta.alloc(size, align)) return record;
+  Frame* frame = zone.alloc(Pages(1), Order(0), FrameKind::kMeta);
+  if (frame == nullptr) return nullptr;
+  std::memset(zone.address_of(*frame), 0, base::kFrameSize);
+  meta.donate(zone.address_of(*frame), base::kFrameSize);
+  return meta.alloc(size, align);
 }
 
 }  // namespace page

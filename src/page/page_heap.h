@@ -62,15 +62,17 @@ class PageHeap {
   /// As alloc_large, from the zone beside.
   Block alloc_beside(base::Pages pages, base::Order align);
   bool is_abandoned(const Zone& zone) const {
-    return &zone >= besides_ && &zone < besides_ + beside_.load(std::memory_order_relaxed);
+    for (unsigned i = 0; i < beside_.load(std::memory_order_relaxed); ++i)
+      if (&zone == besides_[i]) return true;
+    return false;
   }
 
   /// The zone whose window an address lies in; null for memory that is not ours.
   Zone* zone_of(const void* p) {
     if (slabs_.contains(p)) return &slabs_;
     if (giants_.contains(p)) return &giants_;  // a window is empty until it is laid out
-    for (Zone& zone : besides_)
-      if (zone.contains(p)) return &zone;
+    for (unsigned i = 0; i < kBesides; ++i)
+      if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
     return nullptr;
   }
 
@@ -93,6 +95,7 @@ class PageHeap {
     return purged;
   }
   void set_retention(const Retention& retention);
+  const Retention& retention() const { return retention_; }
 
   /// Calls visit(Lock&) for every lock of this floor, in order.
   template <class Visit>
@@ -115,22 +118,26 @@ class PageHeap {
  private:
   bool start_giants();
   bool has_beside() const { return has_beside_.load(std::memory_order_acquire); }
-  const Zone& beside() const { return besides_[beside_.load(std::memory_order_relaxed)]; }
-  Zone& beside() { return besides_[beside_.load(std::memory_order_relaxed)]; }
+  Zone& beside() const { return *besides_[beside_.load(std::memory_order_relaxed)]; }
   bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
 
   Zone slabs_{};
-  Zone giants_{};
   MetaArena meta_{};
-  static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
-  Zone besides_[kBesides + 1]{};           // the last is never started
-  std::atomic<unsigned> beside_{0};        // those in front are abandoned
+  std::atomic<unsigned> beside_{0};  // those in front are abandoned
   std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false};
   bool uses_huge_pages_ = false;
   const os::Vm* vm_ = nullptr;
   Retention retention_{};
+  Zone giants_{};
+  static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
+  Zone* besides_[kBesides + 1]{};          // made when needed; the last never is
 };
+
+/// Zeroed metadata for a record of a tenant, `align` and a multiple of that long; null when memory
+/// is out. Where the arena cannot grow, a frame of the zone serves it: free memory must never be
+/// out of reach for want of a record that describes it.
+void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align);
 
 }  // namespace page

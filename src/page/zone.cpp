@@ -1,6 +1,8 @@
 #include "page/zone.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <utility>
 
 #include "base/bits.h"
@@ -42,9 +44,11 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
                  const Zone* other) {
   other_ = other;
   for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
-    os::Place place = vm.reserve(2 * window_size, 2 * kLeastWindow);
+    size_t part = std::bit_ceil(std::max(window_size, kLeastWindow));
+    os::Place place = vm.reserve(2 * part, 2 * kLeastWindow);
     if (place.base == nullptr) return false;
     lay_out(vm, place);
+    max_size_ = std::min(max_size_, base::round_up(window_size, kGrain * kFrameSize));
     os::Locked held(lock_);
     if (cover(1)) {
       keeping_.set(retention);
@@ -54,6 +58,42 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   }
   window_ = nullptr;
   return false;
+}
+
+bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size) {
+  size_t start = base::round_up(reinterpret_cast<size_t>(memory), alignof(Frame));
+  size_t end = reinterpret_cast<size_t>(memory) + size;
+  // As many frames as fit behind their records and their dirty bits.
+  size_t frames = size / kFrameSize, window = 0;
+  for (;; --frames) {
+    if (frames == 0) return false;
+    size_t tables = frames * sizeof(Frame) + base::round_up(frames, 64) / 8;
+    window = base::round_up(start + tables, kFrameSize);
+    if (window + frames * kFrameSize <= end) break;
+  }
+  vm_ = &vm;
+  frames_ = reinterpret_cast<Frame*>(start);
+  auto* dirty = reinterpret_cast<uint64_t*>(frames_ + frames);
+  std::memset(static_cast<void*>(frames_), 0, frames * sizeof(Frame));
+  std::memset(dirty, 0, base::round_up(frames, 64) / 8);
+  dirty_ = DirtyMap(dirty);
+  window_ = reinterpret_cast<char*>(window);
+  max_size_ = frames * kFrameSize;
+  os::Locked held(lock_);
+  keeping_.set(retention);
+  is_short_ = true;  // there is no more than this
+  buddy_ = Buddy(frames_, dirty_);
+  buddy_.extend(0, Pages(frames));
+  set_window_size(frames);
+  return true;
+}
+
+void Zone::stop() {
+  os::Locked held(lock_);
+  size_t frames = window_size() / kFrameSize;
+  set_window_size(0);
+  if (holes_ == 0 && frames > 0) vm_->decommit(place_, window_, frames * kFrameSize);
+  leave_place();
 }
 
 // A place that is of no use: what has been committed in it goes, and the place itself if it is
@@ -72,28 +112,45 @@ void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
   size_t part = max_size_ / 8;
   frames_ = reinterpret_cast<Frame*>(place.base);
   class_map_ = reinterpret_cast<uint8_t*>(place.base + part + kMapOffset);
-  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part));
+  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
   advised_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
   meta_ = place.base + 4 * part;
   meta_size_ = 4 * part;
   window_ = place.base + max_size_;
   os::Locked held(lock_);
-  tables_[0] = {place.base, 512 * sizeof(Frame), 0};
-  tables_[1] = {place.base + part, 512, 0};
-  tables_[2] = {place.base + 2 * part, 512 / 8, 0};
-  tables_[3] = {place.base + 3 * part, 512 / 8, 0};
+  tables_[kRecords] = {.first = place.base, .bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
+  tables_[kClasses] = {.first = place.base + part, .bytes_per_512 = 512, .offset = kMapOffset};
+  tables_[kDirty] = {
+      .first = place.base + 2 * part, .bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
+  tables_[kAdvised] = {.first = place.base + 3 * part, .bytes_per_512 = 512 / 8};
   buddy_ = Buddy(frames_, dirty_);
 }
 
-// Makes the tables long enough for `frames` frames.
+// Makes the tables that are used long enough for `frames` frames.
 bool Zone::cover(size_t frames) {
   size_t wanted = base::round_up(frames, kTableStep) / 512;
   for (Table& table : tables_) {
-    size_t size = base::round_up(wanted * table.bytes_per_512 + kMapOffset, size_t{64} << 10);
-    if (size <= table.committed) continue;
+    size_t size = base::round_up(wanted * table.bytes_per_512 + table.offset, size_t{64} << 10);
+    if (!table.is_used || size <= table.committed) continue;
     if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
     table.committed = size;
   }
+  return true;
+}
+
+// Has a table from now on.
+bool Zone::start_table(unsigned table) {
+  bool was_used = std::exchange(tables_[table].is_used, true);
+  if (was_used || cover(std::max(window_size() / kFrameSize, size_t{1}))) return true;
+  tables_[table].is_used = false;
+  return false;
+}
+
+bool Zone::cover_classes() {
+  if (has_classes_.load(std::memory_order_acquire)) return true;
+  os::Locked held(lock_);
+  if (!start_table(kClasses)) return false;
+  has_classes_.store(true, std::memory_order_release);
   return true;
 }
 
@@ -209,6 +266,7 @@ Frame* Zone::let(uint32_t block, size_t dirty_before) {
 
 Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
+  if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
   size_t before = dirty_frames();
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
@@ -222,6 +280,9 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
     block = buddy_.take_run(pages, run_unit(), run, kind);
   }
   if (block == kNone) block = take(pages, align, kind);
+  // No block of a power of two is whole any more, but their parts may be neighbours.
+  if (block == kNone && is_plain_large)
+    block = buddy_.take_run(pages, Pages(1), Buddy::Run::kFree, kind);
   return let(block, before);
 }
 
@@ -362,6 +423,7 @@ void Zone::advise_huge(const Frame& block) {
   if (first >= end) return;
   {
     os::Locked held(lock_);
+    if (!start_table(kAdvised)) return;
     if (advised_.count(first, end - first) == end - first) return;
     advised_.set(first, end - first);
   }
@@ -406,10 +468,10 @@ size_t Zone::free_blocks(Order order) {
 Zone::SlabFrames Zone::slab_frames() {
   os::Locked held(lock_);
   SlabFrames slabs;
-  for (size_t i = 0; i < window_size() / kFrameSize; ++i) {
+  for (uint32_t i = 0; i < window_size() / kFrameSize; ++i) {
     bool is_slab = frames_[i].kind == FrameKind::kSlab;
     slabs.marked += is_slab;
-    slabs.strays += !is_slab && class_map_[i] != 0;
+    slabs.strays += !is_slab && class_at(address_of(i)) != 0;
   }
   return slabs;
 }

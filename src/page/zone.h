@@ -55,10 +55,17 @@ class Zone {
  public:
   constexpr Zone() = default;
 
-  /// Lays out the estate. False where no address space is to be had. A zone with an `other` shares
-  /// its peak with it: as the other grows, this one keeps less of what came free.
+  /// Lays out the estate, for a window of up to `window_size` bytes, rounded up to 64 KiB. False
+  /// where no address space is to be had. A zone with an `other` shares its peak with it: as the
+  /// other grows, this one keeps less of what came free.
   bool start(const os::Vm& vm, const Retention& retention, size_t window_size,
              const Zone* other = nullptr);
+  /// Lays out tables and window in [memory, memory + size), which is committed and may hold
+  /// anything. False where no frame is left. Such a zone has no slabs and asks nothing of the
+  /// kernel but the time, if `retention` keeps all.
+  bool start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size);
+  /// Gives a zone's memory and address space back that start() laid out, whatever is in use.
+  void stop() ASHLAR_EXCLUDES(lock_);
 
   /// Takes `pages` adjacent frames at an address divisible by align's bytes. null: out of memory.
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
@@ -95,6 +102,14 @@ class Zone {
   /// the program, needs it. Whether there was any.
   bool retract() ASHLAR_EXCLUDES(lock_);
 
+  /// Readies the class map. False where memory is out. Needed before there is a slab: a heap
+  /// without slabs saves it.
+  bool cover_classes() ASHLAR_EXCLUDES(lock_);
+  /// The id of the cache whose slab an address of the window belongs to, or 0.
+  uint8_t class_at(const void* p) const {
+    return has_classes_.load(std::memory_order_acquire) ? class_map_[number_of(p)] : uint8_t{0};
+  }
+
   /// Marks the frames of a slab in records and class map, and unmarks them.
   void mark_slab(Frame& first, void* slab, uint8_t cache);
   void unmark_slab(Frame& first);
@@ -102,7 +117,8 @@ class Zone {
   bool contains(const void* p) const {
     return static_cast<size_t>(static_cast<const char*>(p) - window_) < window_size();
   }
-  /// Keeps `copy` equal to window_size(), 0 until now: what free()'s fast path compares with.
+  /// Keeps `copy` equal to window_size(), 0 until now: what free()'s fast path compares with. The
+  /// class map is there.
   void publish_size(size_t& copy) ASHLAR_EXCLUDES(lock_) {
     os::Locked held(lock_);
     published_size_ = &copy;
@@ -140,6 +156,9 @@ class Zone {
   }
   char* meta_first() const { return meta_; }
   size_t meta_size() const { return meta_size_; }
+  /// Zeroed memory that the tables leave unused where a page is touched anyway: the arena's first.
+  char* spare() const { return reinterpret_cast<char*>(dirty_.words()) - kSpare; }
+  static constexpr size_t kSpare = 3072;
   const os::Vm& vm() const { return *vm_; }
 
   void set_retention(const Retention& retention) ASHLAR_EXCLUDES(lock_) {
@@ -169,6 +188,7 @@ class Zone {
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
+  bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
@@ -202,9 +222,13 @@ class Zone {
   struct Table {
     char* first = nullptr;
     size_t bytes_per_512 = 0;  // of table, for 512 frames
+    size_t offset = 0;         // of its first byte in its first page
+    bool is_used = false;      // no memory is committed for it before it is
     size_t committed = 0;
   };
-  Table tables_[4] ASHLAR_GUARDED_BY(lock_);
+  enum : unsigned { kRecords, kClasses, kDirty, kAdvised, kTables };
+  Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
+  std::atomic<bool> has_classes_{false};
 
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space

@@ -1,7 +1,5 @@
 #include "slab/slab_stock.h"
 
-#include <cstring>
-
 #include "base/check.h"
 #include "harden/misuse.h"
 
@@ -40,26 +38,12 @@ Slab* SlabStock::pick() {
   return nullptr;
 }
 
-// Where the arena cannot grow, a free frame of the heap serves it.
-Slab* SlabStock::new_descriptor() {
-  page::MetaArena& meta = heap_->meta();
-  page::Zone& zone = heap_->slabs();
-  void* memory = meta.alloc(descriptor_bytes(), base::kCacheLine);
-  if (memory == nullptr) {
-    Frame* frame = zone.alloc(base::Pages(1), base::Order(0), FrameKind::kMeta);
-    if (frame == nullptr) return nullptr;
-    std::memset(zone.address_of(*frame), 0, base::kFrameSize);
-    meta.donate(zone.address_of(*frame), base::kFrameSize);
-    memory = meta.alloc(descriptor_bytes(), base::kCacheLine);
-  }
-  return static_cast<Slab*>(memory);
-}
-
 Slab* SlabStock::carve() {
-  Slab* slab = new_descriptor();
+  page::Zone& zone = heap_->slabs();
+  Slab* slab = static_cast<Slab*>(
+      page::alloc_record(zone, heap_->meta(), descriptor_bytes(), base::kCacheLine));
   if (slab == nullptr) return nullptr;
-  Frame* frame =
-      heap_->slabs().alloc(base::Pages(layout_->frames), base::Order(0), FrameKind::kSlab);
+  Frame* frame = zone.alloc(base::Pages(layout_->frames), base::Order(0), FrameKind::kSlab);
   if (frame == nullptr) {
     heap_->meta().free(slab, descriptor_bytes());
     return nullptr;
@@ -69,10 +53,10 @@ Slab* SlabStock::carve() {
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
   // not all fall into the same cache sets.
-  char* start = heap_->slabs().address_of(*frame);
+  char* start = zone.address_of(*frame);
   slab->start(*layout_, start + size_t{colour_} * layout_->colour_step);
   colour_ = static_cast<uint16_t>(colour_ + 1 == layout_->colours ? 0 : colour_ + 1);
-  heap_->slabs().mark_slab(*frame, slab, cache_id_);
+  zone.mark_slab(*frame, slab, cache_id_);
   ++slabs_;
   ++carved_;
   file(*slab);

@@ -71,7 +71,6 @@ class SlabStock {
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   Slab* pick() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
-  Slab* new_descriptor() ASHLAR_REQUIRES(lock_);
   size_t descriptor_bytes() const { return Slab::bytes_for(layout_->count); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);

@@ -81,6 +81,17 @@ TEST(Options, ABadValueIsNamedWithWhatIsAllowed) {
   EXPECT_EQ(parse("retain_percent").faults, line(""));
 }
 
+TEST(Options, SomeMayBeUnlimited) {
+  EXPECT_EQ(parse("slob_max:unlimited").options.slob_max, Options::kUnlimited);
+  EXPECT_EQ(parse("slob_max:unlimited").faults, "");
+  EXPECT_EQ(parse("slob_max:0").options.slob_max, 0u);
+  EXPECT_EQ(
+      parse("slob_max:unlimite").faults,
+      "ashlar: ASHLAR_CONF: key \"slob_max\" has value \"unlimite\"; allowed: 0 to 1048576, or "
+      "unlimited\n");
+  EXPECT_NE(parse("retain_kib:unlimited").faults, "");
+}
+
 TEST(Options, AFaultSpoilsItsOwnEntryOnly) {
   Parsed parsed = parse("foo:1,retain_percent:7,decay_ms:x,rseq:0");
   EXPECT_EQ(parsed.options.retain_percent, 7u);

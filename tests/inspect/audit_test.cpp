@@ -86,6 +86,7 @@ TEST(AuditDeath, FindsAClassWhereNoSlabIs) {
       {
         void* p = front::alloc(40000);
         page::Zone& zone = front::g_heap.pages().slabs();
+        zone.cover_classes();
         zone.class_map()[zone.number_of(p)] = 5;
         ashlar_audit();
       },

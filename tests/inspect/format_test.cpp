@@ -115,6 +115,19 @@ TEST(Format, ASmallBufferIsCutAndEnded) {
   }
 }
 
+TEST(Format, WhatSlobHoldsHasALine) {
+  void* p = front::alloc(100);
+  bool is_slobs = front::g_heap.slob().bytes() > 0;
+  const char* line = is_slobs ? "small blocks of all sizes: 1 pages, 112 bytes live\n"
+                              : "small blocks of all sizes: 0 pages, 0 bytes live\n";
+  EXPECT_NE(table().find(line), std::string::npos) << table();
+  EXPECT_NE(xml().find(is_slobs ? "<small pages=\"1\" live=\"112\"/>"
+                                : "<small pages=\"0\" live=\"0\"/>"),
+            std::string::npos);
+  EXPECT_EQ(is_slobs, front::g_heap.options().slob_max != 0);
+  front::free(p);
+}
+
 // Whatever classes are in use: all of them fit the buffer that malloc_info has.
 TEST(Format, AllClassesFit) {
   std::vector<void*> blocks;

@@ -45,6 +45,8 @@ TEST(Options, GoodOnesAreSilent) {
   EXPECT_EQ(stderr_under("retain_percent:0"), "");
   EXPECT_EQ(stderr_under("retain_percent:100"), "");
   EXPECT_EQ(stderr_under("retain_percent:1000"), "");
+  EXPECT_EQ(stderr_under("slob_max:0"), "");
+  EXPECT_EQ(stderr_under("slob_max:unlimited"), "");
 }
 
 TEST(Options, UnknownKeysAreNamed) {
@@ -65,6 +67,9 @@ TEST(Options, BadValuesAreNamedWithWhatIsAllowed) {
   expect_line("retain_percent:12x", bad_retain("12x"));
   expect_line("retain_percent:99999999999999999999999", bad_retain("99999999999999999999999"));
   expect_line("retain_percent:", bad_retain(""));
+  expect_line("slob_max:endless",
+              R"(ashlar: ASHLAR_CONF: key "slob_max" has value "endless"; allowed: 0 to 1048576, )"
+              "or unlimited");
 }
 
 TEST(Options, EachFaultHasALineOfItsOwn) {

@@ -347,6 +347,7 @@ TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
 
 TEST_F(ZoneTest, AClassOutsideSlabsIsAStray) {
   start();
+  ASSERT_TRUE(zone.cover_classes());
   Frame* block = alloc(1);
   zone.class_map()[zone.number_of(*block)] = 3;
   EXPECT_EQ(zone.slab_frames().strays, 1u);

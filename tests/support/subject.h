@@ -2,7 +2,8 @@
 //
 // The black-box tests are linked against nothing of ours, so a mistyped LD_PRELOAD would let them
 // pass on the system's malloc. Here a test asks whose malloc it calls, and whether it is the one
-// that the build meant (ASHLAR_TEST_SUBJECT = glibc, preload, fallback or static).
+// that the build meant (ASHLAR_TEST_SUBJECT = glibc, preload, fallback, slabs, slob, fallback_slabs
+// or static).
 #pragma once
 
 #include <dlfcn.h>
@@ -34,7 +35,15 @@ inline std::string subject() {
 
 /// True where rseq is switched off for the whole process: magazines then belong to threads.
 inline bool in_fallback() {
-  return subject() == "fallback";
+  return subject().rfind("fallback", 0) == 0;
+}
+
+/// Whether blocks of a page's size and less come from SLOB, from object caches, or, as the process
+/// grows, from one and then the other.
+enum class Small { kSlob, kSlabs, kBoth };
+inline Small small_blocks() {
+  if (subject() == "slob") return Small::kSlob;
+  return subject().find("slabs") != std::string::npos ? Small::kSlabs : Small::kBoth;
 }
 
 /// Ends the program when the malloc in use is not the one that was meant.

@@ -1,0 +1,80 @@
+// front/promotion.h -- when a size class gets an object cache, and what SLOB serves until then:
+// pure arithmetic over counts.
+//
+// Idea
+//   Slabs are fast and cost a slab a class; SLOB is slower and costs next to nothing. A process
+//   starts with SLOB alone. It is *promoted*, once, when its heap has grown past a bound, when it
+//   calls malloc so often that speed matters, or when a second thread starts: from then on there
+//   are object caches, each class has one as soon as it is worth a slab, and what was served before
+//   stays where it is until it is freed.
+//
+//   A class is worth a slab when it is asked for often, or when what SLOB holds of it would fill a
+//   good part of one. So a process that uses forty sizes a few times each does not pay for forty
+//   slabs, also when it is large.
+//
+//   What is asked often is counted within an interval: a process that calls malloc a few times a
+//   second has no need for speed, however long it runs.
+//
+// Locking
+//   None. The counts are hints: one that is lost to a race is lost.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/config.h"
+
+namespace front {
+
+/// What is known when a class without a cache is asked for.
+struct Demand {
+  uint8_t id = 0;            ///< of the class
+  size_t size = 0;           ///< of its objects
+  size_t heap_bytes = 0;     ///< live bytes of the whole heap
+  size_t slob_bytes = 0;     ///< of these, SLOB's pages
+  bool has_threads = false;  ///< there is a second thread
+};
+
+class Promotion {
+ public:
+  /// SLOB alone serves every small request, for good.
+  static constexpr uint64_t kUnlimited = UINT64_MAX;
+
+  constexpr Promotion() = default;
+  /// A heap of more than `slob_max` bytes is promoted; 0: at once, and SLOB serves nothing.
+  void start(uint64_t slob_max) { slob_max_ = slob_max; }
+
+  /// Counts a request for a class that has no cache. Whether it shall get one.
+  bool note_demand(const Demand& demand);
+  /// Counts what SLOB gave, and got back, of the class.
+  void note_live(uint8_t id, size_t bytes) { add(classes_[id].live, static_cast<uint32_t>(bytes)); }
+  void note_free(uint8_t id, size_t bytes) {
+    uint32_t had = classes_[id].live.load(std::memory_order_relaxed);
+    classes_[id].live.store(had - std::min(had, static_cast<uint32_t>(bytes)),
+                            std::memory_order_relaxed);
+  }
+  void end_interval();
+
+ private:
+  bool is_busy(const Demand& demand);
+  bool is_worth_a_slab(const Demand& demand);
+  static uint32_t add(std::atomic<uint32_t>& count, uint32_t more) {
+    uint32_t sum = count.load(std::memory_order_relaxed) + more;
+    count.store(sum, std::memory_order_relaxed);
+    return sum;
+  }
+
+  struct Class {
+    std::atomic<uint32_t> calls{0};  // in this interval
+    std::atomic<uint32_t> live{0};   // bytes in SLOB's pages
+  };
+
+  uint64_t slob_max_ = 0;
+  std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
+  std::atomic<uint32_t> calls_{0};    // in this interval
+  Class classes_[base::kMaxCaches]{};
+};
+
+}  // namespace front

@@ -1,0 +1,158 @@
+#include "front/small_heap.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/bits.h"
+#include "front/contract.h"
+#include "front/heap.h"
+#include "front/process.h"
+#include "harden/misuse.h"
+
+namespace front {
+
+using base::Order;
+using base::Pages;
+using page::Frame;
+using page::FrameKind;
+
+namespace {
+
+// A caller's memory is no business of the kernel's: all that comes free is kept.
+constexpr page::Retention kKeepAll{.percent = 0, .least_bytes = SIZE_MAX / 2, .interval_ms = 1000};
+
+// Does `act` where no fork is under way.
+template <class Act>
+auto inside(Act act) {
+  for (;; wait_for_gate()) {
+    GateEntry entry;
+    if (entry.is_open()) return act();
+  }
+}
+
+}  // namespace
+
+SmallHeap* SmallHeap::create(size_t limit) {
+  void* memory = front::alloc(sizeof(SmallHeap));
+  if (memory == nullptr) return nullptr;
+  SmallHeap* heap = new (memory) SmallHeap;
+  // The page size is known, and the options are, since malloc has started.
+  if (heap->zone_.start(os::kVm, g_heap.pages().retention(), limit)) {
+    heap->meta_.start(os::kVm, heap->zone_.place(), heap->zone_.meta_first(),
+                      heap->zone_.meta_size());
+    heap->meta_.donate(heap->zone_.spare(), page::Zone::kSpare);
+    heap->slob_.start(heap->zone_, heap->meta_);
+    return heap;
+  }
+  front::free(memory);
+  return nullptr;
+}
+
+// The records of small blocks stand in front, a place for each frame: among the frames they would
+// break up the room of large blocks.
+SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
+  char* end = static_cast<char*>(memory) + size;
+  char* first =
+      reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(memory), alignof(SmallHeap)));
+  char* records = first + sizeof(SmallHeap);
+  size_t records_size = size / base::kFrameSize * sizeof(slob::SlobPage);
+  char* rest = records + records_size;
+  if (rest > end) return nullptr;
+  SmallHeap* heap = new (first) SmallHeap;
+  if (!heap->zone_.start_within(os::kVm, kKeepAll, rest, static_cast<size_t>(end - rest)))
+    return nullptr;
+  heap->is_in_buffer_ = true;
+  heap->meta_.donate(static_cast<char*>(std::memset(records, 0, records_size)), records_size);
+  heap->slob_.start(heap->zone_, heap->meta_);
+  return heap;
+}
+
+void SmallHeap::destroy() {
+  if (is_in_buffer_) return;
+  meta_.stop();
+  zone_.stop();
+  front::free(this);
+}
+
+Frame& SmallHeap::frame_of(const void* p) {
+  if (!zone_.contains(p)) misuse::foreign_free(p);
+  Frame& frame = zone_.frame_of(p);
+  bool is_block = frame.kind == FrameKind::kSlob ||
+                  (frame.kind == FrameKind::kLarge && zone_.address_of(frame) == p);
+  if (!is_block) tell_misuse(zone_, p);
+  return frame;
+}
+
+void* SmallHeap::alloc(size_t size, size_t align) {
+  if (size > kMaxRequest || align > kMaxRequest) return nullptr;
+  return inside([&]() -> void* {
+    if (size < slob::kEnd && align <= base::kFrameSize) return slob_.alloc(size, align);
+    Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
+    Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
+    if (frame == nullptr) return nullptr;
+    char* block = zone_.address_of(*frame);
+    if (base::is_aligned(block, align)) return block;
+    zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
+    return nullptr;
+  });
+}
+
+void* SmallHeap::alloc_zeroed(size_t size) {
+  void* block = alloc(size, base::kGrain);
+  if (block == nullptr) return nullptr;
+  const Frame& frame = zone_.frame_of(block);
+  bool is_zero = !is_in_buffer_ && frame.kind == FrameKind::kLarge && frame.is_new != 0;
+  return is_zero ? block : std::memset(block, 0, size);
+}
+
+void SmallHeap::free(void* p) {
+  if (p == nullptr) return;
+  inside([&] {
+    Frame& frame = frame_of(p);
+    if (frame.kind == FrameKind::kSlob)
+      slob_.free(frame, p);
+    else
+      zone_.free_large(frame);
+    if (zone_.wants_trim()) zone_.trim();
+  });
+}
+
+void* SmallHeap::resize_in_place(Frame& frame, void* p, size_t size) {
+  if (frame.kind == FrameKind::kSlob)
+    return size < slob::kEnd && slob_.try_resize(frame, p, size) ? p : nullptr;
+  Pages have(frame.count), want = Pages::ceil(size);
+  if (want < have) zone_.shrink(frame, want);
+  return want <= have || zone_.try_grow(frame, want) ? p : nullptr;
+}
+
+void* SmallHeap::resize(void* p, size_t size) {
+  if (size > kMaxRequest) return nullptr;
+  size_t have = usable_size(p);
+  if (void* same = inside([&] { return resize_in_place(frame_of(p), p, size); })) return same;
+  void* fresh = alloc(size, base::kGrain);
+  if (fresh == nullptr) return nullptr;
+  std::memcpy(fresh, p, std::min(have, size));
+  free(p);
+  return fresh;
+}
+
+size_t SmallHeap::usable_size(const void* p) {
+  if (p == nullptr) return 0;
+  return inside([&] {
+    const Frame& frame = frame_of(p);
+    return frame.kind == FrameKind::kSlob ? slob_.usable_size(frame, p)
+                                          : Pages(frame.count).bytes();
+  });
+}
+
+size_t SmallHeap::live_bytes() {
+  return inside([&] { return slob_.stats().live_bytes + Pages(zone_.stats().large).bytes(); });
+}
+
+void SmallHeap::audit() {
+  zone_.audit();
+  slob_.audit();
+}
+
+}  // namespace front

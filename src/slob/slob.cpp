@@ -1,0 +1,179 @@
+#include "slob/slob.h"
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "harden/misuse.h"
+
+namespace slob {
+
+using page::Frame;
+using page::FrameKind;
+
+namespace {
+
+constexpr unsigned grains_of(size_t size) {
+  return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
+}
+
+}  // namespace
+
+void Slob::start(page::Zone& zone, page::MetaArena& meta) {
+  lock_.set_rank(os::LockRank::kSlob);
+  zone_ = &zone;
+  meta_ = &meta;
+}
+
+// Into the list of its shelf, behind the pages at lower addresses.
+void Slob::shelve(SlobPage& page) {
+  SlobPage* before = nullptr;
+  for (SlobPage* at = shelf(page.shelf).front(); at != nullptr && at->frame < page.frame;
+       at = at->next)
+    before = at;
+  if (before == nullptr)
+    shelf(page.shelf).push_front(page);
+  else
+    shelf(page.shelf).push_behind(*before, page);
+}
+
+SlobPage* Slob::add_page(Shelf on) {
+  SlobPage* page = unused_.front();
+  if (page != nullptr)
+    unused_.remove(*page);
+  else
+    page = static_cast<SlobPage*>(page::alloc_record(*zone_, *meta_, sizeof(SlobPage), 32));
+  if (page == nullptr) return nullptr;
+  Frame* frame = zone_->alloc(base::Pages(1), base::Order(0), FrameKind::kSlob);
+  if (frame == nullptr) {
+    unused_.push_front(*page);
+    return nullptr;
+  }
+  frame->tenant = page;
+  page->start(*frame, on);
+  pages_.store(pages_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  empty_ = page;
+  shelve(*page);
+  return page;
+}
+
+void Slob::retire(SlobPage& page) {
+  shelf(page.shelf).remove(page);
+  page.frame->kind = FrameKind::kInside;
+  zone_->free(zone_->number_of(*page.frame), base::Pages(1));
+  unused_.push_front(page);
+  pages_.store(pages_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
+  unsigned grain = page.take(count, align);
+  if (grain == kNoGrain) return nullptr;
+  live_ += count;
+  if (&page == empty_) empty_ = nullptr;
+  if (page.free_grains == 0) shelf(page.shelf).remove(page);
+  return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
+}
+
+// Its own shelf first, then the others, beginning with the one above.
+void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
+  for (unsigned i = 0; i < kShelves; ++i) {
+    Shelf on = static_cast<Shelf>((static_cast<unsigned>(first) + i) % kShelves);
+    for (SlobPage *page = shelf(on).front(), *next; page != nullptr; page = next) {
+      next = page->next;
+      if (void* block = take(*page, count, align)) return block;
+    }
+  }
+  return nullptr;
+}
+
+void* Slob::alloc(size_t size, size_t align) {
+  unsigned count = grains_of(size);
+  unsigned step = align <= base::kGrain ? 1 : static_cast<unsigned>(align / base::kGrain);
+  os::Locked held(lock_);
+  if (void* block = take_from_shelves(shelf_for(size), count, step)) return block;
+  SlobPage* page = add_page(shelf_for(size));
+  return page == nullptr ? nullptr : take(*page, count, step);
+}
+
+Slob::Place Slob::place_of(const Frame& frame, const void* p) {
+  SlobPage* page = static_cast<SlobPage*>(frame.tenant);
+  char* start = zone_->address_of(frame);
+  unsigned grain = static_cast<unsigned>(static_cast<size_t>(static_cast<const char*>(p) - start) /
+                                         base::kGrain);
+  if (!page->is_taken(grain)) misuse::double_free_small(p);
+  if (!page->begins(grain) || !base::is_aligned(p, base::kGrain))
+    misuse::interior_free(p, start + size_t{page->block_around(grain)} * base::kGrain);
+  return {page, grain};
+}
+
+// After grains of a page came free: it may have been in no list, or be empty now.
+void Slob::note_free(SlobPage& page, bool was_full) {
+  if (was_full) shelve(page);
+  if (!page.is_empty()) return;
+  // Of two empty pages the one at the lower address stays.
+  SlobPage* other = empty_;
+  empty_ = other == nullptr || page.frame < other->frame ? &page : other;
+  if (other != nullptr) retire(empty_ == &page ? *other : page);
+}
+
+size_t Slob::free(const Frame& frame, void* p) {
+  os::Locked held(lock_);
+  Place place = place_of(frame, p);
+  unsigned before = place.page->free_grains;
+  place.page->put(place.grain);
+  unsigned count = place.page->free_grains - before;
+  live_ -= count;
+  note_free(*place.page, before == 0);
+  return size_t{count} * base::kGrain;
+}
+
+size_t Slob::usable_size(const Frame& frame, const void* p) {
+  os::Locked held(lock_);
+  Place place = place_of(frame, p);
+  return size_t{place.page->length_at(place.grain)} * base::kGrain;
+}
+
+bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
+  os::Locked held(lock_);
+  Place place = place_of(frame, p);
+  SlobPage& page = *place.page;
+  unsigned before = page.free_grains;
+  if (!page.try_resize(place.grain, grains_of(size))) return false;
+  live_ += before;
+  live_ -= page.free_grains;
+  if (before != 0 && page.free_grains == 0) shelf(page.shelf).remove(page);
+  if (before == 0 && page.free_grains != 0) shelve(page);
+  return true;
+}
+
+void Slob::reap() {
+  os::Locked held(lock_);
+  if (empty_ != nullptr) retire(*empty_);
+  empty_ = nullptr;
+}
+
+SlobStats Slob::stats() {
+  os::Locked held(lock_);
+  return {.pages = pages_.load(std::memory_order_relaxed), .live_bytes = live_ * base::kGrain};
+}
+
+void Slob::audit() {
+  os::Locked held(lock_);
+  size_t free = 0, listed = 0, empty = 0;
+  for (base::List<SlobPage>& list : shelves_) {
+    list.audit();
+    list.for_each([&](const SlobPage& page) {
+      page.audit();
+      ASHLAR_CHECK(page.frame->kind == FrameKind::kSlob && page.frame->tenant == &page);
+      ASHLAR_CHECK(page.free_grains > 0 && &shelf(page.shelf) == &list);
+      ASHLAR_CHECK(page.next == nullptr || page.frame < page.next->frame);
+      free += page.free_grains;
+      empty += page.is_empty();
+      ++listed;
+    });
+  }
+  size_t pages = pages_.load(std::memory_order_relaxed);
+  ASHLAR_CHECK(listed <= pages);
+  ASHLAR_CHECK(live_ == pages * kGrains - free);
+  ASHLAR_CHECK(empty == (empty_ == nullptr ? 0 : 1));
+}
+
+}  // namespace slob

@@ -1,0 +1,106 @@
+// slob/slob.h -- Simple List Of Blocks: for heaps too small to afford a slab for each size.
+//
+// Idea
+//   Where a heap holds a few blocks of each of many sizes, a slab a size is mostly empty. Here
+//   blocks of all sizes below a frame share pages, sixteen bytes apart, first fit by address. Three
+//   lists of pages that have room, by what they were begun for, keep small blocks from breaking up
+//   the room of larger ones. When no page of a list has room for a request, one of another list
+//   may; only then the page heap gives a frame. A page that is empty goes back to it, but for one,
+//   kept against a program that breathes around a page's edge.
+//
+//   A request of a frame and more has no business here: it is a block of the page heap.
+//
+// Invariants (audit())
+//   1. Each page with a free grain stands in the list of its shelf, which is sorted by address; a
+//      full one in none.
+//   2. live() counts the grains that are taken in all pages; pages() the pages.
+//   3. At most one page is empty.
+//
+// Locking
+//   lock_ (LockRank::kSlob); the page heap is called with it held.
+//
+// Cost
+//   A walk along the pages of a shelf, most of them passed by after one compare: tens of
+//   nanoseconds for some tens of pages, and growing with their number. bench/micro/slob.
+//
+// Source
+//   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
+//   Programming Language, 8.7. There blocks have headers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/list.h"
+#include "os/lock.h"
+#include "page/page_heap.h"
+#include "slob/slob_page.h"
+
+namespace slob {
+
+/// The least request that is too large.
+inline constexpr size_t kEnd = base::kFrameSize;
+
+struct SlobStats {
+  size_t pages = 0, live_bytes = 0;
+};
+
+class Slob {
+ public:
+  constexpr Slob() = default;
+  /// Takes frames from `zone`, and its records from `meta`.
+  void start(page::Zone& zone, page::MetaArena& meta);
+
+  /// At least `size` bytes, less than kEnd, at a multiple of `align` (a power of two up to a frame)
+  /// and of a grain. null when memory is out. The bytes are whatever they were.
+  void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);
+
+  /// Takes back a block of the page whose record `frame` is: how many bytes that were. What is no
+  /// block, or free already, is misuse.
+  size_t free(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
+
+  /// The bytes that the owner of a block may use.
+  size_t usable_size(const page::Frame& frame, const void* p) ASHLAR_EXCLUDES(lock_);
+
+  /// Makes a block `size` bytes long, less than kEnd, where it stands. False where what follows is
+  /// taken.
+  bool try_resize(const page::Frame& frame, void* p, size_t size) ASHLAR_EXCLUDES(lock_);
+
+  /// Gives the empty page back that is kept.
+  void reap() ASHLAR_EXCLUDES(lock_);
+
+  SlobStats stats() ASHLAR_EXCLUDES(lock_);
+  /// Bytes of all pages. Read without the lock: a moment old.
+  size_t bytes() const {
+    return size_t{pages_.load(std::memory_order_relaxed)} << base::kFrameShift;
+  }
+  void audit() ASHLAR_EXCLUDES(lock_);
+  os::Lock& lock() { return lock_; }
+
+ private:
+  struct Place {
+    SlobPage* page;
+    unsigned grain;
+  };
+  Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
+  void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
+  void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
+  SlobPage* add_page(Shelf shelf) ASHLAR_REQUIRES(lock_);
+  void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
+  void retire(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  base::List<SlobPage>& shelf(Shelf shelf) ASHLAR_REQUIRES(lock_) {
+    return shelves_[static_cast<unsigned>(shelf)];
+  }
+
+  os::Lock lock_;
+  page::Zone* zone_ = nullptr;
+  page::MetaArena* meta_ = nullptr;
+  base::List<SlobPage> shelves_[kShelves] ASHLAR_GUARDED_BY(lock_){};
+  base::List<SlobPage> unused_ ASHLAR_GUARDED_BY(lock_){};  // records of pages that went back
+  SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  std::atomic<uint32_t> pages_{0};            // written under the lock
+  size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
+};
+
+}  // namespace slob

@@ -1,0 +1,117 @@
+#include "slob/slob_page.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "page/dirty_map.h"
+
+namespace slob {
+namespace {
+
+// The first grain from `from` on whose bit is set in the words that word(i) gives.
+template <class Word>
+unsigned next_set(unsigned from, Word word) {
+  for (unsigned i = from / 64; i < kGrains / 64; ++i, from = 0) {
+    uint64_t bits = word(i) & ~base::low_mask(from % 64);
+    if (bits != 0) return i * 64 + base::lowest_bit(bits);
+  }
+  return kNoGrain;
+}
+
+}  // namespace
+
+void SlobPage::start(page::Frame& of, Shelf on) {
+  frame = &of;
+  shelf = on;
+  free_grains = kGrains;
+  longest = kGrains;
+  std::fill_n(taken_, kWords, 0);
+  std::fill_n(begins_, kWords, 0);
+}
+
+unsigned SlobPage::next_taken(unsigned from) const {
+  return next_set(from, [&](unsigned i) { return taken_[i]; });
+}
+
+unsigned SlobPage::next_free(unsigned from) const {
+  return next_set(from, [&](unsigned i) { return ~taken_[i]; });
+}
+
+unsigned SlobPage::end_of(unsigned grain) const {
+  return next_set(grain + 1, [&](unsigned i) { return begins_[i] | ~taken_[i]; });
+}
+
+unsigned SlobPage::block_around(unsigned grain) const {
+  unsigned word = grain / 64;
+  uint64_t bits = begins_[word] & base::low_mask(grain % 64 + 1);
+  while (bits == 0) bits = begins_[--word];
+  return word * 64 + base::log2_floor(bits);
+}
+
+void SlobPage::mark(unsigned first, unsigned count) {
+  page::DirtyMap(taken_).set(first, count);
+  free_grains = static_cast<uint16_t>(free_grains - count);
+}
+
+void SlobPage::unmark(unsigned first, unsigned count) {
+  page::DirtyMap(taken_).clear(first, count);
+  free_grains = static_cast<uint16_t>(free_grains + count);
+}
+
+unsigned SlobPage::take(unsigned count, unsigned align) {
+  if (count > longest) return kNoGrain;
+  unsigned seen = 0;
+  for (unsigned run = next_free(0), end; run != kNoGrain; run = next_free(end)) {
+    end = next_taken(run);
+    unsigned first = (run + align - 1) & ~(align - 1);
+    if (first + count <= end) {
+      mark(first, count);
+      begins_[first / 64] |= uint64_t{1} << (first % 64);
+      return first;
+    }
+    seen = std::max(seen, end - run);
+  }
+  longest = static_cast<uint16_t>(seen);  // all runs were looked at
+  return kNoGrain;
+}
+
+void SlobPage::put(unsigned grain) {
+  unsigned end = end_of(grain);
+  begins_[grain / 64] &= ~(uint64_t{1} << (grain % 64));
+  unmark(grain, end - grain);
+  // The run that this makes ends where the next grain is taken, and begins behind the last one
+  // that is: at most `longest` grains in front are free.
+  unsigned behind = next_taken(end) - grain;
+  longest = static_cast<uint16_t>(std::min<unsigned>(longest + behind, free_grains));
+}
+
+bool SlobPage::try_resize(unsigned grain, unsigned count) {
+  unsigned end = end_of(grain);
+  unsigned wanted = grain + count;
+  if (wanted > kGrains || next_taken(end) < wanted) return false;
+  if (wanted > end) mark(end, wanted - end);
+  if (wanted < end) {
+    unmark(wanted, end - wanted);
+    unsigned run = next_taken(wanted) - wanted;
+    longest = static_cast<uint16_t>(std::max<unsigned>(longest, run));
+  }
+  return true;
+}
+
+void SlobPage::audit() const {
+  unsigned taken = 0;
+  for (unsigned i = 0; i < kWords; ++i) {
+    ASHLAR_CHECK((begins_[i] & ~taken_[i]) == 0);
+    taken += static_cast<unsigned>(std::popcount(taken_[i]));
+  }
+  ASHLAR_CHECK(free_grains == kGrains - taken);
+  for (unsigned run = next_free(0), end; run != kNoGrain; run = next_free(end)) {
+    end = next_taken(run);
+    ASHLAR_CHECK(end - run <= longest);
+    ASHLAR_CHECK(end == kNoGrain || begins(end));
+  }
+  ASHLAR_CHECK(!is_taken(0) || begins(0));
+}
+
+}  // namespace slob

@@ -1,0 +1,88 @@
+// front/promotion_test.cpp -- proves when a class gets an object cache: never before the process
+// has outgrown SLOB, and after that only where a slab pays.
+
+#include "front/promotion.h"
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using front::Demand;
+using front::Promotion;
+
+constexpr uint64_t kMax = 256 * 1024;
+
+class PromotionTest : public testing::Test {
+ protected:
+  PromotionTest() { promotion.start(kMax); }
+  // How many requests in a row SLOB serves; at most `most`.
+  unsigned served(Demand demand, unsigned most) {
+    for (unsigned i = 0; i < most; ++i)
+      if (promotion.note_demand(demand)) return i;
+    return most;
+  }
+  Promotion promotion;
+};
+
+TEST_F(PromotionTest, ASmallHeapThatAsksSeldomStaysWithSlob) {
+  EXPECT_EQ(served({.id = 3, .size = 48, .heap_bytes = kMax, .slob_bytes = kMax}, 5000), 5000u);
+}
+
+TEST_F(PromotionTest, OneThatAsksOftenDoesNot) {
+  unsigned calls = served({.id = 3, .size = 48}, 1000000);
+  EXPECT_GT(calls, 2000u) << "a shell must not be promoted";
+  EXPECT_LT(calls, 50000u);
+  EXPECT_TRUE(promotion.note_demand({.id = 3, .size = 48})) << "for good";
+}
+
+TEST_F(PromotionTest, OftenIsMeantWithinAnInterval) {
+  for (int interval = 0; interval < 100; ++interval) {
+    EXPECT_EQ(served({.id = 3, .size = 48}, 2000), 2000u);
+    promotion.end_interval();
+  }
+}
+
+TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
+  Demand rare{.id = 3, .size = 2048, .heap_bytes = kMax + 1};
+  EXPECT_EQ(served(rare, 50), 50u);
+  EXPECT_LT(served(rare, 5000), 5000u) << "one that is asked for often has";
+  Demand other{.id = 4, .size = 512, .heap_bytes = kMax + 1};
+  EXPECT_EQ(served(other, 50), 50u) << "each class for itself";
+}
+
+TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
+  Demand demand{.id = 5, .size = 80, .heap_bytes = kMax + 1};
+  promotion.note_live(5, 16384);
+  promotion.note_free(5, 16384);
+  EXPECT_FALSE(promotion.note_demand(demand));
+  promotion.note_live(5, 16384);
+  EXPECT_TRUE(promotion.note_demand(demand));
+  promotion.note_free(5, 100000);
+  EXPECT_FALSE(promotion.note_demand(demand)) << "a count that lost a race does not wrap";
+}
+
+TEST_F(PromotionTest, ASecondThreadEndsItForWhatSharesALine) {
+  EXPECT_TRUE(promotion.note_demand({.id = 2, .size = 32, .has_threads = true}));
+  EXPECT_FALSE(promotion.note_demand({.id = 40, .size = 2048, .has_threads = true}));
+}
+
+TEST_F(PromotionTest, SlobItselfIsBounded) {
+  EXPECT_TRUE(promotion.note_demand(
+      {.id = 9, .size = 144, .heap_bytes = 10 * kMax, .slob_bytes = kMax + 1}));
+}
+
+TEST(PromotionExtremes, NeverAndAlways) {
+  Promotion never;
+  never.start(0);
+  EXPECT_TRUE(never.note_demand({.id = 1, .size = 16}));
+  Promotion always;
+  always.start(Promotion::kUnlimited);
+  for (int i = 0; i < 100000; ++i)
+    ASSERT_FALSE(always.note_demand({.id = 1,
+                                     .size = 16,
+                                     .heap_bytes = SIZE_MAX,
+                                     .slob_bytes = SIZE_MAX,
+                                     .has_threads = true}));
+}
+
+}  // namespace

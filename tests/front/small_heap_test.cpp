@@ -1,0 +1,259 @@
+// front/small_heap_test.cpp -- proves that a heap of its own keeps to its memory, that an exhausted
+// one says no and recovers, and that its end returns everything.
+
+#include "front/small_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "ashlar/heap.h"
+#include "base/bits.h"
+#include "front/heap.h"
+#include "support/rng.h"
+#include "support/subject.h"
+
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+
+// A buffer at an odd address, with a margin on both sides that shows a stray write.
+class Buffer {
+ public:
+  explicit Buffer(size_t size, size_t offset = 0) : size_(size), at_(kMargin + offset) {
+    bytes_.assign(size + offset + 2 * kMargin, kMark);
+  }
+  ~Buffer() {
+    for (size_t i = 0; i < bytes_.size(); ++i) {
+      bool is_inside = i >= at_ && i < at_ + size_;
+      EXPECT_TRUE(is_inside || bytes_[i] == kMark) << "outside the buffer";
+    }
+  }
+  void* data() { return bytes_.data() + at_; }
+  bool contains(const void* p, size_t size) const {
+    auto* byte = static_cast<const unsigned char*>(p);
+    return byte >= bytes_.data() + at_ && byte + size <= bytes_.data() + at_ + size_;
+  }
+
+ private:
+  static constexpr size_t kMargin = 4096;
+  static constexpr unsigned char kMark = 0xa5;
+  size_t size_, at_;
+  std::vector<unsigned char> bytes_;
+};
+
+struct Held {
+  unsigned char* at;
+  size_t size;
+  unsigned char name;
+  bool is_whole(size_t first) const {
+    for (size_t i = 0; i < first; ++i)
+      if (at[i] != name) return false;
+    return true;
+  }
+};
+
+// Allocates, resizes and frees at random; every block keeps its content. Frees all at the end.
+void churn(ashlar_heap* heap, const Buffer* buffer, uint64_t seed, size_t most) {
+  test::Rng rng(seed);
+  std::vector<Held> held;
+  for (unsigned step = 0; step < 2500; ++step) {
+    size_t pick = held.empty() ? 0 : rng.below(held.size());
+    size_t size = rng.size(most) + 1;
+    uint64_t act = rng.below(8);
+    if (act < 4) {
+      void* p = act == 0   ? ashlar_heap_calloc(heap, 1, size)
+                : act == 1 ? ashlar_heap_alloc_aligned(heap, size_t{1} << rng.below(14), size)
+                           : ashlar_heap_alloc(heap, size);
+      if (p == nullptr) continue;
+      held.push_back({static_cast<unsigned char*>(p), size, static_cast<unsigned char>(step)});
+      for (size_t i = 0; act == 0 && i < size; ++i) ASSERT_EQ(held.back().at[i], 0);
+      ASSERT_TRUE(buffer == nullptr || buffer->contains(p, ashlar_heap_usable_size(heap, p)));
+      std::memset(p, held.back().name, size);
+    } else if (act == 4 && !held.empty()) {
+      Held& one = held[pick];
+      void* p = ashlar_heap_realloc(heap, one.at, size);
+      if (p == nullptr) continue;
+      one.at = static_cast<unsigned char*>(p);
+      ASSERT_TRUE(one.is_whole(std::min(size, one.size)));
+      one.size = size;
+      std::memset(p, one.name, size);
+    } else if (!held.empty()) {
+      ASSERT_TRUE(held[pick].is_whole(held[pick].size));
+      ashlar_heap_free(heap, held[pick].at);
+      held[pick] = held.back();
+      held.pop_back();
+    }
+    if (step % 64 == 0) reinterpret_cast<front::SmallHeap*>(heap)->audit();
+  }
+  for (const Held& one : held) {
+    ASSERT_TRUE(one.is_whole(one.size));
+    ashlar_heap_free(heap, one.at);
+  }
+}
+
+TEST(SmallHeap, KeepsToItsBufferWhereverThatStands) {
+  for (size_t size :
+       {size_t{ASHLAR_HEAP_LEAST}, size_t{ASHLAR_HEAP_LEAST} + 1, size_t{100000}, kMiB})
+    for (size_t offset : {0u, 1u, 7u, 15u, 16u, 1000u, 4095u}) {
+      Buffer buffer(size, offset);
+      ashlar_heap* heap = ashlar_heap_create_in(buffer.data(), size);
+      ASSERT_NE(heap, nullptr) << size << " at " << offset;
+      churn(heap, &buffer, size + offset, size / 4);
+      EXPECT_EQ(ashlar_heap_live(heap), 0u);
+      ashlar_heap_destroy(heap);
+    }
+}
+
+TEST(SmallHeap, ATooSmallBufferIsRefused) {
+  Buffer buffer(ASHLAR_HEAP_LEAST);
+  errno = 0;
+  EXPECT_EQ(ashlar_heap_create_in(buffer.data(), ASHLAR_HEAP_LEAST - 1), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(ashlar_heap_create_in(nullptr, kMiB), nullptr);
+  for (size_t size = 0; size < 8192; size += 61)
+    front::SmallHeap::create_in(buffer.data(), size);  // whatever it says: nothing outside
+}
+
+TEST(SmallHeap, AnExhaustedOneSaysNoAndRecovers) {
+  Buffer buffer(kMiB);
+  ashlar_heap* small = ashlar_heap_create_in(buffer.data(), kMiB);
+  ashlar_heap* own = ashlar_heap_create(kMiB);
+  for (ashlar_heap* heap : {small, own})
+    for (size_t size : {size_t{1}, size_t{100}, size_t{3000}, size_t{5000}, size_t{100000}}) {
+      std::vector<void*> blocks;
+      errno = 0;
+      while (void* p = ashlar_heap_alloc(heap, size)) blocks.push_back(p);
+      EXPECT_EQ(errno, ENOMEM);
+      size_t rounded = size < 4096 ? base::round_up(size, 16) : base::round_up(size, 4096);
+      EXPECT_GE(blocks.size() * rounded, kMiB * 2 / 3) << "blocks of " << size;
+      EXPECT_LE(blocks.size() * rounded, kMiB) << "more than the limit";
+      EXPECT_EQ(ashlar_heap_live(heap), blocks.size() * rounded);
+      if (!blocks.empty()) {
+        EXPECT_EQ(ashlar_heap_realloc(heap, blocks[0], 2 * kMiB), nullptr);
+        EXPECT_EQ(ashlar_heap_usable_size(heap, blocks[0]), rounded);
+      }
+      for (void* p : blocks) ashlar_heap_free(heap, p);
+      size_t count = blocks.size();
+      for (size_t i = 0; i < count; ++i)
+        ASSERT_NE(blocks[i] = ashlar_heap_alloc(heap, size), nullptr);
+      for (void* p : blocks) ashlar_heap_free(heap, p);
+    }
+  ashlar_heap_destroy(small);
+  ashlar_heap_destroy(own);
+}
+
+TEST(SmallHeap, OneOfItsOwnGrowsAndShrinks) {
+  ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
+  ASSERT_NE(heap, nullptr);
+  churn(heap, nullptr, 1, 100000);
+  EXPECT_EQ(ashlar_heap_live(heap), 0u);
+  size_t before = test::resident_bytes();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 20000; ++i) {
+    blocks.push_back(ashlar_heap_alloc(heap, 2000));
+    std::memset(blocks.back(), 1, 2000);
+  }
+  EXPECT_GE(test::resident_bytes(), before + 35 * kMiB);
+  for (void* p : blocks) ashlar_heap_free(heap, p);
+  EXPECT_LE(test::resident_bytes(), before + 10 * kMiB) << "what came free went back";
+  ashlar_heap_destroy(heap);
+}
+
+TEST(SmallHeap, ItsEndReturnsEverything) {
+  size_t before = 0;
+  for (int round = 0; round < 50; ++round) {
+    ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
+    ASSERT_NE(heap, nullptr) << round;
+    for (int i = 0; i < 4000; ++i) std::memset(ashlar_heap_alloc(heap, 1000), 1, 1000);
+    std::memset(ashlar_heap_alloc(heap, kMiB), 1, kMiB);
+    ashlar_heap_destroy(heap);
+    if (round == 0) before = test::resident_bytes();
+  }
+  EXPECT_LE(test::resident_bytes(), before + 2 * kMiB) << "50 heaps of 5 MiB have ended";
+}
+
+TEST(SmallHeap, WhatCanNeverBeGivenIsNull) {
+  errno = 0;
+  EXPECT_EQ(ashlar_heap_create(0), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(ashlar_heap_create(SIZE_MAX), nullptr);
+  ashlar_heap* heap = ashlar_heap_create(kMiB);
+  for (size_t size : {SIZE_MAX, SIZE_MAX / 2, kMiB + 1}) {
+    errno = 0;
+    EXPECT_EQ(ashlar_heap_alloc(heap, size), nullptr) << size;
+    EXPECT_EQ(errno, ENOMEM);
+    EXPECT_EQ(ashlar_heap_calloc(heap, size, 1), nullptr);
+  }
+  EXPECT_EQ(ashlar_heap_calloc(heap, SIZE_MAX / 2, 3), nullptr);
+  EXPECT_EQ(ashlar_heap_alloc_aligned(heap, size_t{1} << 62, 1), nullptr);
+  errno = 0;
+  EXPECT_EQ(ashlar_heap_alloc_aligned(heap, 24, 1), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+  ashlar_heap_destroy(heap);
+}
+
+TEST(SmallHeap, ZeroAndNullMeanWhatTheyMeanToMalloc) {
+  ashlar_heap* heap = ashlar_heap_create(kMiB);
+  void* none = ashlar_heap_alloc(heap, 0);
+  EXPECT_NE(none, nullptr);
+  EXPECT_NE(none, ashlar_heap_alloc(heap, 0));
+  void* grown = ashlar_heap_realloc(heap, nullptr, 100);
+  EXPECT_GE(ashlar_heap_usable_size(heap, grown), 100u);
+  errno = 5;
+  EXPECT_EQ(ashlar_heap_realloc(heap, grown, 0), nullptr);
+  ashlar_heap_free(heap, nullptr);
+  EXPECT_EQ(ashlar_heap_usable_size(heap, nullptr), 0u);
+  EXPECT_EQ(errno, 5);
+  ashlar_heap_destroy(heap);
+  ashlar_heap_destroy(nullptr);
+}
+
+TEST(SmallHeap, AlignmentsBeyondTheBuffersOwnAreKept) {
+  Buffer buffer(4 * kMiB, 3);
+  ashlar_heap* heap = ashlar_heap_create_in(buffer.data(), 4 * kMiB);
+  for (size_t align = 1; align <= 65536; align *= 2) {
+    void* p = ashlar_heap_alloc_aligned(heap, align, 100);
+    EXPECT_TRUE(p == nullptr || base::is_aligned(p, align)) << align;
+  }
+  ashlar_heap_destroy(heap);
+}
+
+TEST(SmallHeap, ThreadsShareOne) {
+  ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 1; seed <= 4; ++seed)
+    threads.emplace_back([=] { churn(heap, nullptr, seed, 20000); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ashlar_heap_live(heap), 0u);
+  ashlar_heap_destroy(heap);
+}
+
+TEST(SmallHeapDeathTest, BlocksOfOthersAndDoubleFreesAreTold) {
+  ashlar_heap* heap = ashlar_heap_create(kMiB);
+  ashlar_heap* other = ashlar_heap_create(kMiB);
+  char* small = static_cast<char*>(ashlar_heap_alloc(heap, 100));
+  char* large = static_cast<char*>(ashlar_heap_alloc(heap, 10000));
+  EXPECT_DEATH(ashlar_heap_free(other, small),
+               "^ashlar: free of 0x[0-9a-f]+, which this heap never gave out\n$");
+  EXPECT_DEATH(front::free(small),
+               "^ashlar: free of 0x[0-9a-f]+, which this heap never gave out\n$");
+  for (char* block : {small, large})
+    EXPECT_DEATH(
+        {
+          ashlar_heap_free(heap, block);
+          ashlar_heap_free(heap, block);
+        },
+        "^ashlar: double free of 0x[0-9a-f]+ \\((small|large) block\\)\n$");
+  EXPECT_DEATH(ashlar_heap_free(heap, large + 4096),
+               "which points into a block that starts at 0x[0-9a-f]+\n$");
+  EXPECT_DEATH(ashlar_heap_free(heap, small + 16),
+               "which points into a block that starts at 0x[0-9a-f]+\n$");
+  ashlar_heap_destroy(heap);
+  ashlar_heap_destroy(other);
+}
+
+}  // namespace

@@ -1,0 +1,141 @@
+// model/slob_model.h -- a SLOB on a page heap whose kernel may say no: blocks of all sizes stay
+// apart, keep their content, and come back.
+
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <ostream>
+
+#include "slob/slob.h"
+#include "support/fake_vm.h"
+#include "support/model.h"
+
+namespace test {
+
+struct SlobModel {
+  struct Alloc {
+    size_t size, align;
+  };
+  struct Free {
+    size_t pick;
+  };
+  struct Resize {
+    size_t pick, size;
+  };
+  struct Reap {};
+  struct FailCommits {
+    unsigned count;
+  };
+  using Step = std::variant<Alloc, Free, Resize, Reap, FailCommits>;
+
+  static Step decode(Word word) {
+    // Three quarters of all sizes are small.
+    size_t size = word.a % 4 == 0 ? word.b % slob::kEnd : word.b % 300u;
+    switch (word.op % 16) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5: return Alloc{size, 1};
+      case 6: return Alloc{size, size_t{1} << (word.a % 13u)};
+      case 7:
+      case 8: return Resize{word.a * 7u, size};
+      case 14: return Reap{};
+      case 15: return FailCommits{word.a % 4u + 1};
+      default: return Free{word.b};
+    }
+  }
+  static void print(const Step& step, std::ostream& out) {
+    std::visit(Match{[&](Alloc s) { out << "alloc " << s.size << " at " << s.align; },
+                     [&](Free s) { out << "free " << s.pick; },
+                     [&](Resize s) { out << "resize " << s.pick << " to " << s.size; },
+                     [&](Reap) { out << "reap"; },
+                     [&](FailCommits s) { out << "fail " << s.count << " commits"; }},
+               step);
+  }
+
+  struct Held {
+    unsigned char* at;
+    size_t size;
+    unsigned char name;
+  };
+  FakeVm vm{size_t{64} << 20};
+  page::PageHeap heap;
+  slob::Slob slob;
+  std::vector<Held> held;
+  std::map<unsigned char*, size_t> ranges;  // by start: usable sizes of what is live
+  unsigned char names = 0;
+
+  SlobModel() {
+    MODEL_REQUIRE(
+        heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}, false));
+    slob.start(heap.slabs(), heap.meta());
+  }
+  page::Frame& frame_of(const void* p) { return heap.slabs().frame_of(p); }
+
+  void enter(unsigned char* at) {
+    size_t usable = slob.usable_size(frame_of(at), at);
+    auto next = ranges.lower_bound(at);
+    MODEL_REQUIRE(next == ranges.end() || at + usable <= next->first);
+    MODEL_REQUIRE(next == ranges.begin() || std::prev(next)->first + std::prev(next)->second <= at);
+    ranges[at] = usable;
+  }
+  static void require_filled(const Held& one, size_t size) {
+    for (size_t i = 0; i < size; ++i) MODEL_REQUIRE(one.at[i] == one.name);
+  }
+
+  void act(Alloc s) {
+    auto* at = static_cast<unsigned char*>(slob.alloc(s.size, s.align));
+    if (at == nullptr) return;
+    MODEL_REQUIRE(base::is_aligned(at, std::max(s.align, base::kGrain)));
+    enter(at);
+    held.push_back({at, s.size, ++names});
+    std::memset(at, names, s.size);
+  }
+  void act(Free s) {
+    if (held.empty()) return;
+    Held& one = held[s.pick % held.size()];
+    require_filled(one, one.size);
+    MODEL_REQUIRE(slob.free(frame_of(one.at), one.at) == ranges[one.at]);
+    ranges.erase(one.at);
+    one = held.back();
+    held.pop_back();
+  }
+  void act(Resize s) {
+    if (held.empty()) return;
+    Held& one = held[s.pick % held.size()];
+    if (slob.try_resize(frame_of(one.at), one.at, s.size)) {
+      ranges.erase(one.at);
+      enter(one.at);
+      require_filled(one, std::min(one.size, s.size));
+      one.size = s.size;
+      std::memset(one.at, one.name, s.size);
+    } else {
+      MODEL_REQUIRE(s.size > one.size);
+    }
+    require_filled(one, one.size);
+  }
+  void act(Reap) { slob.reap(); }
+  void act(FailCommits s) { vm.failing_commits = s.count; }
+
+  static void run(const std::vector<Step>& steps) {
+    SlobModel model;
+    for (const Step& step : steps) {
+      std::visit([&](auto s) { model.act(s); }, step);
+      model.slob.audit();
+      model.heap.audit();
+      size_t live = 0;
+      for (auto [at, size] : model.ranges) live += size;
+      MODEL_REQUIRE(model.slob.stats().live_bytes == live);
+    }
+    while (!model.held.empty()) model.act(Free{0});
+    model.slob.reap();
+    model.slob.audit();
+    MODEL_REQUIRE(model.slob.stats().pages == 0);
+  }
+};
+
+}  // namespace test

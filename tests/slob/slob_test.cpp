@@ -1,0 +1,187 @@
+// slob/slob_test.cpp -- proves that blocks of all sizes share pages without touching each other,
+// that empty pages go back, that a kernel that says no costs nothing, and that misuse is told.
+
+#include "slob/slob.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+#include <vector>
+
+#include "base/bits.h"
+#include "support/fake_vm.h"
+#include "support/rng.h"
+
+namespace {
+
+class SlobTest : public testing::Test {
+ protected:
+  SlobTest() {
+    page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
+    EXPECT_TRUE(heap.start(vm.vm(), keep_all, false));
+    slob.start(heap.slabs(), heap.meta());
+  }
+  ~SlobTest() override {
+    slob.audit();
+    heap.audit();
+  }
+  char* alloc(size_t size, size_t align = 1) {
+    char* block = static_cast<char*>(slob.alloc(size, align));
+    slob.audit();
+    return block;
+  }
+  page::Frame& frame_of(const void* p) { return heap.slabs().frame_of(p); }
+  size_t free(void* p) {
+    size_t bytes = slob.free(frame_of(p), p);
+    slob.audit();
+    return bytes;
+  }
+  uint32_t page_of(const void* p) { return heap.slabs().number_of(p); }
+  size_t usable(const void* p) { return slob.usable_size(frame_of(p), p); }
+
+  test::FakeVm vm;
+  page::PageHeap heap;
+  slob::Slob slob;
+};
+
+TEST_F(SlobTest, EverySizeIsRoundedToGrainsOnly) {
+  for (size_t size = 0; size < slob::kEnd; size += 7) {
+    char* block = alloc(size);
+    ASSERT_NE(block, nullptr);
+    EXPECT_TRUE(base::is_aligned(block, 16));
+    size_t expected = size == 0 ? 16 : base::round_up(size, 16);
+    EXPECT_EQ(usable(block), expected);
+    EXPECT_EQ(free(block), expected);
+  }
+}
+
+TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
+  std::vector<char*> blocks;
+  for (size_t align = 1; align <= 4096; align *= 2)
+    for (size_t size : {size_t{0}, size_t{1}, size_t{100}, size_t{4095}}) {
+      blocks.push_back(alloc(size, align));
+      ASSERT_TRUE(base::is_aligned(blocks.back(), std::max(align, size_t{16}))) << size << align;
+    }
+  for (char* block : blocks) free(block);
+  EXPECT_LE(slob.stats().pages, 1u);
+}
+
+// Sixteen bytes a page of waste at most: 200 blocks of 80 bytes are four pages.
+TEST_F(SlobTest, BlocksAreLaidSideBySide) {
+  for (int i = 0; i < 200; ++i) ASSERT_NE(alloc(80), nullptr);
+  EXPECT_EQ(slob.stats().pages, 4u);
+  EXPECT_EQ(slob.stats().live_bytes, 16000u);
+}
+
+TEST_F(SlobTest, AFreePlaceAtALowerAddressIsUsedFirst) {
+  std::vector<char*> blocks;
+  for (int i = 0; i < 500; ++i) blocks.push_back(alloc(48));
+  char* low = *std::min_element(blocks.begin(), blocks.end());
+  char* high = *std::max_element(blocks.begin(), blocks.end());
+  free(high);
+  free(low);
+  EXPECT_EQ(alloc(48), low);
+}
+
+// The page of small blocks is at the higher address: small blocks that came between would leave no
+// room for the large one.
+TEST_F(SlobTest, SmallBlocksKeepToPagesOfTheirOwnWhereTheyCan) {
+  char* large = alloc(4000);
+  char* small = alloc(100);
+  free(large);
+  char* rest = alloc(10);
+  EXPECT_EQ(page_of(alloc(100)), page_of(small));
+  EXPECT_EQ(alloc(3000), large) << "in the page that was begun for such";
+  EXPECT_EQ(page_of(rest), page_of(small));
+}
+
+TEST_F(SlobTest, ARoomInAnotherListIsUsedBeforeTheHeapGrows) {
+  char* large = alloc(2000);
+  char* small = alloc(100);
+  EXPECT_EQ(page_of(small), page_of(large));
+  EXPECT_EQ(slob.stats().pages, 1u);
+}
+
+TEST_F(SlobTest, EmptyPagesGoBackButOne) {
+  std::vector<char*> blocks;
+  for (int i = 0; i < 1000; ++i) blocks.push_back(alloc(200));
+  EXPECT_EQ(heap.slabs().stats().live, slob.stats().pages);
+  for (char* block : blocks) free(block);
+  EXPECT_EQ(slob.stats().live_bytes, 0u);
+  EXPECT_EQ(slob.stats().pages, 1u);
+  slob.reap();
+  EXPECT_EQ(slob.stats().pages, 0u);
+  EXPECT_EQ(heap.slabs().stats().live, 0u);
+  EXPECT_NE(alloc(200), nullptr);
+}
+
+TEST_F(SlobTest, ContentSurvivesWhateverHappensAround) {
+  test::Rng rng(3);
+  struct Held {
+    unsigned char* at;
+    size_t size;
+    unsigned char name;
+  };
+  std::vector<Held> held;
+  auto check = [](const Held& one, size_t size) {
+    for (size_t i = 0; i < size; ++i) ASSERT_EQ(one.at[i], one.name);
+  };
+  for (int step = 0; step < 6000; ++step) {
+    size_t pick = held.empty() ? 0 : rng.below(held.size());
+    uint64_t act = rng.below(8);
+    if (act < 4) {
+      size_t size = rng.size(slob::kEnd - 1) + 1;
+      auto* at = reinterpret_cast<unsigned char*>(slob.alloc(size, size_t{1} << rng.below(9)));
+      ASSERT_NE(at, nullptr);
+      held.push_back({at, size, static_cast<unsigned char>(step)});
+      std::memset(at, held.back().name, size);
+    } else if (act < 5 && !held.empty()) {
+      Held& one = held[pick];
+      size_t size = rng.size(slob::kEnd - 1) + 1;
+      if (!slob.try_resize(frame_of(one.at), one.at, size)) continue;
+      check(one, std::min(size, one.size));
+      one.size = size;
+      std::memset(one.at, one.name, size);
+    } else if (!held.empty()) {
+      check(held[pick], held[pick].size);
+      slob.free(frame_of(held[pick].at), held[pick].at);
+      held[pick] = held.back();
+      held.pop_back();
+    }
+    if (step % 16 == 0) slob.audit();
+  }
+  for (const Held& one : held) check(one, one.size);
+}
+
+TEST_F(SlobTest, WhereMemoryIsOutNothingIsLost) {
+  free(alloc(1000));
+  vm.limit = vm.committed_bytes();
+  std::vector<char*> blocks;
+  while (char* block = alloc(1000)) blocks.push_back(block);
+  EXPECT_GT(blocks.size(), 500u) << "the first mebibyte is there";
+  EXPECT_EQ(alloc(4000), nullptr);
+  for (char* block : blocks) free(block);
+  for (char*& block : blocks) ASSERT_NE(block = alloc(1000), nullptr);
+  for (char* block : blocks) free(block);
+}
+
+using SlobDeathTest = SlobTest;
+
+TEST_F(SlobDeathTest, DoubleFree) {
+  alloc(10);
+  char* block = alloc(100);
+  free(block);
+  EXPECT_DEATH(slob.free(frame_of(block), block),
+               "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
+  EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
+}
+
+TEST_F(SlobDeathTest, FreeInsideABlock) {
+  char* block = alloc(100);
+  for (size_t offset : {1u, 8u, 16u, 64u, 96u, 111u})
+    EXPECT_DEATH(slob.free(frame_of(block), block + offset),
+                 "^ashlar: free of 0x[0-9a-f]+, which points into a block that starts at ");
+}
+
+}  // namespace
