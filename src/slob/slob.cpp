@@ -23,16 +23,26 @@ void Slob::start(page::Zone& zone, page::MetaArena& meta) {
   meta_ = &meta;
 }
 
-// Into the list of its shelf, behind the pages at lower addresses.
+// Into the list of its shelf, behind the pages at lower addresses, as far as it looks.
 void Slob::shelve(SlobPage& page) {
-  SlobPage* before = nullptr;
-  for (SlobPage* at = shelf(page.shelf).front(); at != nullptr && at->frame < page.frame;
-       at = at->next)
+  Pages& pages = shelf(page.shelf);
+  SlobPage *before = nullptr, *at = pages.list.front();
+  for (unsigned looks = 0; at != nullptr && at->frame < page.frame && looks < kLooks; ++looks) {
     before = at;
+    at = at->next;
+  }
   if (before == nullptr)
-    shelf(page.shelf).push_front(page);
+    pages.list.push_front(page);
   else
-    shelf(page.shelf).push_behind(*before, page);
+    pages.list.push_behind(*before, page);
+  ++pages.count;
+}
+
+void Slob::unshelve(SlobPage& page) {
+  Pages& pages = shelf(page.shelf);
+  if (pages.cursor == &page) pages.cursor = page.next;
+  pages.list.remove(page);
+  --pages.count;
 }
 
 SlobPage* Slob::add_page(Shelf on) {
@@ -56,7 +66,7 @@ SlobPage* Slob::add_page(Shelf on) {
 }
 
 void Slob::retire(SlobPage& page) {
-  shelf(page.shelf).remove(page);
+  unshelve(page);
   page.frame->kind = FrameKind::kInside;
   zone_->free(zone_->number_of(*page.frame), base::Pages(1));
   unused_.push_front(page);
@@ -68,18 +78,28 @@ void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
   if (grain == kNoGrain) return nullptr;
   live_ += count;
   if (&page == empty_) empty_ = nullptr;
-  if (page.free_grains == 0) shelf(page.shelf).remove(page);
+  if (page.free_grains == 0) unshelve(page);
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
+}
+
+// The first page that has room, from the front; in a long list also one that is further behind.
+void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
+  SlobPage* page = pages.list.front();
+  for (unsigned looks = 0; page != nullptr && looks < 2 * kLooks; ++looks) {
+    if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
+    SlobPage* next = page->next;
+    if (looks >= kLooks) pages.cursor = next;
+    if (void* block = take(*page, count, align)) return block;
+    page = next;
+  }
+  return nullptr;
 }
 
 // Its own shelf first, then the others, beginning with the one above.
 void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
   for (unsigned i = 0; i < kShelves; ++i) {
     Shelf on = static_cast<Shelf>((static_cast<unsigned>(first) + i) % kShelves);
-    for (SlobPage *page = shelf(on).front(), *next; page != nullptr; page = next) {
-      next = page->next;
-      if (void* block = take(*page, count, align)) return block;
-    }
+    if (void* block = take_from(shelf(on), count, align)) return block;
   }
   return nullptr;
 }
@@ -139,7 +159,7 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   if (!page.try_resize(place.grain, grains_of(size))) return false;
   live_ += before;
   live_ -= page.free_grains;
-  if (before != 0 && page.free_grains == 0) shelf(page.shelf).remove(page);
+  if (before != 0 && page.free_grains == 0) unshelve(page);
   if (before == 0 && page.free_grains != 0) shelve(page);
   return true;
 }
@@ -158,17 +178,19 @@ SlobStats Slob::stats() {
 void Slob::audit() {
   os::Locked held(lock_);
   size_t free = 0, listed = 0, empty = 0;
-  for (base::List<SlobPage>& list : shelves_) {
-    list.audit();
-    list.for_each([&](const SlobPage& page) {
+  for (Pages& pages : shelves_) {
+    pages.list.audit();
+    unsigned count = 0;
+    pages.list.for_each([&](const SlobPage& page) {
       page.audit();
       ASHLAR_CHECK(page.frame->kind == FrameKind::kSlob && page.frame->tenant == &page);
-      ASHLAR_CHECK(page.free_grains > 0 && &shelf(page.shelf) == &list);
-      ASHLAR_CHECK(page.next == nullptr || page.frame < page.next->frame);
+      ASHLAR_CHECK(page.free_grains > 0 && &shelf(page.shelf) == &pages);
       free += page.free_grains;
       empty += page.is_empty();
-      ++listed;
+      ++count;
     });
+    ASHLAR_CHECK(count == pages.count);
+    listed += count;
   }
   size_t pages = pages_.load(std::memory_order_relaxed);
   ASHLAR_CHECK(listed <= pages);

@@ -6,13 +6,13 @@
 //   lists of pages that have room, by what they were begun for, keep small blocks from breaking up
 //   the room of larger ones. When no page of a list has room for a request, one of another list
 //   may; only then the page heap gives a frame. A page that is empty goes back to it, but for one,
-//   kept against a program that breathes around a page's edge.
+//   kept against a program that breathes around a page's edge. Pages stand in their list by
+//   address, as far as kLooks of them tell.
 //
 //   A request of a frame and more has no business here: it is a block of the page heap.
 //
 // Invariants (audit())
-//   1. Each page with a free grain stands in the list of its shelf, which is sorted by address; a
-//      full one in none.
+//   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
 //   2. live() counts the grains that are taken in all pages; pages() the pages.
 //   3. At most one page is empty.
 //
@@ -21,7 +21,8 @@
 //
 // Cost
 //   A walk along the pages of a shelf, most of them passed by after one compare: tens of
-//   nanoseconds for some tens of pages, and growing with their number. bench/micro/slob.
+//   nanoseconds. In a heap of more pages than kLooks only so many are looked at, from the front and
+//   from where the last such walk ended. bench/micro/slob.
 //
 // Source
 //   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
@@ -40,6 +41,9 @@ namespace slob {
 
 /// The least request that is too large.
 inline constexpr size_t kEnd = base::kFrameSize;
+
+/// So many pages of a list are looked at in one go.
+inline constexpr unsigned kLooks = 64;
 
 struct SlobStats {
   size_t pages = 0, live_bytes = 0;
@@ -84,19 +88,27 @@ class Slob {
   };
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
   void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
+  /// A shelf's pages, and where the last walk beyond its first kLooks ended.
+  struct Pages {
+    base::List<SlobPage> list{};
+    SlobPage* cursor = nullptr;
+    unsigned count = 0;
+  };
+  void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   SlobPage* add_page(Shelf shelf) ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
   void retire(SlobPage& page) ASHLAR_REQUIRES(lock_);
-  base::List<SlobPage>& shelf(Shelf shelf) ASHLAR_REQUIRES(lock_) {
+  Pages& shelf(Shelf shelf) ASHLAR_REQUIRES(lock_) {
     return shelves_[static_cast<unsigned>(shelf)];
   }
 
   os::Lock lock_;
   page::Zone* zone_ = nullptr;
   page::MetaArena* meta_ = nullptr;
-  base::List<SlobPage> shelves_[kShelves] ASHLAR_GUARDED_BY(lock_){};
+  Pages shelves_[kShelves] ASHLAR_GUARDED_BY(lock_){};
   base::List<SlobPage> unused_ ASHLAR_GUARDED_BY(lock_){};  // records of pages that went back
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   std::atomic<uint32_t> pages_{0};            // written under the lock
