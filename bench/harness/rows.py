@@ -26,6 +26,11 @@ class Quantity:
     values: Callable[[Task, Sample], dict[str, float]]
     target: Callable[[Task], float | None] = lambda task: None
     is_headline: bool = False  # Its table is shown; of the others only the means are.
+    allowance: Callable[[Task], float] = lambda task: 0  # In the unit, where it is more.
+
+
+def _time(task: Task, sample: Sample) -> dict[str, float]:
+    return {} if task.time == "none" else sample.times
 
 
 def _memory(task: Task, sample: Sample) -> dict[str, float]:
@@ -45,10 +50,16 @@ def _tail(task: Task, sample: Sample) -> dict[str, float]:
 
 
 QUANTITIES = (
+    Quantity("time", "Time", "ns", _time, lambda task: task.time_target, True),
     Quantity(
-        "time", "Time", "ns", lambda task, run: run.times, lambda task: task.time_target, True
+        "memory",
+        "Peak memory",
+        "KiB",
+        _memory,
+        lambda task: task.memory_target,
+        True,
+        lambda task: task.memory_allowance_kib,
     ),
-    Quantity("memory", "Peak memory", "KiB", _memory, lambda task: task.memory_target, True),
     Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
     Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
     Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),
@@ -82,6 +93,7 @@ class Row:
     peer: str = ""
     target: str = ""
     verdict: str = ""
+    excess: str = ""  # Over the peer, where that is what the target allows.
 
     @property
     def best(self) -> float:
@@ -209,13 +221,18 @@ def _typical(values: list[float]) -> float:
 
 
 def _judge(row: Row, task: Task, quantity: Quantity) -> None:
-    target = quantity.target(task)
+    target, allowance = quantity.target(task), quantity.allowance(task)
     if quantity.key == "memory" and task.memory_limit is not None:
         row.target = f"{task.memory_limit:g} MiB"
         if SUBJECT in row.values:
             within = row.values[SUBJECT] <= task.memory_limit * 1024
             row.verdict = "met" if within else "missed"
-    elif target is not None:
-        row.target = f"{target:.2f}"
+    elif target is not None or allowance:
+        ratio = "" if target is None else f"{target:.2f}"
+        more = f"+{allowance:g} {quantity.unit}" if allowance else ""
+        row.target = " or ".join(filter(None, (ratio, more)))
         if row.peer:
-            row.verdict = figures.verdict(row.interval, target)
+            peer = row.values[row.peer]
+            row.verdict = figures.verdict(row.interval, max(target or 0, 1 + allowance / peer))
+            if allowance:
+                row.excess = f"{row.values[SUBJECT] - peer:+.0f} {quantity.unit}"
