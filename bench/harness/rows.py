@@ -29,8 +29,9 @@ class Quantity:
     allowance: Callable[[Task], float] = lambda task: 0  # In the unit, where it is more.
 
 
-def _time(task: Task, sample: Sample) -> dict[str, float]:
-    return {} if task.time == "none" else sample.times
+def _cost(values: Callable[[Sample], dict[str, float]]) -> Callable:
+    """Of the tasks whose cost is of interest."""
+    return lambda task, sample: {} if task.time == "none" else values(sample)
 
 
 def _memory(task: Task, sample: Sample) -> dict[str, float]:
@@ -50,7 +51,9 @@ def _tail(task: Task, sample: Sample) -> dict[str, float]:
 
 
 QUANTITIES = (
-    Quantity("time", "Time", "ns", _time, lambda task: task.time_target, True),
+    Quantity(
+        "time", "Time", "ns", _cost(lambda run: run.times), lambda task: task.time_target, True
+    ),
     Quantity(
         "memory",
         "Peak memory",
@@ -61,8 +64,8 @@ QUANTITIES = (
         lambda task: task.memory_allowance_kib,
     ),
     Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
-    Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
-    Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),
+    Quantity("cpu", "CPU time", "ns", _cost(lambda run: {"": run.cpu_ns})),
+    Quantity("faults", "Page faults", "count", _cost(lambda run: {"": run.faults})),
     Quantity("tail", "Latency, 99.9 %", "ns", _tail),
 )
 

@@ -21,12 +21,13 @@ from rich.table import Table
 
 import counted
 import preparation
+import program
 from catalog import Allocator, Folders, Task, load_tasks
 from measure import choose_allocators, measure
 
 RUNS = 20
 SECONDS = 60
-NOTHING, TRUE = "small-live-0", "small-true"
+NOTHING = "small-live-0"
 IN_MAIN = "getpid"  # The first that small_live does; nothing asks for it before.
 # [address] name(arguments) = result
 CALL = re.compile(r"^\[([0-9a-f]+)\] ((\w+)\(.*\)) += (\S+)", re.MULTILINE)
@@ -38,13 +39,13 @@ def run(command: str, options: argparse.Namespace) -> int:
     folders.made.mkdir(parents=True, exist_ok=True)
     give_up = functools.partial(preparation.give_up, command)
     allocators = choose_allocators(options, folders, console, give_up)
-    nothing, true = load_tasks(folders, f"{NOTHING},{TRUE}")
+    [nothing] = load_tasks(folders, NOTHING)
     traces = {a.name: _until_main(nothing, a, folders) for a in allocators}
     console.print(_calls_table(traces))
     for allocator in allocators:
         if own := _own_calls(traces[allocator.name], allocator.library):
             console.print(f"Made by {allocator.name} itself:", *own, sep="\n  ", markup=False)
-    console.print(_costs_table(nothing, true, allocators, folders))
+    console.print(_costs_table(nothing, allocators, folders))
     return 0
 
 
@@ -82,7 +83,8 @@ def _calls_table(traces: dict[str, list[Call]]) -> Table:
     return table
 
 
-def _costs_table(nothing: Task, true: Task, allocators: list[Allocator], folders: Folders) -> Table:
+def _costs_table(nothing: Task, allocators: list[Allocator], folders: Folders) -> Table:
+    true = program.start_up()
     table = _table(f"Medians of {RUNS} runs", [a.name for a in allocators])
     faults, kib, in_true, calls = [], [], [], []
     for allocator in allocators:
