@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,27 @@ class Small(unittest.TestCase):
         [task] = catalog.load_tasks(self.folders, "small-prefork")
         kib = measure(task, self.known["glibc"], self.folders, 60).memory_kib
         self.assertGreater(kib, 65 * 40)
+
+    def peak(self, *command: str) -> tuple[int, int]:
+        """The exit status of the command, and its peak in KiB if it came to its end."""
+        peak = liars.BUILD / "bench" / "peak"
+        run = subprocess.run([peak, *command], capture_output=True, text=True)
+        found = re.search(r"^kib=(\d+)$", run.stdout, re.MULTILINE)
+        return run.returncode, int(found[1]) if found else 0
+
+    def test_the_peak_is_seen_even_if_it_is_past(self) -> None:
+        passing = "import mmap; m = mmap.mmap(-1, 1 << 25); m.write(bytes(1 << 25)); m.close()"
+        status, kib = self.peak("/usr/bin/python3", "-c", passing)
+        self.assertEqual(status, 0)
+        self.assertGreater(kib, 32 << 10)
+        self.assertLess(self.peak("/usr/bin/python3", "-c", "pass")[1], 16 << 10)
+
+    def test_the_peak_of_what_fails(self) -> None:
+        self.assertEqual(self.peak("sh", "-c", "exit 3")[0], 3)
+        self.assertEqual(self.peak("sh", "-c", "kill -SEGV $$"), (-signal.SIGSEGV, 0))
+        self.assertEqual(self.peak("/no/such/program")[0], 127)
+        # A signal that the program handles is the program's.
+        self.assertEqual(self.peak("sh", "-c", "trap 'exit 5' TERM; kill -TERM $$")[0], 5)
 
     def test_startup_lists_calls_and_costs(self) -> None:
         command = [liars.TOP / "bench" / "startup", *FIXED]
