@@ -139,15 +139,16 @@ def main() -> int:
         give_up(f"{folders.launch} is missing; run without --no-build")
     folders.made.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
-    allocators = choose_allocators(options, folders, console, give_up)
     if options.instructions:
         if lack := stepping.lack(folders):
             give_up(lack)
+        allocators = choose_allocators(options, folders, console, give_up)
         stepping.print_table(console, allocators, folders)
         return 0
     tasks = choose_tasks(options, folders, console)
-    if not tasks or not allocators:
+    if not tasks:
         give_up("nothing to compare")
+    allocators = choose_allocators(options, folders, console, give_up, tasks)
 
     tables.print_setting(console, allocators)
     session = Session(tasks, allocators, folders)

@@ -23,6 +23,7 @@ TOP = BENCH.parent
 
 SUBJECT = "ashlar"
 REFERENCE = "glibc"
+EVERYTHING = "*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Allocator:
     library_if_linked: str = ""
     version: str = ""
     is_packaged: bool = False
+    on_request: bool = False
 
     def preload_for(self, task: Task) -> str:
         return self.library or (self.library_if_linked if task.linked_malloc else "")
@@ -44,6 +46,7 @@ class Task:
     is_program: bool
     package: str = ""
     on_request: bool = False
+    apart: bool = False
     needs: list[str] = dataclasses.field(default_factory=list)
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     input: str = os.devnull
@@ -52,9 +55,11 @@ class Task:
     linked_malloc: bool = False
     ready: str = ""
     load: list[str] = dataclasses.field(default_factory=list)
+    time: str = "measured"
     memory: str = "peak"
     time_target: float | None = None
     memory_target: float | None = None
+    memory_allowance_kib: float = 0
     target_of: str = ""
     memory_limit: float | None = None
     is_users: bool = False  # A command of the user's own, with the environment it has there.
@@ -85,6 +90,7 @@ class Folders:
             build=self.build,
             workloads=self.build / "bench" / "workloads",
             real=BENCH / "real",
+            traces=BENCH / "trace" / "record",
             made=self.made,
         )
 
@@ -108,7 +114,8 @@ def load_allocators(folders: Folders, extra: list[str]) -> list[Allocator]:
 def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task]:
     """The tasks of rows.toml that match the patterns `only`, with all paths filled in.
 
-    Those that run on request are left out, unless `with_all` is set or `only` is their name.
+    Those that run on request are left out, unless `with_all` is set or `only` is their name; those
+    that stand apart, unless a pattern means them and not simply everything.
     """
     tables = tomllib.loads((BENCH / "rows.toml").read_text())
     tasks = []
@@ -122,12 +129,14 @@ def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task
                     table[key] = folders.expand(table[key])
             tasks.append(Task(**table, is_program=kind == "program"))
     patterns = only.split(",")
-    return [
-        task
-        for task in tasks
-        if any(fnmatch.fnmatchcase(task.name, pattern) for pattern in patterns)
-        and (with_all or not task.on_request or task.name in patterns)
-    ]
+
+    def is_chosen(task: Task) -> bool:
+        meant = [pattern for pattern in patterns if fnmatch.fnmatchcase(task.name, pattern)]
+        if task.apart:
+            return any(pattern != EVERYTHING for pattern in meant)
+        return bool(meant) and (with_all or not task.on_request or task.name in meant)
+
+    return [task for task in tasks if is_chosen(task)]
 
 
 def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
@@ -135,8 +144,9 @@ def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         metavar="GLOB,...",
-        default="*",
-        help="only the tasks whose name matches, as in 'python*,lua'",
+        default=EVERYTHING,
+        help="only the tasks whose name matches, as in 'python*,lua'; 'small-*' are those of "
+        "start-up and of small heaps, which are left out otherwise",
     )
     parser.add_argument(
         "--real",

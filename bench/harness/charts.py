@@ -190,8 +190,6 @@ def _panels(
             draw_panel(axes, curves[key], found)
         taking_part = {curve["allocator"] for key in chosen for curve in curves[key]}
         legend(figure, {who: look for who, look in found.items() if who in taking_part}, lines=True)
-        height = figure.get_figheight()
-        figure.text(1 - RIGHT / WIDTH, 1 - 0.07 / height, title, color=MUTED, ha="right", va="top")
         number = start // MOST_PANELS + 1
         many = len(keys) > MOST_PANELS
         suffix, part = (f"-{number}", f", part {number}") if many else ("", "")

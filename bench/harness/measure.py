@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from rich.console import Console
@@ -93,10 +93,13 @@ def choose_allocators(
     folders: Folders,
     console: Console,
     give_up: Callable[[str], NoReturn],
+    tasks: Iterable[Task] = (),
 ) -> list[Allocator]:
-    """Those that --allocators and --allocator ask for and that can be loaded here."""
+    """Those that --allocators, --allocator and the tasks ask for and that can be loaded here."""
     known = load_allocators(folders, options.allocator)
-    wanted = options.allocators.split(",") if options.allocators else [a.name for a in known]
+    asked = {task.target_of for task in tasks}
+    usual = [a.name for a in known if not a.on_request or a.name in asked]
+    wanted = options.allocators.split(",") if options.allocators else usual
     for name in set(wanted) - {a.name for a in known}:
         give_up(f"unknown allocator {name!r}; known are {', '.join(a.name for a in known)}")
     chosen = []

@@ -16,9 +16,9 @@ import charts
 import document as doc
 import quantities
 import report
+from catalog import EVERYTHING, TOP, Folders, load_allocators, load_tasks
 from options import USUAL
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = TOP / "bench" / "record"
 README = TOP / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -41,15 +41,19 @@ def _processor(document: doc.Document) -> str:
     return re.sub(r", \d+ CPUs$", "", document["machine"]["processor"])
 
 
-def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path:
-    """Writes the record of a result and its chart. One of the same machine and day is replaced."""
+def store(
+    document: doc.Document, folder: pathlib.Path = FOLDER, anyway: bool = False
+) -> pathlib.Path:
+    """Writes the record of a result and its chart. One of the same machine and day is replaced.
+
+    A result of a part of the comparison is only stored `anyway`.
+    """
     if document["kind"] != "compare":
         raise doc.Unusable("only a result of bench/compare over its own tasks makes a record")
-    runs = [row["runs"] for table in document["tables"] for row in table["rows"] if row.get("runs")]
-    if min(runs, default=0) < USUAL.fewest:
+    if not anyway and (lack := _lack(document)):
         raise doc.Unusable(
-            f"a record needs {USUAL.fewest} runs of each row, this result has fewer; "
-            "run bench/compare without --quick"
+            f"the result {lack}; run bench/compare --json FILE, without --only, --allocators, "
+            "--runs and --quick, or keep this one by --anyway"
         )
     path = folder / machine_name(document) / f"{document['date'][:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +61,26 @@ def store(document: doc.Document, folder: pathlib.Path = FOLDER) -> pathlib.Path
     if chart := charts.summary(document):
         path.with_suffix(".svg").write_bytes(report.picture(chart, ".svg"))
     return path
+
+
+def _lack(document: doc.Document) -> str:
+    """What the result of a whole comparison has and this one has not, in a few words."""
+    folders = Folders(TOP / "build")
+    tasks = {task.name for task in load_tasks(folders, EVERYTHING)}
+    tasks -= {row["task"] for table in document["tables"] for row in table["rows"]}
+    if tasks:
+        return f"lacks {_some(tasks)}"
+    usual = {a.name for a in load_allocators(folders, []) if not a.on_request}
+    if others := usual - set(doc.names(document)):
+        return f"lacks {_some(others)}"
+    runs = [row["runs"] for table in document["tables"] for row in table["rows"] if row.get("runs")]
+    return f"has rows of fewer than {USUAL.fewest} runs" * (min(runs, default=0) < USUAL.fewest)
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:3]
+    more = [f"{len(names) - len(shown)} more"] * (len(names) > len(shown))
+    return ", ".join(shown + more)
 
 
 def compact(document: doc.Document) -> doc.Document:

@@ -116,7 +116,7 @@ def write_pictures(
 
 def picture(chart: charts.Chart, suffix: str) -> bytes:
     if suffix == ".png":
-        return themes.png(chart.figure)
+        return themes.png_file(chart.figure, chart.title)
     return themes.svg_file(chart.figure, chart.name, chart.title).encode()
 
 

@@ -26,6 +26,12 @@ class Quantity:
     values: Callable[[Task, Sample], dict[str, float]]
     target: Callable[[Task], float | None] = lambda task: None
     is_headline: bool = False  # Its table is shown; of the others only the means are.
+    allowance: Callable[[Task], float] = lambda task: 0  # In the unit, where it is more.
+
+
+def _cost(values: Callable[[Sample], dict[str, float]]) -> Callable:
+    """Of the tasks whose cost is of interest."""
+    return lambda task, sample: {} if task.time == "none" else values(sample)
 
 
 def _memory(task: Task, sample: Sample) -> dict[str, float]:
@@ -46,12 +52,20 @@ def _tail(task: Task, sample: Sample) -> dict[str, float]:
 
 QUANTITIES = (
     Quantity(
-        "time", "Time", "ns", lambda task, run: run.times, lambda task: task.time_target, True
+        "time", "Time", "ns", _cost(lambda run: run.times), lambda task: task.time_target, True
     ),
-    Quantity("memory", "Peak memory", "KiB", _memory, lambda task: task.memory_target, True),
+    Quantity(
+        "memory",
+        "Peak memory",
+        "KiB",
+        _memory,
+        lambda task: task.memory_target,
+        True,
+        lambda task: task.memory_allowance_kib,
+    ),
     Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
-    Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
-    Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),
+    Quantity("cpu", "CPU time", "ns", _cost(lambda run: {"": run.cpu_ns})),
+    Quantity("faults", "Page faults", "count", _cost(lambda run: {"": run.faults})),
     Quantity("tail", "Latency, 99.9 %", "ns", _tail),
 )
 
@@ -82,6 +96,7 @@ class Row:
     peer: str = ""
     target: str = ""
     verdict: str = ""
+    excess: str = ""  # Over the peer, where that is what the target allows.
 
     @property
     def best(self) -> float:
@@ -209,13 +224,18 @@ def _typical(values: list[float]) -> float:
 
 
 def _judge(row: Row, task: Task, quantity: Quantity) -> None:
-    target = quantity.target(task)
+    target, allowance = quantity.target(task), quantity.allowance(task)
     if quantity.key == "memory" and task.memory_limit is not None:
         row.target = f"{task.memory_limit:g} MiB"
         if SUBJECT in row.values:
             within = row.values[SUBJECT] <= task.memory_limit * 1024
             row.verdict = "met" if within else "missed"
-    elif target is not None:
-        row.target = f"{target:.2f}"
+    elif target is not None or allowance:
+        ratio = "" if target is None else f"{target:.2f}"
+        more = f"+{allowance:g} {quantity.unit}" if allowance else ""
+        row.target = " or ".join(filter(None, (ratio, more)))
         if row.peer:
-            row.verdict = figures.verdict(row.interval, target)
+            peer = row.values[row.peer]
+            row.verdict = figures.verdict(row.interval, max(target or 0, 1 + allowance / peer))
+            if allowance:
+                row.excess = f"{row.values[SUBJECT] - peer:+.0f} {quantity.unit}"

@@ -40,7 +40,8 @@ class Session:
         """Runs the task once under each allocator; the n-th round begins with the n-th of them."""
         start = time.monotonic()
         turn = index % len(self.allocators)
-        looks = LOOK_EVERY_MS if index == 0 and task.is_program and task.times == 1 else 0
+        shows_course = task.is_program and task.times == 1 and task.time != "none"
+        looks = LOOK_EVERY_MS if index == 0 and shows_course else 0
         for allocator in self.allocators[turn:] + self.allocators[:turn]:
             self.samples[task.name, allocator.name].append(self._sample(task, allocator, looks))
         self.seconds[task.name] = time.monotonic() - start

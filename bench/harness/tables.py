@@ -231,4 +231,5 @@ def _interval(found: figures.Interval | None, with_limits: bool) -> Text:
 
 
 def _verdict(row: Row) -> Text:
-    return Text(row.verdict, style={"met": "green", "missed": "bold red"}.get(row.verdict, "dim"))
+    text = ", ".join(filter(None, (row.verdict, row.excess)))
+    return Text(text, style={"met": "green", "missed": "bold red"}.get(row.verdict, "dim"))

@@ -7,13 +7,16 @@ prefers a dark screen. So every colour that may be drawn stands in this file.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import re
+from collections.abc import Iterator
 
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 # light: dark
 PAIRS = {
@@ -33,6 +36,9 @@ PAIRS = {
     (INDIGO := "#4b3fa8"): "#aaa4f2",
     (CYAN := "#1a8fa3"): "#62d3e6",
 }
+
+
+HEAD = 0.36  # Inches for the title of a picture that stands alone.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,10 +168,10 @@ FONT_RULE = f"svg text{{font-family:{_FONT}!important}}"
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
-def png(figure: Figure) -> bytes:
+def png_file(figure: Figure, title: str) -> bytes:
     buffer = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS):
-        figure.savefig(buffer, format="png", dpi=150)
+    with _headed(figure, title) as area, matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format="png", dpi=150, bbox_inches=area)
     return buffer.getvalue()
 
 
@@ -178,17 +184,31 @@ def svg_element(figure: Figure, name: str, title: str) -> str:
 
 def svg_file(figure: Figure, name: str, title: str) -> str:
     """A file that stands alone, on a background of its own: a page may be darker than it says."""
-    text = _with_title(_svg(figure, name, transparent=False), title)
+    with _headed(figure, title) as area:
+        text = _with_title(_svg(figure, name, transparent=False, bbox_inches=area), title)
     style = f"<style>\n{FONT_RULE}\n{DARK_RULES}\n</style>\n"
     return '<?xml version="1.0" encoding="utf-8"?>\n' + text.replace(
         "</title>\n", f"</title>\n{style}"
     )
 
 
-def _svg(figure: Figure, name: str, transparent: bool) -> str:
+@contextlib.contextmanager
+def _headed(figure: Figure, title: str) -> Iterator[Bbox]:
+    """The figure with its title above it, for a picture without a page around it. Yields the area
+    of both, in inches."""
+    width, height = figure.get_size_inches()
+    place = HEAD / 3 / width, 1 + HEAD / 3 / height
+    above = figure.text(*place, title, fontsize=12, weight="bold", color=INK)
+    try:
+        yield Bbox.from_bounds(0, 0, width, height + HEAD)
+    finally:
+        above.remove()
+
+
+def _svg(figure: Figure, name: str, transparent: bool, **more: object) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=transparent)
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=transparent, **more)
     text = buffer.getvalue()
     text = text[text.index("<svg ") :]
     # Several charts share a page; what one defines must not be taken for another's.

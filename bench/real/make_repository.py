@@ -29,8 +29,8 @@ def data(text):
     return f"data {len(text)}\n{text}\n"
 
 
-if __name__ == "__main__":
-    folder = sys.argv[1]
+def make(folder):
+    """A bare repository."""
     subprocess.run(
         ["git", "init", "--quiet", "--bare", "--initial-branch=main", folder], check=True
     )
@@ -40,3 +40,7 @@ if __name__ == "__main__":
         text=True,
         check=True,
     )
+
+
+if __name__ == "__main__":
+    make(sys.argv[1])

@@ -36,8 +36,18 @@ WORKERS = {
     "g++": ("cc1plus", 1),
     "nginx": ("nginx", 2),
     "postgres": ("postgres", 5),
-    "true": ("true", 0),  # Too short to be seen.
+    # Too short to be seen.
+    "true": ("true", 0),
+    "small-true": ("true", 0),
+    "small-sh": ("dash", 0),
+    "small-ls": ("ls", 0),
+    "small-git": ("git", 0),
+    "small-python3": ("python3", 0),
+    "small-perl": ("perl", 0),
+    "small-2000-true": ("true", 0),
+    "small-100-python3": ("python3", 0),
 }
+ALL = "*,small-*"
 
 
 class Watch:
@@ -143,9 +153,15 @@ class Rows(unittest.TestCase):
         self.assertEqual(list_of_tasks("--only", "ng*"), [])
         self.assertEqual(list_of_tasks("--only", "ng*", "--real"), ["nginx"])
 
+    def test_that_rows_apart_appear_only_when_meant(self):
+        small = list_of_tasks("--only", "small-*")
+        self.assertEqual(len(small), 16)
+        self.assertFalse(set(small) & set(list_of_tasks("--real")))
+        self.assertEqual(list_of_tasks("--only", "*,small-s*,lu*"), list_of_tasks() + ["small-sh"])
+
     def test_that_only_the_packages_of_wanted_rows_are_installed(self):
         self.assertFalse(packages() & {"postgresql", "nginx", "ffmpeg", "nodejs", "clang"})
-        self.assertLessEqual(PACKAGES, packages("--real"))
+        self.assertLessEqual(PACKAGES, packages("--real", "--only", ALL))
         self.assertEqual(packages("--only=lua") & PACKAGES, {"lua5.4"})
         self.assertIn("postgresql", packages("--quick", "--only", "postgres", "--json", "x.json"))
         self.assertIn("libmimalloc2.0", packages("--only", "lua"))
@@ -179,7 +195,7 @@ class Answers(unittest.TestCase):
 
 
 def add_checks():
-    for task in catalog.load_tasks(FOLDERS, "*", with_all=True):
+    for task in catalog.load_tasks(FOLDERS, ALL, with_all=True):
         if task.is_program:
 
             def check(self, task=task):

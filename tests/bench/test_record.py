@@ -19,6 +19,7 @@ sys.path[:0] = [str(HERE), str(TOP / "bench" / "harness")]
 
 import report_sample  # noqa: E402
 
+import catalog  # noqa: E402
 import document as doc  # noqa: E402
 import record  # noqa: E402
 import regression  # noqa: E402
@@ -33,6 +34,15 @@ def scaled(document: doc.Document, name: str, factor: float) -> doc.Document:
     for key in ("ratio", "ratio_low", "ratio_high"):
         row[key] = row[key] and row[key] * factor
     return changed
+
+
+def whole() -> doc.Document:
+    """A result in which no task of the comparison is missing."""
+    document = report_sample.document()
+    rows = document["tables"][0]["rows"]
+    for task in catalog.load_tasks(catalog.Folders(TOP / "build"), catalog.EVERYTHING):
+        rows.append(rows[0] | {"name": f"{task.name}/more", "task": task.name})
+    return document
 
 
 class InFolder(unittest.TestCase):
@@ -58,7 +68,7 @@ class RecordTest(InFolder):
 
     def test_a_record_keeps_every_row_and_stays_small(self):
         document = report_sample.document()
-        path = record.store(document, self.folder)
+        path = record.store(document, self.folder, anyway=True)
         self.assertEqual(path, self.folder / "xeon-2.50ghz-2cpu" / "2026-11-21.json")
         self.assertLess(path.stat().st_size, 300_000)
         kept = doc.load(path)
@@ -73,13 +83,28 @@ class RecordTest(InFolder):
         self.assertEqual(kept["machine"], document["machine"])
         self.assertTrue(path.with_suffix(".svg").read_text().startswith("<?xml"))
 
-    def test_first_impressions_and_programs_of_a_user_make_no_record(self):
-        quick = report_sample.document()
+    def test_only_whole_comparisons_make_a_record(self):
+        short, alone, quick = whole(), whole(), whole()
+        rows = short["tables"][0]["rows"]
+        rows[:] = [row for row in rows if row["task"] != "lua"]
+        for table in short["tables"][1:]:
+            table["rows"] = []
+        del alone["allocators"][1]
         quick["tables"][0]["rows"][5]["runs"] = 1
-        for document in (quick, report_sample.document("program")):
-            with self.assertRaises(doc.Unusable):
+        for document, reason in (
+            (short, "lacks lua; run"),
+            (alone, "lacks jemalloc; run"),
+            (quick, "fewer than 5 runs; run"),
+        ):
+            with self.assertRaisesRegex(doc.Unusable, f"{reason} bench/compare .*--anyway"):
                 record.store(document, self.folder)
         self.assertFalse(self.folder.exists())
+        for document in (short, whole()):
+            self.assertTrue(record.store(document, self.folder, document is short).exists())
+
+    def test_a_program_of_a_user_makes_no_record(self):
+        with self.assertRaisesRegex(doc.Unusable, "its own tasks"):
+            record.store(report_sample.document("program"), self.folder, anyway=True)
 
     def test_thinning_keeps_ends_and_peak(self):
         points = [[ms, 1000 + (500 if ms == 777 else 0)] for ms in range(1000)]
@@ -90,11 +115,11 @@ class RecordTest(InFolder):
 
     def test_readme_shows_the_newest_and_keeps_the_rest(self):
         document = report_sample.document()
-        record.store(document, self.folder)
+        record.store(document, self.folder, anyway=True)
         newer = copy.deepcopy(document) | {"date": "2026-12-01T00:00:00+00:00"}
         newer["machine"]["cpus"] = 64
         newer["tables"][0]["means"]["all rows"]["glibc"] = 7.77
-        record.store(newer, self.folder)
+        record.store(newer, self.folder, anyway=True)
         readme = self.top / "README.md"
         readme.write_text(f"before\n{record.BEGIN}\nold\n{record.END}\nafter\n")
         for _ in range(2):
@@ -109,7 +134,7 @@ class RecordTest(InFolder):
         self.assertEqual(path.stem, "2026-12-01")
 
     def test_a_readme_without_its_place_is_told(self):
-        record.store(report_sample.document(), self.folder)
+        record.store(report_sample.document(), self.folder, anyway=True)
         readme = self.top / "README.md"
         readme.write_text("no place\n")
         with self.assertRaisesRegex(doc.Unusable, "results: begin"):

@@ -29,6 +29,9 @@ import report  # noqa: E402
 import themes  # noqa: E402
 
 
+TEXT = "{http://www.w3.org/2000/svg}text"
+
+
 class Page(HTMLParser):
     """What a page shows: the cells of its tables by line, and the attributes that fetch."""
 
@@ -204,12 +207,14 @@ class ReportTest(unittest.TestCase):
     def test_pictures_stand_alone(self):
         document = report_sample.document("program")
         written = report.write_pictures(document, self.folder / "svg", self.folder / "png")
-        self.assertEqual(len(written), 2 * len(charts.draw(document)))
+        titles = {chart.name: chart.title for chart in charts.draw(document)}
+        self.assertEqual(len(written), 2 * len(titles))
         for path in written:
             if path.suffix == ".png":
                 self.assertTrue(path.read_bytes().startswith(b"\x89PNG"))
             else:
-                ElementTree.parse(path)
+                texts = [node.text for node in ElementTree.parse(path).iter(TEXT)]
+                self.assertIn(titles[path.stem], texts)
                 self.assertIn("prefers-color-scheme:dark", path.read_text())
 
     def test_labels_do_not_overlap(self):

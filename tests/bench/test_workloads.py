@@ -25,6 +25,7 @@ from measure import loads  # noqa: E402
 FIGURE = re.compile(r"(ns|kib|live|slow|held|lat)(\.[\w:x-]+)?=(.+)")
 # What these hold is nothing, or memory that they never write to.
 COUNT_NOTHING = {"pairs", "sharing", "zeroed", "idle-200", "idle-2000"}
+COUNT_NOTHING |= {"small-live-0", "small-live-200", "small-live-2000", "small-prefork"}
 # Debian's mimalloc 2.0.9 does not keep what aligned_alloc promises.
 KNOWN_FAULTS = {("aligned", "mimalloc")}
 # libc rounds requests up, the C++ runtime has needs of its own, and threads book late.
@@ -32,6 +33,7 @@ LEAST_SHARE, MOST_SHARE = 0.85, 1.1
 RUNTIME_BYTES = 100_000
 # These hold one block at a time, make too few calls, or none that this liar answers.
 SEES_NO_OVERLAP = {"pairs", "vector-double", "vector-steps", "large-blocks", "aligned"}
+SEES_NO_OVERLAP |= {"small-live-0", "small-live-200", "small-held-git"}
 
 # The others are checked whenever they are compared.
 CHECKED = os.environ.get("ALLOCATORS", "glibc,ashlar").split(",")
@@ -63,7 +65,7 @@ class Workloads(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         folders = Folders(liars.BUILD)
-        cls.tasks = [task for task in load_tasks(folders, "*") if not task.is_program]
+        cls.tasks = [task for task in load_tasks(folders, "*,small-*") if not task.is_program]
         known = [a for a in load_allocators(folders, []) if a.name in CHECKED]
         cls.allocators = [a for a in known if loads(a)]
 
