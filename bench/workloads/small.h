@@ -81,9 +81,17 @@ static inline uint64_t end_chain(Node* chain) {
   return sum;
 }
 
-// What the process has written to and shares with no other, in KiB.
+// A field of what smaps_rollup says, in KiB.
+static inline long field_kib(const char* text, const char* field) {
+  const char* found = strstr(text, field);
+  if (found == NULL) fail("a field is missing in smaps_rollup");
+  return strtol(found + strlen(field), NULL, 10);
+}
+
+// What the process has written to and shares with no other, in KiB. The kernel counts as private
+// and dirty also pages of a file that nobody else maps and that was just built, or lies in a tmpfs.
+// Those are not anonymous; what forked processes share is, but not private.
 static inline long private_dirty_kib(pid_t process) {
-  static const char kField[] = "\nPrivate_Dirty:";
   static char path[64], text[4096];
   snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
   const int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -91,7 +99,7 @@ static inline long private_dirty_kib(pid_t process) {
   if (length <= 0) fail("no smaps_rollup in /proc");
   close(file);
   text[length] = '\0';
-  const char* found = strstr(text, kField);
-  if (found == NULL) fail("no Private_Dirty in smaps_rollup");
-  return strtol(found + strlen(kField), NULL, 10);
+  const long dirty = field_kib(text, "\nPrivate_Dirty:");
+  const long anonymous = field_kib(text, "\nAnonymous:");
+  return dirty < anonymous ? dirty : anonymous;
 }
