@@ -12,18 +12,12 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "front/heap.h"
-#include "front/process.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"
 
 #define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
 
 namespace {
-
-// The handlers must be there before the program forks, and must not be registered from malloc.
-[[gnu::constructor(101)]] void start() {
-  front::start_process();
-}
 
 // Holds the longest text there can be: a line for each cache.
 constexpr size_t kTextBytes = 16384;

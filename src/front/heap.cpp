@@ -29,8 +29,10 @@ using page::Zone;
 enum class State : uint32_t { kNew, kStarting, kStarted };
 ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 
-// How often the slow path looks at the clock.
+// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all calls
+// are slow, and most processes end before there is anything to give back.
 constexpr uint32_t kTickEvery = 8;
+constexpr uint32_t kTickEveryBySlob = 256;
 ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
 ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
@@ -96,7 +98,8 @@ void maintain() {
   if (is_gate_open()) [[likely]]
     tidy_beside();
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
-  if (ticks % kTickEvery == 0) reap_idle();
+  uint32_t every = g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob;
+  if (ticks % every == every - 1) reap_idle();
 }
 
 cache::ObjectCache& cache_for(uint8_t id) {
@@ -300,6 +303,7 @@ bool Heap::start() {
 
 bool Heap::promote() {
   if (is_promoted()) return true;
+  start_process();
   os::Locked held(promotion_lock_);
   if (is_promoted()) return true;
   if (!pages_.slabs().cover_classes()) return false;

@@ -25,6 +25,7 @@ std::atomic<uint32_t> g_is_closed{0};  // what waiters sleep on
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
 bool g_is_drained = false, g_was_drained = false;
+std::atomic<bool> g_is_registered{false};
 unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
 // A thread waits at the gate a little longer each time: work beside the heap costs a frame for each
@@ -125,6 +126,8 @@ GateEntry::GateEntry() {
   os::ThreadState& me = os::this_thread();
   is_counted_ = os::has_other_threads();
   if (!is_counted_) return;
+  if (!g_is_registered.load(std::memory_order_relaxed)) [[unlikely]]
+    start_process();
   // Depth first: a signal handler that forks must know that it has interrupted us.
   ++me.gate_depth;
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -179,6 +182,7 @@ void* take_freed_beside() {
 }
 
 void start_process() {
+  if (g_is_registered.exchange(true, std::memory_order_relaxed)) return;
   os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

@@ -63,7 +63,10 @@ bool is_gate_open();
 bool has_freed_beside();
 void* take_freed_beside();
 
-/// Registers the fork handlers. Called from a constructor.
+/// Registers the fork handlers, if that has not been done. A process without other threads needs
+/// none, and to register them at its start would cost each small process 30 pages of libc. So it is
+/// done by the first slow path that sees another thread (pthread_create itself allocates), and when
+/// the heap is promoted, from when on there may be no slow path before the next thread.
 void start_process();
 
 }  // namespace front

@@ -5,11 +5,11 @@ namespace {
 
 // So many calls in an interval are worth more than the memory: SLOB takes tens of nanoseconds more
 // a call than a magazine, so these cost a thousandth of the interval.
-constexpr uint32_t kManyCalls = 8192;
+constexpr uint32_t kManyCalls = 65536;
 // Of one class, once there are object caches.
-constexpr uint32_t kManyOfOne = 128;
+constexpr uint32_t kManyOfOne = 512;
 // SLOB holds so much of a class before that is worth a slab, which is four times as large or more.
-constexpr size_t kMuchOfOne = size_t{4} << 10;
+constexpr size_t kMuchOfOne = size_t{16} << 10;
 // Objects up to this size that threads share a line of would slow each other down.
 constexpr size_t kShared = base::kCacheLine;
 

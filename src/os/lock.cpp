@@ -31,6 +31,11 @@ void Lock::acquire() {
     this_thread().held_ranks |= static_cast<uint16_t>(bit_of(rank_));
   }
   uint32_t free = 0, me = my_name();
+  // The only thread needs no atomic operation. (Nor does it start another one with a lock held.)
+  if (!has_other_threads()) {
+    word_.store(me, std::memory_order_relaxed);
+    return;
+  }
   if (!word_.compare_exchange_strong(free, me, std::memory_order_acquire,
                                      std::memory_order_relaxed)) [[unlikely]]
     acquire_slow(me);
@@ -38,6 +43,10 @@ void Lock::acquire() {
 
 void Lock::release() {
   if constexpr (base::kAsserts) this_thread().held_ranks &= static_cast<uint16_t>(~bit_of(rank_));
+  if (!has_other_threads()) {
+    word_.store(0, std::memory_order_relaxed);
+    return;
+  }
   if ((word_.exchange(0, std::memory_order_release) & kWaiting) != 0) [[unlikely]]
     call(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1);
 }

@@ -37,7 +37,7 @@ bool start_thread_exit(void (*hook)(void*));
 /// the process where memory is out.)
 bool at_thread_exit(void* object);
 
-/// Registers the three fork handlers. Called from a constructor, not from malloc.
+/// Registers the three fork handlers. With libc's dozens of handlers it may allocate.
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
 
 /// False only where it is certain that this thread is the only one.
