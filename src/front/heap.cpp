@@ -54,10 +54,15 @@ bool ensure_started() {
   return g_state.load(std::memory_order_acquire) == State::kStarted;
 }
 
+uint64_t now_ms() {
+  return g_heap.pages().slabs().vm().now_ms();
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
+  uint64_t now = now_ms();
+  g_registry.trim(now);
   g_heap.pages().trim();
-  uint64_t now = g_heap.pages().slabs().vm().now_ms();
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   if (now >= due && g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
@@ -89,6 +94,8 @@ void maintain() {
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
   if (is_gate_open()) [[likely]]
     tidy_beside();
+  // Slabs first: what they leave empty is the zone's.
+  if (g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   if (ticks % kTickEvery == 0) reap_idle();
 }
@@ -329,7 +336,8 @@ bool reap() {
   GateEntry entry;
   if (!entry.is_open()) return false;
   g_registry.reap_everything();
-  bool has_purged = g_heap.pages().purge(0) > 0;
+  bool has_purged = g_registry.purge_everything(now_ms()) > 0;
+  has_purged |= g_heap.pages().purge(0) > 0;
   return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
 }
 

@@ -24,6 +24,7 @@
 
 #include "base/units.h"
 #include "page/meta_arena.h"
+#include "page/vacancy.h"
 #include "page/zone.h"
 
 namespace page {
@@ -78,6 +79,8 @@ class PageHeap {
   Zone& slabs() { return slabs_; }
   Zone& giants() { return giants_; }
   MetaArena& meta() { return meta_; }
+  /// The frames of slabs that are not in use.
+  Vacancy& vacancy() { return vacancy_; }
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
@@ -100,6 +103,7 @@ class PageHeap {
     visit(start_);
     visit(slabs_.lock());
     visit(giants_.lock());
+    visit(vacancy_.lock());
     visit(meta_.lock());
   }
 
@@ -108,6 +112,7 @@ class PageHeap {
     if (has_beside_.exchange(false)) ++beside_;
     slabs_.reset_in_child();
     giants_.reset_in_child();
+    vacancy_.reset_in_child();
   }
 
   void audit();
@@ -121,6 +126,7 @@ class PageHeap {
 
   Zone slabs_{};
   Zone giants_{};
+  Vacancy vacancy_{};
   MetaArena meta_{};
   static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
   Zone besides_[kBesides + 1]{};           // the last is never started

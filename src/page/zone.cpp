@@ -240,7 +240,8 @@ void Zone::note_surplus() {
 
 void Zone::free(uint32_t first, Pages pages) {
   os::Locked held(lock_);
-  buddy_.give(first, pages);
+  hollow_ -= pages.n - dirty_.count(first, pages.n);
+  buddy_.give_partly_dirty(first, pages);
   live_ -= pages.n;
   note_surplus();
 }
@@ -335,6 +336,36 @@ size_t Zone::purge(size_t keep) {
   return done;
 }
 
+void Zone::hollow_out(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  hollow_ += dirty_.count(first, pages.n);
+  dirty_.clear(first, pages.n);
+}
+
+size_t Zone::touch(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  size_t hollow = pages.n - dirty_.count(first, pages.n);
+  dirty_.set(first, pages.n);
+  hollow_ -= hollow;
+  return hollow;
+}
+
+size_t Zone::count_hollow(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  return pages.n - dirty_.count(first, pages.n);
+}
+
+bool Zone::purge_let(uint32_t first, Pages pages) {
+  if (!vm_->purge(address_of(first), pages.bytes())) return false;
+  os::Locked held(lock_);
+  size_t done = dirty_.count(first, pages.n);
+  dirty_.clear(first, pages.n);
+  hollow_ += done;
+  purged_ += done;
+  ++purges_;
+  return true;
+}
+
 void Zone::set_window_size(size_t frames) {
   window_size_.store(frames * kFrameSize, std::memory_order_release);
   if (published_size_ != nullptr)
@@ -393,6 +424,7 @@ ZoneStats Zone::stats() {
           .dirty = dirty_frames(),
           .large = large_,
           .large_blocks = large_blocks_,
+          .hollow = hollow_,
           .purged = purged_,
           .purges = purges_,
           .growths = growths_};

@@ -17,6 +17,10 @@
 //
 //   How much is kept is decided in page/retention.h.
 //
+//   A frame of a slab may hold no memory either: it has not been touched yet, or none of its
+//   objects is in use and it was purged (page/vacancy.h). Such *hollow* frames are let, but clean
+//   in the dirty map; they do not count where a share of the live memory is meant.
+//
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
 //
@@ -24,6 +28,7 @@
 //   1. Those of the buddy heap.
 //   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
+//   4. hollow frames are frames of slabs whose dirty bit is clear: proved by the stocks.
 //
 // Locking
 //   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
@@ -32,6 +37,7 @@
 //   The frame table: Linux's mem_map.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +54,7 @@ namespace page {
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
   size_t large = 0, large_blocks = 0;                   ///< frames in kLarge blocks; blocks
+  size_t hollow = 0;                                    ///< of the live ones, without memory
   size_t purged = 0, purges = 0, growths = 0;           ///< since start
 };
 
@@ -72,6 +79,15 @@ class Zone {
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   /// Gives a kLarge block back.
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
+
+  /// Frames of a slab may be *hollow*, without memory: they came so and have not been touched
+  /// (hollow_out), or were purged (purge_let: whole system pages that the slab has isolated; false
+  /// where the kernel refuses). touch() says that they may be written to from now on, and how many
+  /// of them were hollow.
+  void hollow_out(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  bool purge_let(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  size_t count_hollow(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
   /// Makes a block longer without moving it. False where what follows is not free.
   bool try_grow(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -128,8 +144,11 @@ class Zone {
   }
   char* address_of(const Frame& frame) const { return address_of(number_of(frame)); }
 
-  /// Bytes that tenants hold. Read without the lock: a moment old.
-  size_t live_bytes() const { return live_.load(std::memory_order_relaxed) << base::kFrameShift; }
+  /// Bytes of memory that tenants hold. Read without the lock: a moment old.
+  size_t live_bytes() const {
+    size_t live = live_.load(std::memory_order_relaxed);
+    return (live - std::min(live, hollow_.load(std::memory_order_relaxed))) << base::kFrameShift;
+  }
 
   /// The part of the estate that is left for the metadata arena.
   const os::Place& place() const { return place_; }
@@ -179,7 +198,7 @@ class Zone {
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   Frames now() const ASHLAR_REQUIRES(lock_) {
     size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
-    return {live_, dirty_frames(), others};
+    return {live_ - hollow_, dirty_frames(), others};
   }
   bool purge_block(uint32_t block);
 
@@ -209,7 +228,8 @@ class Zone {
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
-  std::atomic<size_t> live_{0};  // frames; written under the lock
+  std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones
+  std::atomic<size_t> hollow_{0};
   std::atomic<size_t> large_{0}, large_blocks_{0};
   static constexpr unsigned kWaiters = 8;
   uint32_t waiters_[kWaiters] ASHLAR_GUARDED_BY(lock_) = {};  // first frames, oldest first

@@ -27,6 +27,11 @@ namespace slab {
 
 /// The most objects a slab may hold: what a slab's bitmap and a batch of work are sized for.
 inline constexpr unsigned kMaxObjects = 1024;
+/// The least number of objects that fill a slab.
+inline constexpr size_t kLeastObjects = 8;
+/// The most frames a slab may have.
+inline constexpr unsigned kMaxFrames = 2 * kLeastObjects * base::kMaxCached / base::kFrameSize;
+static_assert(kMaxFrames < 256, "frames of a slab are counted in a byte");
 
 struct SlabLayout {
   uint64_t reciprocal = 0;  ///< 2^40 / object_size, rounded up
@@ -47,7 +52,6 @@ struct SlabLayout {
 /// (a power of two up to a frame that divides the size).
 constexpr SlabLayout layout_for(size_t size, size_t align) {
   constexpr size_t kLeastBytes = size_t{16} << 10;  // fewer trips to the page heap
-  constexpr size_t kLeastObjects = 8;
   size_t least = base::round_up(size * kLeastObjects, base::kFrameSize);
   if (least < kLeastBytes) least = kLeastBytes;
   size_t best = least;

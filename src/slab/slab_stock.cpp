@@ -20,9 +20,10 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
 }
 
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
-  if (slab.free_count == 0) return kNoBucket;
+  if (slab.free_count == 0 || &slab == isolated_) return kNoBucket;
   if (slab.is_empty()) return kEmptyBucket;
-  return static_cast<uint8_t>(slab.free_count * kPartialBuckets / slab.count);
+  unsigned quarter = unsigned{slab.free_count} * kQuarters / slab.count;
+  return static_cast<uint8_t>(2 * quarter + (slab.vacant != 0));
 }
 
 // Moves a slab to the list that fits what is free in it.
@@ -64,17 +65,24 @@ Slab* SlabStock::carve() {
     heap_->meta().free(slab, descriptor_bytes());
     return nullptr;
   }
+  page::Zone& zone = heap_->slabs();
   slab->stock = this;
-  slab->frame = frame;
+  slab->first = zone.number_of(*frame);
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
   // not all fall into the same cache sets.
-  char* start = heap_->slabs().address_of(*frame);
-  slab->start(*layout_, start + size_t{colour_} * layout_->colour_step);
+  slab->start(*layout_, zone.address_of(*frame), size_t{colour_} * layout_->colour_step);
   colour_ = static_cast<uint16_t>(colour_ + 1 == layout_->colours ? 0 : colour_ + 1);
-  heap_->slabs().mark_slab(*frame, slab, cache_id_);
+  zone.mark_slab(*frame, slab, cache_id_);
   ++slabs_;
   ++carved_;
+  vacant_ += slab->vacant;
+  if (frame->is_new != 0 && slab->vacant != 0) {
+    Slab::Pages all = slab->next_vacant(*layout_, zone.address_of(*frame));
+    zone.hollow_out(zone.number_of(all.first), base::Pages(all.frames));
+    slab->is_fresh = true;
+    recount(*slab, all.frames);
+  }
   file(*slab);
   return slab;
 }
@@ -82,11 +90,43 @@ Slab* SlabStock::carve() {
 void SlabStock::retire(Slab& slab) {
   if (&slab == idle_) idle_ = nullptr;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
-  heap_->slabs().unmark_slab(*slab.frame);
   page::Zone& zone = heap_->slabs();
-  zone.free(zone.number_of(*slab.frame), base::Pages(layout_->frames));
+  zone.unmark_slab(zone.frame_at(slab.first));
+  zone.free(slab.first, base::Pages(layout_->frames));
+  vacant_ -= slab.vacant;
+  hollow_ -= slab.hollow;
   heap_->meta().free(&slab, descriptor_bytes());
   --slabs_;
+}
+
+// Counts a slab's vacant frames, of which `hollow` hold no memory.
+void SlabStock::recount(Slab& slab, unsigned hollow) {
+  unsigned vacant = slab.count_vacant(*layout_) - hollow;
+  vacant_ += vacant - size_t{slab.vacant};
+  hollow_ += hollow - size_t{slab.hollow};
+  slab.vacant = static_cast<uint8_t>(vacant);
+  slab.hollow = static_cast<uint8_t>(hollow);
+}
+
+// The objects have been taken from a slab that had vacant pages. All hollow ones between the first
+// and the last of them are in use now: whatever was free there has been taken.
+void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count) {
+  size_t touched = 0;
+  if (slab.hollow != 0) {
+    page::Zone& zone = heap_->slabs();
+    Slab::Pages used = slab.pages_of(*layout_, objects[0], objects[count - 1]);
+    touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
+    if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
+  }
+  recount(slab, slab.hollow - static_cast<unsigned>(touched));
+}
+
+// Once for each batch: other stocks tell it, too.
+void SlabStock::tell_vacancy() {
+  page::Vacancy& vacancy = heap_->vacancy();
+  if (vacant_ > told_) vacancy.add(vacant_ - told_);
+  if (vacant_ < told_) vacancy.remove(told_ - vacant_);
+  told_ = vacant_;
 }
 
 unsigned SlabStock::refill(void** out, unsigned most) {
@@ -98,10 +138,13 @@ unsigned SlabStock::refill(void** out, unsigned most) {
     if (slab == nullptr) slab = carve();
     if (slab == nullptr) break;
     if (slab == idle_) idle_ = nullptr;
-    count += slab->take(*layout_, out + count, most - count);
+    unsigned taken = slab->take(*layout_, out + count, most - count);
+    if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);
     file(*slab);
+    count += taken;
   }
   live_ += count;
+  tell_vacancy();
   return count;
 }
 
@@ -110,12 +153,19 @@ void SlabStock::put(void* object) {
   if (frame.kind != FrameKind::kSlab) misuse::corrupted(object, "a magazine holds no object");
   Slab& slab = *static_cast<Slab*>(frame.tenant);
   if (slab.stock != this) misuse::corrupted(object, "a magazine holds another cache's object");
+  vacant_ -= slab.vacant;
   switch (slab.put(*layout_, object)) {
     case Slab::Put::kDone: break;
     case Slab::Put::kWasFree: misuse::double_free(object, name_, layout_->object_size);
     case Slab::Put::kNoObject: misuse::interior_free(object, slab.object_around(*layout_, object));
   }
-  if (slab.is_empty() && !buckets_[kEmptyBucket].is_empty())
+  vacant_ += slab.vacant;
+  file_or_retire(slab);
+}
+
+// A second empty slab is one too many.
+void SlabStock::file_or_retire(Slab& slab) {
+  if (slab.is_empty() && &slab != isolated_ && !buckets_[kEmptyBucket].is_empty())
     retire(slab);
   else
     file(slab);
@@ -129,6 +179,7 @@ void SlabStock::flush(void* const* objects, unsigned count) {
     put(objects[i]);
   }
   live_ -= count;
+  tell_vacancy();
 }
 
 void SlabStock::reap(bool now) {
@@ -137,6 +188,73 @@ void SlabStock::reap(bool now) {
   bool is_idle = slab != nullptr && slab == idle_;
   idle_ = slab;
   if (slab != nullptr && (now || is_idle)) retire(*slab);
+  tell_vacancy();
+}
+
+unsigned SlabStock::hollow_in(const Slab& slab) {
+  return static_cast<unsigned>(
+      heap_->slabs().count_hollow(slab.first, base::Pages(layout_->frames)));
+}
+
+// Takes a slab out of its list and says which of its pages are to be purged.
+unsigned SlabStock::isolate(Slab& slab, Slab::Pages* runs) {
+  page::Zone& zone = heap_->slabs();
+  isolated_ = &slab;
+  file(slab);
+  unsigned count = 0;
+  Slab::Pages run = slab.next_vacant(*layout_, slab.objects - slab.colour);
+  for (; run.frames > 0; run = slab.next_vacant(*layout_, run.end())) {
+    base::Pages pages(run.frames);
+    if (zone.count_hollow(zone.number_of(run.first), pages) < pages.n) runs[count++] = run;
+  }
+  return count;
+}
+
+void SlabStock::put_back(Slab& slab) {
+  isolated_ = nullptr;
+  slab.is_fresh = false;
+  recount(slab, hollow_in(slab));
+  file_or_retire(slab);
+  tell_vacancy();
+}
+
+// How many frames went.
+size_t SlabStock::purge_runs(const Slab::Pages* runs, unsigned count) {
+  page::Zone& zone = heap_->slabs();
+  size_t frames = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (!zone.purge_let(zone.number_of(runs[i].first), base::Pages(runs[i].frames))) break;
+    frames += runs[i].frames;
+  }
+  heap_->vacancy().note_purged(frames);
+  return frames;
+}
+
+SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
+  Purged purged;
+  Slab::Pages runs[kMostRuns];
+  lock_.acquire();
+  // Whom a fork has interrupted at this does not exist in the child.
+  if (isolated_ != nullptr) put_back(*isolated_);
+  while (purged.frames < most && !purged.is_refused) {
+    Slab* slab = buckets_[share == kQuarters ? kEmptyBucket : 2 * share + 1].front();
+    if (slab == nullptr) break;
+    if (share == kQuarters) {
+      purged.frames += slab->vacant;
+      retire(*slab);
+      tell_vacancy();
+      break;
+    }
+    unsigned count = isolate(*slab, runs);
+    lock_.release();
+    size_t frames = purge_runs(runs, count);
+    lock_.acquire();
+    put_back(*slab);
+    purged.is_refused = frames == 0;
+    purged.frames += frames;
+  }
+  lock_.release();
+  return purged;
 }
 
 bool SlabStock::holds(const Slab& slab, const void* object) {
@@ -152,22 +270,33 @@ StockStats SlabStock::stats() {
           .carved = carved_,
           .retired = carved_ - slabs_,
           .held = held_objects,
-          .live = live_};
+          .live = live_,
+          .vacant = vacant_,
+          .hollow = hollow_};
 }
 
 void SlabStock::audit() {
   os::Locked held(lock_);
-  size_t listed = 0, free = 0, empty = 0;
+  size_t listed = 0, free = 0, empty = 0, vacant = 0, hollow = 0;
+  auto count = [&](const Slab& slab) {
+    slab.audit(*layout_);
+    ASHLAR_CHECK(slab.stock == this && bucket_for(slab) == slab.bucket);
+    ++listed;
+    free += slab.free_count;
+    vacant += slab.vacant;
+    hollow += slab.hollow;
+  };
   for (uint8_t bucket = 0; bucket <= kEmptyBucket; ++bucket) {
     buckets_[bucket].audit();
     buckets_[bucket].for_each([&](const Slab& slab) {
-      slab.audit(*layout_);
-      ASHLAR_CHECK(slab.stock == this && slab.bucket == bucket && bucket_for(slab) == bucket);
-      ++listed;
-      free += slab.free_count;
+      count(slab);
+      ASHLAR_CHECK(slab.bucket == bucket);
+      ASHLAR_CHECK(hollow_in(slab) == slab.hollow);
       empty += slab.is_empty();
     });
   }
+  if (isolated_ != nullptr) count(*isolated_);
+  ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
   ASHLAR_CHECK(listed <= slabs_ && empty <= 1);
   ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
 }
