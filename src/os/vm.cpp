@@ -15,8 +15,10 @@ namespace os {
 namespace {
 
 // Linux values that older headers lack.
-constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
-constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
+constexpr int kNoReplace = 0x100000;   // MAP_FIXED_NOREPLACE, 4.17
+constexpr int kDontUnmap = 4;          // MREMAP_DONTUNMAP, 5.7
+constexpr long kProcessMadvise = 440;  // SYS_process_madvise, 5.10
+constexpr int kThisProcess = -10000;   // PIDFD_SELF, 6.14
 
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
@@ -92,6 +94,29 @@ bool vm_purge(char* at, size_t size) {
   return !is_error(call(SYS_madvise, at, size, MADV_DONTNEED));
 }
 
+// Cleared when the kernel, or a filter in front of it, does not take many ranges at a time.
+std::atomic<bool> g_takes_ranges{true};
+
+size_t purge_at_once(const Range* ranges, size_t count) {
+  static_assert(sizeof(Range) == 2 * sizeof(long), "the kernel's iovec");
+  if (count < 2 || !g_takes_ranges.load(std::memory_order_relaxed)) return 0;
+  long answer = call(kProcessMadvise, kThisProcess, ranges, count, MADV_DONTNEED, 0);
+  if (is_error(answer)) {
+    g_takes_ranges.store(false, std::memory_order_relaxed);
+    return 0;
+  }
+  size_t done = 0;
+  for (size_t left = static_cast<size_t>(answer); done < count && left >= ranges[done].size; ++done)
+    left -= ranges[done].size;
+  return done;
+}
+
+size_t vm_purge_each(const Range* ranges, size_t count) {
+  size_t done = purge_at_once(ranges, count);
+  while (done < count && vm_purge(ranges[done].at, ranges[done].size)) ++done;
+  return done;
+}
+
 Moved vm_move(char* from, char* to, size_t size) {
   // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
   // mmap could take the hole.
@@ -121,7 +146,7 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve, vm_release,     vm_commit, vm_purge,
-                          vm_move,    vm_advise_huge, vm_now_ms, vm_decommit};
+constinit const Vm kVm = {vm_reserve,     vm_release, vm_commit,   vm_purge,     vm_move,
+                          vm_advise_huge, vm_now_ms,  vm_decommit, vm_purge_each};
 
 }  // namespace os

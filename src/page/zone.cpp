@@ -355,15 +355,20 @@ size_t Zone::count_hollow(uint32_t first, Pages pages) {
   return pages.n - dirty_.count(first, pages.n);
 }
 
-bool Zone::purge_let(uint32_t first, Pages pages) {
-  if (!vm_->purge(address_of(first), pages.bytes())) return false;
+size_t Zone::purge_let(const os::Range* ranges, size_t count) {
+  size_t ranges_done = vm_->purge_each(ranges, count);
   os::Locked held(lock_);
-  size_t done = dirty_.count(first, pages.n);
-  dirty_.clear(first, pages.n);
-  hollow_ += done;
-  purged_ += done;
-  ++purges_;
-  return true;
+  size_t frames = 0;
+  for (size_t i = 0; i < ranges_done; ++i) {
+    uint32_t first = number_of(ranges[i].at);
+    size_t pages = ranges[i].size / kFrameSize;
+    frames += dirty_.count(first, pages);
+    dirty_.clear(first, pages);
+  }
+  hollow_ += frames;
+  purged_ += frames;
+  purges_ += ranges_done;
+  return frames;
 }
 
 void Zone::set_window_size(size_t frames) {

@@ -81,11 +81,11 @@ class Zone {
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Frames of a slab may be *hollow*, without memory: they came so and have not been touched
-  /// (hollow_out), or were purged (purge_let: whole system pages that the slab has isolated; false
-  /// where the kernel refuses). touch() says that they may be written to from now on, and how many
-  /// of them were hollow.
+  /// (hollow_out), or were purged (purge_let: ranges of whole system pages that their slabs have
+  /// isolated; the frames that went, fewer where the kernel refuses). touch() says that they may be
+  /// written to from now on, and how many of them were hollow.
   void hollow_out(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
-  bool purge_let(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  size_t purge_let(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
   size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   size_t count_hollow(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
 

@@ -73,7 +73,7 @@ Slab::Put Slab::put(const SlabLayout& layout, void* object) {
   bits_[index / 64] |= uint64_t{1} << (index % 64);
   if (index / 64 < hint) hint = static_cast<uint8_t>(index / 64);
   ++free_count;
-  vacant = static_cast<uint8_t>(vacant + vacated_by(layout, p));
+  if (may_vacate(layout, index)) vacant = static_cast<uint8_t>(vacant + vacated_by(layout, p));
   return Put::kDone;
 }
 
@@ -86,10 +86,21 @@ bool Slab::are_free(uint32_t first_index, uint32_t last_index) const {
   return (bits_[last_word] & mask) == mask;
 }
 
+// False where so few objects around this one are free that none of its pages can be vacant. Looks
+// at one word, since this is asked for each object that comes back.
+bool Slab::may_vacate(const SlabLayout& layout, uint32_t index) const {
+  uint64_t bits = bits_[index / 64];
+  unsigned bit = index % 64;
+  unsigned before = static_cast<unsigned>(std::countl_one(bits << (63 - bit)));
+  unsigned behind = static_cast<unsigned>(std::countr_one(bits >> bit));
+  bool goes_on = before > bit || bit + behind == 64 || index + behind == count;
+  return goes_on || before + behind > layout.in_frame;
+}
+
 // Pages that no object overlaps, in front of the first or behind the last, are not: who would say
 // when they are in use?
-bool Slab::is_vacant(const SlabLayout& layout, const char* page) const {
-  const char* end = page + os::page_size();
+bool Slab::is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const {
+  const char* end = page + page_size;
   if (end <= objects) return false;
   uint32_t first_index = page <= objects ? 0 : layout.index_of(static_cast<size_t>(page - objects));
   if (first_index >= count) return false;
@@ -102,8 +113,10 @@ unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
   size_t page_size = os::page_size();
   const char* end = block() + layout.bytes();
   unsigned frames = 0;
-  for (const char* page = page_down(object); page < object + layout.object_size; page += page_size)
-    if (page >= block() && page + page_size <= end && is_vacant(layout, page))
+  size_t start = base::round_down(reinterpret_cast<size_t>(object), page_size);
+  for (auto* page = reinterpret_cast<const char*>(start); page < object + layout.object_size;
+       page += page_size)
+    if (page >= block() && page + page_size <= end && is_vacant(layout, page, page_size))
       frames += static_cast<unsigned>(page_size >> base::kFrameShift);
   return frames;
 }
@@ -112,9 +125,9 @@ Slab::Pages Slab::next_vacant(const SlabLayout& layout, const char* from) const 
   size_t page_size = os::page_size();
   const char* end = block() + layout.bytes();
   char* first = page_up(std::max<const char*>(from, block()));
-  while (first + page_size <= end && !is_vacant(layout, first)) first += page_size;
+  while (first + page_size <= end && !is_vacant(layout, first, page_size)) first += page_size;
   char* behind = first;
-  while (behind + page_size <= end && is_vacant(layout, behind)) behind += page_size;
+  while (behind + page_size <= end && is_vacant(layout, behind, page_size)) behind += page_size;
   return pages_between(first, behind);
 }
 

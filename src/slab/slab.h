@@ -87,7 +87,8 @@ class Slab {
  private:
   char* block() const { return objects - colour; }
   bool are_free(uint32_t first_index, uint32_t last_index) const;
-  bool is_vacant(const SlabLayout& layout, const char* page) const;
+  bool may_vacate(const SlabLayout& layout, uint32_t index) const;
+  bool is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const;
   unsigned vacated_by(const SlabLayout& layout, const char* object) const;
 
   uint64_t bits_[];

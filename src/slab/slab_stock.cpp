@@ -20,15 +20,19 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
 }
 
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
-  if (slab.free_count == 0 || &slab == isolated_) return kNoBucket;
+  if (slab.free_count == 0) return kNoBucket;
   if (slab.is_empty()) return kEmptyBucket;
-  unsigned quarter = unsigned{slab.free_count} * kQuarters / slab.count;
+  unsigned fours = unsigned{slab.free_count} * kQuarters, count = slab.count;
+  unsigned quarter = (fours >= count) + (fours >= 2 * count) + (fours >= 3 * count);
   return static_cast<uint8_t>(2 * quarter + (slab.vacant != 0));
 }
 
 // Moves a slab to the list that fits what is free in it.
 void SlabStock::file(Slab& slab) {
-  uint8_t bucket = bucket_for(slab);
+  move_to(slab, bucket_for(slab));
+}
+
+void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (bucket == slab.bucket) return;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
   slab.bucket = bucket;
@@ -36,8 +40,8 @@ void SlabStock::file(Slab& slab) {
 }
 
 Slab* SlabStock::pick() {
-  for (base::List<Slab>& bucket : buckets_)
-    if (Slab* slab = bucket.front()) return slab;
+  for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket)
+    if (Slab* slab = buckets_[bucket].front()) return slab;
   return nullptr;
 }
 
@@ -160,12 +164,12 @@ void SlabStock::put(void* object) {
     case Slab::Put::kNoObject: misuse::interior_free(object, slab.object_around(*layout_, object));
   }
   vacant_ += slab.vacant;
-  file_or_retire(slab);
+  if (slab.bucket != kIsolated) file_or_retire(slab);
 }
 
 // A second empty slab is one too many.
 void SlabStock::file_or_retire(Slab& slab) {
-  if (slab.is_empty() && &slab != isolated_ && !buckets_[kEmptyBucket].is_empty())
+  if (slab.is_empty() && !buckets_[kEmptyBucket].is_empty())
     retire(slab);
   else
     file(slab);
@@ -196,60 +200,53 @@ unsigned SlabStock::hollow_in(const Slab& slab) {
       heap_->slabs().count_hollow(slab.first, base::Pages(layout_->frames)));
 }
 
-// Takes a slab out of its list and says which of its pages are to be purged.
-unsigned SlabStock::isolate(Slab& slab, Slab::Pages* runs) {
+// From now on nothing is taken from the slab, and its vacant pages stay so.
+void SlabStock::isolate(Slab& slab, Batch& batch) {
   page::Zone& zone = heap_->slabs();
-  isolated_ = &slab;
-  file(slab);
-  unsigned count = 0;
+  move_to(slab, kIsolated);
   Slab::Pages run = slab.next_vacant(*layout_, slab.objects - slab.colour);
   for (; run.frames > 0; run = slab.next_vacant(*layout_, run.end())) {
     base::Pages pages(run.frames);
-    if (zone.count_hollow(zone.number_of(run.first), pages) < pages.n) runs[count++] = run;
+    if (slab.hollow != 0 && zone.count_hollow(zone.number_of(run.first), pages) == pages.n)
+      continue;
+    batch.ranges[batch.count++] = {run.first, pages.bytes()};
+    batch.frames += pages.n;
   }
-  return count;
 }
 
 void SlabStock::put_back(Slab& slab) {
-  isolated_ = nullptr;
+  move_to(slab, kNoBucket);
   slab.is_fresh = false;
   recount(slab, hollow_in(slab));
   file_or_retire(slab);
-  tell_vacancy();
 }
 
-// How many frames went.
-size_t SlabStock::purge_runs(const Slab::Pages* runs, unsigned count) {
-  page::Zone& zone = heap_->slabs();
-  size_t frames = 0;
-  for (unsigned i = 0; i < count; ++i) {
-    if (!zone.purge_let(zone.number_of(runs[i].first), base::Pages(runs[i].frames))) break;
-    frames += runs[i].frames;
-  }
-  heap_->vacancy().note_purged(frames);
-  return frames;
+void SlabStock::put_back_all() {
+  while (Slab* slab = buckets_[kIsolated].front()) put_back(*slab);
+  tell_vacancy();
 }
 
 SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
   Purged purged;
-  Slab::Pages runs[kMostRuns];
   lock_.acquire();
-  // Whom a fork has interrupted at this does not exist in the child.
-  if (isolated_ != nullptr) put_back(*isolated_);
-  while (purged.frames < most && !purged.is_refused) {
-    Slab* slab = buckets_[share == kQuarters ? kEmptyBucket : 2 * share + 1].front();
-    if (slab == nullptr) break;
-    if (share == kQuarters) {
-      purged.frames += slab->vacant;
-      retire(*slab);
-      tell_vacancy();
-      break;
-    }
-    unsigned count = isolate(*slab, runs);
+  put_back_all();  // whom a fork has interrupted at this does not exist in the child
+  if (Slab* slab = buckets_[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
+    purged.frames += slab->vacant;
+    retire(*slab);
+    tell_vacancy();
+  }
+  while (share < kQuarters && purged.frames < most && !purged.is_refused) {
+    Batch batch;
+    Slab* slab;
+    while (batch.has_room() && purged.frames + batch.frames < most &&
+           (slab = buckets_[2 * share + 1].front()) != nullptr)
+      isolate(*slab, batch);
+    if (batch.count == 0) break;
     lock_.release();
-    size_t frames = purge_runs(runs, count);
+    size_t frames = heap_->slabs().purge_let(batch.ranges, batch.count);
+    heap_->vacancy().note_purged(frames);
     lock_.acquire();
-    put_back(*slab);
+    put_back_all();
     purged.is_refused = frames == 0;
     purged.frames += frames;
   }
@@ -280,7 +277,7 @@ void SlabStock::audit() {
   size_t listed = 0, free = 0, empty = 0, vacant = 0, hollow = 0;
   auto count = [&](const Slab& slab) {
     slab.audit(*layout_);
-    ASHLAR_CHECK(slab.stock == this && bucket_for(slab) == slab.bucket);
+    ASHLAR_CHECK(slab.stock == this);
     ++listed;
     free += slab.free_count;
     vacant += slab.vacant;
@@ -290,12 +287,13 @@ void SlabStock::audit() {
     buckets_[bucket].audit();
     buckets_[bucket].for_each([&](const Slab& slab) {
       count(slab);
-      ASHLAR_CHECK(slab.bucket == bucket);
+      ASHLAR_CHECK(slab.bucket == bucket && bucket_for(slab) == bucket);
       ASHLAR_CHECK(hollow_in(slab) == slab.hollow);
       empty += slab.is_empty();
     });
   }
-  if (isolated_ != nullptr) count(*isolated_);
+  buckets_[kIsolated].audit();
+  buckets_[kIsolated].for_each(count);
   ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
   ASHLAR_CHECK(listed <= slabs_ && empty <= 1);
   ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);

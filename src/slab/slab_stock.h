@@ -8,10 +8,10 @@
 //   the page heap, its descriptor to the metadata arena.
 //
 //   One object that lives on keeps a slab, but not its memory: vacant pages are counted
-//   (page/vacancy.h) and can be purged. A slab is isolated meanwhile: it stands in no list, so that
-//   nothing is taken from it, and purging needs no lock. Free objects in the stock hold no links,
-//   so their content may be lost. Whoever takes objects from a slab with hollow pages says so to
-//   the zone; others pay nothing. A new slab is hollow until it is used.
+//   (page/vacancy.h) and can be purged, those of many slabs in one call. The slabs are isolated
+//   meanwhile: nothing is taken from them, so purging needs no lock. Free objects in the stock hold
+//   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
+//   says so to the zone; others pay nothing. A new slab is hollow until it is used.
 //
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
@@ -20,10 +20,9 @@
 //   Work is done in batches, one lock for many objects.
 //
 // Invariants (audit())
-//   1. Each slab stands in the list of its bucket, full ones and the isolated one in none;
-//      slabs() counts them all.
+//   1. Each slab stands in the list of its bucket, full ones in none; slabs() counts them all.
 //   2. live() is the number of objects taken and not put back.
-//   3. At most one slab is empty, and perhaps the isolated one.
+//   3. At most one slab is empty that is not isolated.
 //   4. A slab's hollow frames are those that hold no memory by the zone's dirty map; a full one has
 //      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
 //
@@ -89,16 +88,25 @@ class SlabStock {
 
  private:
   // Bucket 2n holds slabs of which the n-th quarter is free, from the fullest, without a vacant
-  // page that holds memory; 2n + 1 those with one; kEmptyBucket the empty slab. Full slabs are in
-  // no list.
+  // page that holds memory; 2n + 1 those with one; kEmptyBucket the empty slab; kIsolated those
+  // that are just being purged. Full slabs are in no list.
   static constexpr uint8_t kQuarters = kShares - 1;
   static constexpr uint8_t kEmptyBucket = 2 * kQuarters;
+  static constexpr uint8_t kIsolated = kEmptyBucket + 1;
   static constexpr uint8_t kNoBucket = 255;
-  // Vacant pages alternate with others at most.
-  static constexpr unsigned kMostRuns = kMaxFrames / 2;
+  // What is purged at once. One slab's vacant pages alternate with others at most.
+  struct Batch {
+    static constexpr unsigned kMostOfOne = kMaxFrames / 2;
+    static constexpr unsigned kRoom = 2 * kMostOfOne;
+    os::Range ranges[kRoom];
+    unsigned count = 0;
+    size_t frames = 0;
+    bool has_room() const { return count + kMostOfOne <= kRoom; }
+  };
 
-  uint8_t bucket_for(const Slab& slab) const ASHLAR_REQUIRES(lock_);
+  uint8_t bucket_for(const Slab& slab) const;
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
+  void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
   Slab* pick() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
   Slab* new_descriptor() ASHLAR_REQUIRES(lock_);
@@ -107,9 +115,9 @@ class SlabStock {
   void put(void* object) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
   void note_taken(Slab& slab, void* const* objects, unsigned count) ASHLAR_REQUIRES(lock_);
-  unsigned isolate(Slab& slab, Slab::Pages* runs) ASHLAR_REQUIRES(lock_);
-  size_t purge_runs(const Slab::Pages* runs, unsigned count) ASHLAR_EXCLUDES(lock_);
+  void isolate(Slab& slab, Batch& batch) ASHLAR_REQUIRES(lock_);
   void put_back(Slab& slab) ASHLAR_REQUIRES(lock_);
+  void put_back_all() ASHLAR_REQUIRES(lock_);
   void file_or_retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   unsigned hollow_in(const Slab& slab);
   void tell_vacancy() ASHLAR_REQUIRES(lock_);
@@ -120,9 +128,8 @@ class SlabStock {
   const SlabLayout* layout_ = nullptr;
   const char* name_ = nullptr;
   page::PageHeap* heap_ = nullptr;
-  base::List<Slab> buckets_[kEmptyBucket + 1] ASHLAR_GUARDED_BY(lock_){};
+  base::List<Slab> buckets_[kIsolated + 1] ASHLAR_GUARDED_BY(lock_){};
   const Slab* idle_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // the empty slab, not used since reap()
-  Slab* isolated_ ASHLAR_GUARDED_BY(lock_) = nullptr;    // just being purged
   uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
