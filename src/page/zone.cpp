@@ -299,12 +299,48 @@ void Zone::trim() {
   purge(keep);
 }
 
-bool Zone::purge_block(uint32_t block) {
-  return vm_->purge(address_of(block), Order(frames_[block].order).pages().bytes());
+// Isolates dirty blocks that have `wanted` frames together, if there are as many.
+Zone::Batch Zone::isolate(size_t wanted) {
+  Order least = Order::ceil(Pages::ceil(os::page_size()));
+  Batch batch;
+  while (batch.count < kBatch && batch.frames < wanted) {
+    uint32_t block = buddy_.isolate(least, Pages(wanted - batch.frames));
+    if (block == kNone) break;
+    Pages pages = Order(frames_[block].order).pages();
+    batch.ranges[batch.count++] = {address_of(block), pages.bytes()};
+    batch.frames += pages.n;
+  }
+  isolated_ += batch.frames;
+  return batch;
+}
+
+// The first `purged` blocks hold no memory any more. How many frames that were dirty are in them.
+size_t Zone::put_back(const Batch& batch, size_t purged) {
+  size_t done = 0;
+  for (size_t i = 0; i < batch.count; ++i) {
+    uint32_t block = number_of(batch.ranges[i].at);
+    size_t frames = batch.ranges[i].size / kFrameSize;
+    if (i < purged) {
+      done += dirty_.count(block, frames);
+      dirty_.clear(block, frames);
+    }
+    buddy_.put_back(block);
+  }
+  isolated_ -= batch.frames;
+  purges_ += purged;
+  return done;
+}
+
+// Records inside a free block say no more than fresh ones do, and go with its memory.
+void Zone::purge_records(const os::Range& block) {
+  const Frame* inside = &frame_of(block.at) + 1;
+  size_t first = base::round_up(reinterpret_cast<size_t>(inside), os::page_size());
+  size_t end = base::round_down(reinterpret_cast<size_t>(inside - 1 + block.size / kFrameSize),
+                                os::page_size());
+  if (first < end) vm_->purge(reinterpret_cast<char*>(first), end - first);
 }
 
 size_t Zone::purge(size_t keep) {
-  Order least = Order::ceil(Pages::ceil(os::page_size()));
   size_t done = 0;
   lock_.acquire();
   bool mine = !is_purging_;
@@ -312,22 +348,13 @@ size_t Zone::purge(size_t keep) {
   if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
     size_t surplus = buddy_.dirty_frames() - keep;
-    size_t wanted = std::min(surplus, std::max(kPurgeBatch, surplus / 16));
-    uint32_t block = buddy_.isolate(least, Pages(wanted));
-    if (block == kNone) break;
-    size_t size = Order(frames_[block].order).pages().n;
-    isolated_ += size;
+    Batch batch = isolate(std::min(surplus, std::max(kPurgeBatch, surplus / 16)));
     lock_.release();
-    bool is_purged = purge_block(block);
+    size_t purged = vm_->purge_each(batch.ranges, batch.count);
+    for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
-    isolated_ -= size;
-    if (is_purged) {
-      done += dirty_.count(block, size);
-      dirty_.clear(block, size);
-      ++purges_;
-    }
-    buddy_.put_back(block);
-    if (!is_purged) break;  // locked memory: the kernel will say no again
+    done += put_back(batch, purged);
+    if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
   if (mine) is_purging_ = false;
   keeping_.note_purge(now(), done);

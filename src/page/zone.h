@@ -12,8 +12,9 @@
 //   to, or 0. 64 frames share a cache line of it, so that free() finds its cache in one byte load
 //   that mostly hits.
 //
-//   Memory returns to the kernel by isolation: a block leaves its list under the lock, is purged
-//   without it, and is put back clean. Nobody waits for madvise.
+//   Memory returns to the kernel by isolation: blocks leave their lists under the lock, are purged
+//   without it, in one call, and are put back clean. Nobody waits for madvise. With a large block
+//   go the records of the frames inside it.
 //
 //   How much is kept is decided in page/retention.h.
 //
@@ -200,7 +201,15 @@ class Zone {
     size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
     return {live_ - hollow_, dirty_frames(), others};
   }
-  bool purge_block(uint32_t block);
+  // Blocks that are purged at once.
+  static constexpr size_t kBatch = 64;
+  struct Batch {
+    os::Range ranges[kBatch];
+    size_t count = 0, frames = 0;
+  };
+  Batch isolate(size_t wanted) ASHLAR_REQUIRES(lock_);
+  size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
+  void purge_records(const os::Range& block);
 
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
