@@ -122,7 +122,10 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count) {
     touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
     if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
   }
-  recount(slab, slab.hollow - static_cast<unsigned>(touched));
+  unsigned hollow = slab.hollow - static_cast<unsigned>(touched);
+  if (slab.vacant != 0) return recount(slab, hollow);
+  slab.hollow = static_cast<uint8_t>(hollow);
+  hollow_ -= touched;
 }
 
 // Once for each batch: other stocks tell it, too.

@@ -23,11 +23,13 @@ import tempfile
 
 # What an allocator may call, with the error that the kernel would give.
 ONE_FAULT = {"mmap": "ENOMEM", "munmap": "ENOMEM", "mremap": "ENOMEM", "madvise": "ENOMEM",
-             "mprotect": "ENOMEM", "membarrier": "EPERM", "prctl": "EINVAL",
+             "process_madvise": "EPERM", "mprotect": "ENOMEM", "membarrier": "EPERM",
+             "prctl": "EINVAL",
              "openat": "EMFILE", "sched_getaffinity": "EINVAL"}
 # Whole kinds of calls that a sandbox or an old kernel refuses for ever: nothing may be refused to
 # the program then, since there is another way for each.
-NEVER_THERE = {"membarrier": "ENOSYS", "madvise": "EINVAL", "mremap": "ENOMEM", "munmap": "ENOMEM",
+NEVER_THERE = {"membarrier": "ENOSYS", "madvise": "EINVAL", "process_madvise": "EPERM",
+               "mremap": "ENOMEM", "munmap": "ENOMEM",
                "prctl": "EINVAL", "sched_getaffinity": "EPERM", "getrandom": "ENOSYS"}
 # From the n-th call on, for good: NULL is the answer then, again and again.
 FOR_GOOD = {"mmap": "ENOMEM", "mprotect": "ENOMEM"}
