@@ -170,6 +170,11 @@ blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/b
 blackbox_test(fault.exhaustion VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
   COMMAND exhaustion_test)
 
+# ---- memory: what is freed goes back -----------------------------------------------------------
+
+blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
+
 # ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
 
 blackbox_program(limits_test ${bb}/limits/limits_test.cpp ${bb}/support/blackbox_main.cpp)

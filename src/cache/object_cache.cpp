@@ -166,9 +166,24 @@ void ObjectCache::leave_depot(const Full& full) {
                         std::memory_order_relaxed);
 }
 
+size_t ObjectCache::allowed_in_depots() {
+  return kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
+}
+
+void ObjectCache::trim_depot() {
+  size_t allowed = allowed_in_depots();
+  while (g_in_depots.load(std::memory_order_relaxed) > allowed &&
+         depot_.count() > regretted_.load(std::memory_order_relaxed)) {
+    Full surplus = depot_.take();
+    if (surplus.magazine == kNoMagazine) return;
+    leave_depot(surplus);
+    flush(surplus.magazine);
+  }
+}
+
 void ObjectCache::give_back(Full full) {
   if (is_empty(full.magazine)) return;
-  size_t allowed = kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
+  size_t allowed = allowed_in_depots();
   size_t bytes = size_t{full.objects} * stock_.layout().object_size;
   bool fits = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed ||
               depot_.count() < regretted_.load(std::memory_order_relaxed);

@@ -63,6 +63,9 @@ class ObjectCache {
   /// Gives a whole magazine's objects back to the slabs.
   void flush(uint64_t magazine);
 
+  /// Gives back what all depots together hold too much, as far as this one's goes.
+  void trim_depot();
+
   /// Gives back what the last interval did not need; all of the depot where `everything`.
   void reap(bool everything);
 
@@ -88,6 +91,7 @@ class ObjectCache {
   void give_back(Full full);
   void give_back(uint64_t magazine, unsigned objects) { give_back(Full{magazine, objects}); }
   void leave_depot(const Full& full);
+  size_t allowed_in_depots();
   Batch unchain(uint64_t magazine);
   template <class Visit>
   void for_each_magazine(const Area* own, Visit visit);

@@ -67,6 +67,33 @@ void Registry::reap_everything() {
   for_each([](ObjectCache& cache) { cache.reap(true); });
 }
 
+// The caller has begun to trim the vacancy.
+size_t Registry::purge(size_t most, uint64_t now_ms) {
+  slab::SlabStock::Purged sum;
+  for (unsigned share = slab::SlabStock::kShares; share-- > 0;)
+    for_each([&](ObjectCache& cache) {
+      if (sum.frames >= most || sum.is_refused) return;
+      slab::SlabStock::Purged purged = cache.stock().purge(share, most - sum.frames);
+      sum.frames += purged.frames;
+      sum.is_refused = purged.is_refused;
+    });
+  heap_->vacancy().end(now_ms, sum.is_refused);
+  return sum.frames;
+}
+
+size_t Registry::trim(uint64_t now_ms) {
+  size_t live = heap_->slabs().live_bytes() >> base::kFrameShift;
+  size_t surplus = heap_->vacancy().begin(live, now_ms);
+  if (surplus == 0) return 0;
+  // What depots hold beyond their bound, which falls as others free, may empty pages.
+  for_each([](ObjectCache& cache) { cache.trim_depot(); });
+  return purge(surplus, now_ms);
+}
+
+size_t Registry::purge_everything(uint64_t now_ms) {
+  return heap_->vacancy().begin_all() ? purge(SIZE_MAX, now_ms) : 0;
+}
+
 void Registry::forget_magazines() {
   for (unsigned id = 0; id < cpu_bound(); ++id)
     if (Area* area = cpu_area(id)) close_words(*area);

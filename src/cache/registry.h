@@ -43,6 +43,11 @@ class Registry {
   /// Empties all CPUs' magazines, all depots, and keeps no empty slab.
   void reap_everything();
 
+  /// Purges what of the slabs' vacant frames need not be kept, the emptiest slabs first, or all of
+  /// them. How many frames went. Called with no lock held.
+  size_t trim(uint64_t now_ms);
+  size_t purge_everything(uint64_t now_ms);
+
   /// Calls visit(ObjectCache&) for each cache.
   template <class Visit>
   void for_each(Visit visit) {
@@ -71,6 +76,7 @@ class Registry {
 
  private:
   void empty_area(Area& area);
+  size_t purge(size_t most, uint64_t now_ms);
 
   page::PageHeap* heap_ = nullptr;
   ObjectCache caches_[base::kMaxCaches]{};

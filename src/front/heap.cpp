@@ -29,8 +29,8 @@ using page::Zone;
 enum class State : uint32_t { kNew, kStarting, kStarted };
 ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 
-// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all calls
-// are slow, and most processes end before there is anything to give back.
+// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all
+// calls are slow, and most processes end before there is anything to give back.
 constexpr uint32_t kTickEvery = 8;
 constexpr uint32_t kTickEveryBySlob = 256;
 ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
@@ -60,10 +60,15 @@ bool ensure_started() {
   return g_state.load(std::memory_order_acquire) == State::kStarted;
 }
 
+uint64_t now_ms() {
+  return g_heap.pages().slabs().vm().now_ms();
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
+  uint64_t now = now_ms();
+  if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
-  uint64_t now = g_heap.pages().slabs().vm().now_ms();
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
@@ -97,6 +102,8 @@ void maintain() {
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
   if (is_gate_open()) [[likely]]
     tidy_beside();
+  // Slabs first: what they leave empty is the zone's.
+  if (g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t every = g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob;
   if (ticks % every == every - 1) reap_idle();
@@ -417,7 +424,8 @@ bool reap() {
   GateEntry entry;
   if (!entry.is_open()) return false;
   reap_caches();
-  bool has_purged = g_heap.pages().purge(0) > 0;
+  bool has_purged = g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
+  has_purged |= g_heap.pages().purge(0) > 0;
   return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
 }
 

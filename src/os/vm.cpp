@@ -94,6 +94,12 @@ bool vm_purge(char* at, size_t size) {
   return !is_error(call(SYS_madvise, at, size, MADV_DONTNEED));
 }
 
+size_t vm_purge_each(const Range* ranges, size_t count) {
+  size_t done = 0;
+  while (done < count && vm_purge(ranges[done].at, ranges[done].size)) ++done;
+  return done;
+}
+
 Moved vm_move(char* from, char* to, size_t size) {
   // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
   // mmap could take the hole.
@@ -123,7 +129,7 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve, vm_release,     vm_commit, vm_purge,
-                          vm_move,    vm_advise_huge, vm_now_ms, vm_decommit};
+constinit const Vm kVm = {vm_reserve,     vm_release, vm_commit,   vm_purge,     vm_move,
+                          vm_advise_huge, vm_now_ms,  vm_decommit, vm_purge_each};
 
 }  // namespace os

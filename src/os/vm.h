@@ -32,6 +32,12 @@ struct Place {
   bool is_reserved = false;  ///< a PROT_NONE mapping holds it; else only our word does
 };
 
+/// Some of the memory behind a place.
+struct Range {
+  char* at = nullptr;
+  size_t size = 0;
+};
+
 enum class Moved : uint8_t {
   kYes,
   kNo,
@@ -59,6 +65,10 @@ struct Vm {
   uint64_t (*now_ms)();
   /// Undoes commit: the address space counts no more.
   bool (*decommit)(const Place& place, char* at, size_t size);
+  /// Purges range after range. How many it did; it ends at the first that is refused. (One call of
+  /// process_madvise would take a third of the time for single pages, from Linux 6.14 on, but
+  /// filters of system calls that let madvise pass may end the process for that one.)
+  size_t (*purge_each)(const Range* ranges, size_t count);
 };
 
 /// The real kernel.

@@ -77,6 +77,8 @@ class Buddy {
 
   /// Gives back frames that were taken; all of them count as dirty.
   void give(uint32_t first, base::Pages pages) { give(first, pages, Content::kDirty); }
+  /// The same for frames of which the dirty map says which ones may hold memory.
+  void give_partly_dirty(uint32_t first, base::Pages pages) { give(first, pages, Content::kMixed); }
 
   /// Gives new address space, which holds no memory. It follows all that was given so far; what
   /// lies between is nobody's and stays so.

@@ -32,6 +32,7 @@ bool PageHeap::start(const os::Vm& vm, const Retention& retention, bool use_huge
   uses_huge_pages_ = use_huge_pages;
   vm_ = &vm;
   retention_ = retention;
+  vacancy_.set(retention);
   if (!slabs_.start(vm, retention, kWindow)) return false;
   meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());
   meta_.donate(slabs_.spare(), Zone::kSpare);
@@ -87,6 +88,7 @@ void PageHeap::trim() {
 void PageHeap::set_retention(const Retention& retention) {
   retention_ = retention;
   slabs_.set_retention(retention);
+  vacancy_.set(retention);
   giants_.set_retention(giant_retention(retention));
 }
 

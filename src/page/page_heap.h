@@ -24,6 +24,7 @@
 
 #include "base/units.h"
 #include "page/meta_arena.h"
+#include "page/vacancy.h"
 #include "page/zone.h"
 
 namespace page {
@@ -80,6 +81,8 @@ class PageHeap {
   Zone& slabs() { return slabs_; }
   Zone& giants() { return giants_; }
   MetaArena& meta() { return meta_; }
+  /// The frames of slabs that are not in use.
+  Vacancy& vacancy() { return vacancy_; }
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
@@ -103,6 +106,7 @@ class PageHeap {
     visit(start_);
     visit(slabs_.lock());
     visit(giants_.lock());
+    visit(vacancy_.lock());
     visit(meta_.lock());
   }
 
@@ -111,6 +115,7 @@ class PageHeap {
     if (has_beside_.exchange(false)) ++beside_;
     slabs_.reset_in_child();
     giants_.reset_in_child();
+    vacancy_.reset_in_child();
   }
 
   void audit();
@@ -122,6 +127,7 @@ class PageHeap {
   bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
 
   Zone slabs_{};
+  Vacancy vacancy_{};
   MetaArena meta_{};
   std::atomic<unsigned> beside_{0};  // those in front are abandoned
   std::atomic<bool> has_beside_{false};

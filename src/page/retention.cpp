@@ -48,9 +48,9 @@ size_t Keeping::most(Frames now) const {
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.
-bool Keeping::is_worth_it(Frames now, size_t keep) const {
+size_t Keeping::worth_beyond(size_t keep) const {
   bool are_small = retention_.more == Retention::More::kRegretted;
-  return now.dirty > keep + (are_small ? keep / 4 : 0) + kSlack;
+  return keep + (are_small ? keep / 4 : 0) + kSlack;
 }
 
 uint64_t Keeping::interval_ms(Frames now) const {

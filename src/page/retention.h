@@ -58,6 +58,8 @@ class Keeping {
   /// After `purged` frames went.
   void note_purge(Frames now, size_t purged);
 
+  /// From how many dirty frames on some had best go.
+  size_t worth_from(Frames now) const { return worth_beyond(most(now)); }
   /// Whether so much may be too much that limit() had best be asked.
   bool may_exceed(Frames now) const { return is_worth_it(now, std::min(least(now), most(now))); }
 
@@ -68,7 +70,8 @@ class Keeping {
  private:
   size_t least(Frames now) const;
   size_t most(Frames now) const;
-  bool is_worth_it(Frames now, size_t keep) const;
+  size_t worth_beyond(size_t keep) const;
+  bool is_worth_it(Frames now, size_t keep) const { return now.dirty > worth_beyond(keep); }
   uint64_t interval_ms(Frames now) const;
 
   Retention retention_{};

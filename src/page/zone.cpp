@@ -1,8 +1,6 @@
 #include "page/zone.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <utility>
 
 #include "base/bits.h"
@@ -16,175 +14,11 @@ using base::Pages;
 
 namespace {
 
-// Tables are committed for this many frames at once (64 MiB of memory), so that growth of a heap
-// costs few system calls; untouched table pages hold no memory.
-constexpr size_t kTableStep = 16384;
-// A zone grows by an eighth of itself, within these bounds: small processes stay small in address
-// space, large ones make few calls.
-constexpr size_t kLeastGrowth = (size_t{1} << 20) / kFrameSize;
-constexpr size_t kMostGrowth = (size_t{64} << 20) / kFrameSize;
-// Somebody else may already be where a place was found: so many are tried.
-constexpr unsigned kPlaces = 4;
-constexpr size_t kLeastWindow = size_t{16} << 20;
-// Somebody else's mapping in the window's way is gone around by one of these distances.
-constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
-// The class map does not begin with a page: a processor takes a load for dependent on an older
-// store when their addresses agree in the lowest twelve bits, and objects that programs use closely
-// together tend to lie at the starts of frames. (bench/micro/front: pairs)
-constexpr size_t kMapOffset = 2560;
-// Address space comes and goes in multiples of the largest page a system may have.
-constexpr size_t kGrain = (size_t{64} << 10) / kFrameSize;
 // At most this much is purged by one call, or a sixteenth of what is to go, so that nothing is out
 // of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 
 }  // namespace
-
-bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
-                 const Zone* other) {
-  other_ = other;
-  for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
-    size_t part = std::bit_ceil(std::max(window_size, kLeastWindow));
-    os::Place place = vm.reserve(2 * part, 2 * kLeastWindow);
-    if (place.base == nullptr) return false;
-    lay_out(vm, place);
-    max_size_ = std::min(max_size_, base::round_up(window_size, kGrain * kFrameSize));
-    os::Locked held(lock_);
-    if (cover(1)) {
-      keeping_.set(retention);
-      return true;
-    }
-    leave_place();
-  }
-  window_ = nullptr;
-  return false;
-}
-
-bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size) {
-  size_t start = base::round_up(reinterpret_cast<size_t>(memory), alignof(Frame));
-  size_t end = reinterpret_cast<size_t>(memory) + size;
-  // As many frames as fit behind their records and their dirty bits.
-  size_t frames = size / kFrameSize, window = 0;
-  for (;; --frames) {
-    if (frames == 0) return false;
-    size_t tables = frames * sizeof(Frame) + base::round_up(frames, 64) / 8;
-    window = base::round_up(start + tables, kFrameSize);
-    if (window + frames * kFrameSize <= end) break;
-  }
-  vm_ = &vm;
-  frames_ = reinterpret_cast<Frame*>(start);
-  auto* dirty = reinterpret_cast<uint64_t*>(frames_ + frames);
-  std::memset(static_cast<void*>(frames_), 0, frames * sizeof(Frame));
-  std::memset(dirty, 0, base::round_up(frames, 64) / 8);
-  dirty_ = DirtyMap(dirty);
-  window_ = reinterpret_cast<char*>(window);
-  max_size_ = frames * kFrameSize;
-  os::Locked held(lock_);
-  keeping_.set(retention);
-  is_short_ = true;  // there is no more than this
-  buddy_ = Buddy(frames_, dirty_);
-  buddy_.extend(0, Pages(frames));
-  set_window_size(frames);
-  return true;
-}
-
-void Zone::stop() {
-  os::Locked held(lock_);
-  size_t frames = window_size() / kFrameSize;
-  set_window_size(0);
-  if (holes_ == 0 && frames > 0) vm_->decommit(place_, window_, frames * kFrameSize);
-  leave_place();
-}
-
-// A place that is of no use: what has been committed in it goes, and the place itself if it is
-// held.
-void Zone::leave_place() {
-  for (Table& table : tables_)
-    if (table.committed != 0) vm_->decommit(place_, table.first, table.committed);
-  if (place_.is_reserved) vm_->release(place_);
-}
-
-void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
-  vm_ = &vm;
-  place_ = place;
-  // The lower half in eighths: the records need 1/256 of a window, the two maps less.
-  max_size_ = place.size / 2;
-  size_t part = max_size_ / 8;
-  frames_ = reinterpret_cast<Frame*>(place.base);
-  class_map_ = reinterpret_cast<uint8_t*>(place.base + part + kMapOffset);
-  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
-  advised_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
-  meta_ = place.base + 4 * part;
-  meta_size_ = 4 * part;
-  window_ = place.base + max_size_;
-  os::Locked held(lock_);
-  tables_[kRecords] = {.first = place.base, .bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
-  tables_[kClasses] = {.first = place.base + part, .bytes_per_512 = 512, .offset = kMapOffset};
-  tables_[kDirty] = {
-      .first = place.base + 2 * part, .bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
-  tables_[kAdvised] = {.first = place.base + 3 * part, .bytes_per_512 = 512 / 8};
-  buddy_ = Buddy(frames_, dirty_);
-}
-
-// Makes the tables that are used long enough for `frames` frames.
-bool Zone::cover(size_t frames) {
-  size_t wanted = base::round_up(frames, kTableStep) / 512;
-  for (Table& table : tables_) {
-    size_t size = base::round_up(wanted * table.bytes_per_512 + table.offset, size_t{64} << 10);
-    if (!table.is_used || size <= table.committed) continue;
-    if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
-    table.committed = size;
-  }
-  return true;
-}
-
-// Has a table from now on.
-bool Zone::start_table(unsigned table) {
-  bool was_used = std::exchange(tables_[table].is_used, true);
-  if (was_used || cover(std::max(window_size() / kFrameSize, size_t{1}))) return true;
-  tables_[table].is_used = false;
-  return false;
-}
-
-bool Zone::cover_classes() {
-  if (has_classes_.load(std::memory_order_acquire)) return true;
-  os::Locked held(lock_);
-  if (!start_table(kClasses)) return false;
-  has_classes_.store(true, std::memory_order_release);
-  return true;
-}
-
-// Commits `count` frames at `first` and gives them to the buddy heap.
-bool Zone::add(size_t first, size_t count) {
-  if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
-  if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
-    return false;
-  buddy_.extend(static_cast<uint32_t>(first), Pages(count));
-  ++growths_;
-  // Published last: from now on free() may look these frames up.
-  set_window_size(first + count);
-  return true;
-}
-
-// Lengthens the window by `more` frames at least. Where somebody else's mapping is in the way, it
-// goes on behind it, with the `alone` frames that are needed if nothing in front counts (0: not).
-bool Zone::grow(size_t more, size_t alone) {
-  size_t have = window_size() / kFrameSize;
-  size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
-  // From the first refusal of a moderate amount on, no address space is wasted on alignment.
-  bool was_short = std::exchange(is_short_, is_short_ || std::max(more, alone) <= kMostGrowth);
-  for (size_t skip : kSkips) {
-    size_t need = skip == 0 ? more : alone;
-    if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
-    for (size_t count : {std::max(need, generous), need}) {
-      if (!add(have + skip, base::round_up(count, kGrain))) continue;
-      holes_ += skip;
-      is_short_ = was_short;
-      return true;
-    }
-  }
-  return false;
-}
 
 // `dirty_before` is dirty_frames() as it was in front of the request.
 void Zone::note_demand(Pages pages, size_t dirty_before) {
@@ -248,7 +82,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   if (block != kNone || align.n != 0) return block;
   // Address space may be short: no more than is missing, from where the end is free.
   size_t tail = buddy_.free_tail().n;
-  if (tail >= pages.n || add(have, base::round_up(pages.n - tail, kGrain)))
+  if (tail >= pages.n || add(have, base::round_up(pages.n - tail, kStep)))
     block = buddy_.take_tail(pages, Pages(1), kind);
   return block;
 }
@@ -301,7 +135,8 @@ void Zone::note_surplus() {
 
 void Zone::free(uint32_t first, Pages pages) {
   os::Locked held(lock_);
-  buddy_.give(first, pages);
+  hollow_ -= pages.n - dirty_.count(first, pages.n);
+  buddy_.give_partly_dirty(first, pages);
   live_ -= pages.n;
   note_surplus();
 }
@@ -359,12 +194,48 @@ void Zone::trim() {
   purge(keep);
 }
 
-bool Zone::purge_block(uint32_t block) {
-  return vm_->purge(address_of(block), Order(frames_[block].order).pages().bytes());
+// Isolates dirty blocks that have `wanted` frames together, if there are as many.
+Zone::Batch Zone::isolate(size_t wanted) {
+  Order least = Order::ceil(Pages::ceil(os::page_size()));
+  Batch batch;
+  while (batch.count < kBatch && batch.frames < wanted) {
+    uint32_t block = buddy_.isolate(least, Pages(wanted - batch.frames));
+    if (block == kNone) break;
+    Pages pages = Order(frames_[block].order).pages();
+    batch.ranges[batch.count++] = {address_of(block), pages.bytes()};
+    batch.frames += pages.n;
+  }
+  isolated_ += batch.frames;
+  return batch;
+}
+
+// The first `purged` blocks hold no memory any more. How many frames that were dirty are in them.
+size_t Zone::put_back(const Batch& batch, size_t purged) {
+  size_t done = 0;
+  for (size_t i = 0; i < batch.count; ++i) {
+    uint32_t block = number_of(batch.ranges[i].at);
+    size_t frames = batch.ranges[i].size / kFrameSize;
+    if (i < purged) {
+      done += dirty_.count(block, frames);
+      dirty_.clear(block, frames);
+    }
+    buddy_.put_back(block);
+  }
+  isolated_ -= batch.frames;
+  purges_ += purged;
+  return done;
+}
+
+// Records inside a free block say no more than fresh ones do, and go with its memory.
+void Zone::purge_records(const os::Range& block) {
+  const Frame* inside = &frame_of(block.at) + 1;
+  size_t first = base::round_up(reinterpret_cast<size_t>(inside), os::page_size());
+  size_t end = base::round_down(reinterpret_cast<size_t>(inside - 1 + block.size / kFrameSize),
+                                os::page_size());
+  if (first < end) vm_->purge(reinterpret_cast<char*>(first), end - first);
 }
 
 size_t Zone::purge(size_t keep) {
-  Order least = Order::ceil(Pages::ceil(os::page_size()));
   size_t done = 0;
   lock_.acquire();
   bool mine = !is_purging_;
@@ -372,22 +243,13 @@ size_t Zone::purge(size_t keep) {
   if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
     size_t surplus = buddy_.dirty_frames() - keep;
-    size_t wanted = std::min(surplus, std::max(kPurgeBatch, surplus / 16));
-    uint32_t block = buddy_.isolate(least, Pages(wanted));
-    if (block == kNone) break;
-    size_t size = Order(frames_[block].order).pages().n;
-    isolated_ += size;
+    Batch batch = isolate(std::min(surplus, std::max(kPurgeBatch, surplus / 16)));
     lock_.release();
-    bool is_purged = purge_block(block);
+    size_t purged = vm_->purge_each(batch.ranges, batch.count);
+    for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
-    isolated_ -= size;
-    if (is_purged) {
-      done += dirty_.count(block, size);
-      dirty_.clear(block, size);
-      ++purges_;
-    }
-    buddy_.put_back(block);
-    if (!is_purged) break;  // locked memory: the kernel will say no again
+    done += put_back(batch, purged);
+    if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
   if (mine) is_purging_ = false;
   keeping_.note_purge(now(), done);
@@ -396,24 +258,39 @@ size_t Zone::purge(size_t keep) {
   return done;
 }
 
-void Zone::set_window_size(size_t frames) {
-  window_size_.store(frames * kFrameSize, std::memory_order_release);
-  if (published_size_ != nullptr)
-    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+void Zone::hollow_out(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  hollow_ += dirty_.count(first, pages.n);
+  dirty_.clear(first, pages.n);
 }
 
-bool Zone::retract() {
+size_t Zone::touch(uint32_t first, Pages pages) {
   os::Locked held(lock_);
-  end_waiting();
-  size_t end = window_size() / kFrameSize;
-  uint32_t first = buddy_.retract(Pages(kGrain));
-  if (first == kNone) return false;
-  set_window_size(first);
-  size_t count = end - first;
-  if (vm_->decommit(place_, address_of(first), count * kFrameSize)) return true;
-  buddy_.unretract(first, Pages(count));
-  set_window_size(end);
-  return false;
+  size_t hollow = pages.n - dirty_.count(first, pages.n);
+  dirty_.set(first, pages.n);
+  hollow_ -= hollow;
+  return hollow;
+}
+
+size_t Zone::count_hollow(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  return pages.n - dirty_.count(first, pages.n);
+}
+
+size_t Zone::purge_let(const os::Range* ranges, size_t count) {
+  size_t ranges_done = vm_->purge_each(ranges, count);
+  os::Locked held(lock_);
+  size_t frames = 0;
+  for (size_t i = 0; i < ranges_done; ++i) {
+    uint32_t first = number_of(ranges[i].at);
+    size_t pages = ranges[i].size / kFrameSize;
+    frames += dirty_.count(first, pages);
+    dirty_.clear(first, pages);
+  }
+  hollow_ += frames;
+  purged_ += frames;
+  purges_ += ranges_done;
+  return frames;
 }
 
 void Zone::advise_huge(const Frame& block) {
@@ -455,6 +332,7 @@ ZoneStats Zone::stats() {
           .dirty = dirty_frames(),
           .large = large_,
           .large_blocks = large_blocks_,
+          .hollow = hollow_,
           .purged = purged_,
           .purges = purges_,
           .growths = growths_};

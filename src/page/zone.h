@@ -12,10 +12,15 @@
 //   to, or 0. 64 frames share a cache line of it, so that free() finds its cache in one byte load
 //   that mostly hits.
 //
-//   Memory returns to the kernel by isolation: a block leaves its list under the lock, is purged
-//   without it, and is put back clean. Nobody waits for madvise.
+//   Memory returns to the kernel by isolation: blocks leave their lists under the lock, are purged
+//   without it, in one call, and are put back clean. Nobody waits for madvise. With a large block
+//   go the records of the frames inside it.
 //
 //   How much is kept is decided in page/retention.h.
+//
+//   A frame of a slab may hold no memory either: it has not been touched yet, or none of its
+//   objects is in use and it was purged (page/vacancy.h). Such *hollow* frames are let, but clean
+//   in the dirty map; they do not count where a share of the live memory is meant.
 //
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
@@ -24,6 +29,7 @@
 //   1. Those of the buddy heap.
 //   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
+//   4. hollow frames are frames of slabs whose dirty bit is clear: proved by the stocks.
 //
 // Locking
 //   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
@@ -32,6 +38,7 @@
 //   The frame table: Linux's mem_map.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +55,7 @@ namespace page {
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
   size_t large = 0, large_blocks = 0;                   ///< frames in kLarge blocks; blocks
+  size_t hollow = 0;                                    ///< of the live ones, without memory
   size_t purged = 0, purges = 0, growths = 0;           ///< since start
 };
 
@@ -79,6 +87,15 @@ class Zone {
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   /// Gives a kLarge block back.
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
+
+  /// Frames of a slab may be *hollow*, without memory: they came so and have not been touched
+  /// (hollow_out), or were purged (purge_let: ranges of whole system pages that their slabs have
+  /// isolated; the frames that went, fewer where the kernel refuses). touch() says that they may be
+  /// written to from now on, and how many of them were hollow.
+  void hollow_out(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  size_t purge_let(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
+  size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  size_t count_hollow(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
   /// Makes a block longer without moving it. False where what follows is not free.
   bool try_grow(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -144,8 +161,11 @@ class Zone {
   }
   char* address_of(const Frame& frame) const { return address_of(number_of(frame)); }
 
-  /// Bytes that tenants hold. Read without the lock: a moment old.
-  size_t live_bytes() const { return live_.load(std::memory_order_relaxed) << base::kFrameShift; }
+  /// Bytes of memory that tenants hold. Read without the lock: a moment old.
+  size_t live_bytes() const {
+    size_t live = live_.load(std::memory_order_relaxed);
+    return (live - std::min(live, hollow_.load(std::memory_order_relaxed))) << base::kFrameShift;
+  }
 
   /// The part of the estate that is left for the metadata arena.
   const os::Place& place() const { return place_; }
@@ -178,6 +198,9 @@ class Zone {
   os::Lock& lock() { return lock_; }
 
  private:
+  // Address space comes and goes in multiples of the largest page a system may have, in frames.
+  static constexpr size_t kStep = (size_t{64} << 10) / base::kFrameSize;
+
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   void leave_place() ASHLAR_REQUIRES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
@@ -199,9 +222,17 @@ class Zone {
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   Frames now() const ASHLAR_REQUIRES(lock_) {
     size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
-    return {live_, dirty_frames(), others};
+    return {live_ - hollow_, dirty_frames(), others};
   }
-  bool purge_block(uint32_t block);
+  // Blocks that are purged at once.
+  static constexpr size_t kBatch = 64;
+  struct Batch {
+    os::Range ranges[kBatch];
+    size_t count = 0, frames = 0;
+  };
+  Batch isolate(size_t wanted) ASHLAR_REQUIRES(lock_);
+  size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
+  void purge_records(const os::Range& block);
 
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
@@ -233,7 +264,8 @@ class Zone {
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
-  std::atomic<size_t> live_{0};  // frames; written under the lock
+  std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones
+  std::atomic<size_t> hollow_{0};
   std::atomic<size_t> large_{0}, large_blocks_{0};
   static constexpr unsigned kWaiters = 8;
   uint32_t waiters_[kWaiters] ASHLAR_GUARDED_BY(lock_) = {};  // first frames, oldest first

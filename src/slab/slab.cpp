@@ -1,12 +1,32 @@
 #include "slab/slab.h"
 
+#include <algorithm>
+
 #include "base/bits.h"
 #include "base/check.h"
+#include "os/vm.h"
 
 namespace slab {
+namespace {
 
-void Slab::start(const SlabLayout& layout, char* first_object) {
-  objects = first_object;
+char* page_down(const char* p) {
+  return reinterpret_cast<char*>(base::round_down(reinterpret_cast<size_t>(p), os::page_size()));
+}
+
+char* page_up(const char* p) {
+  return reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(p), os::page_size()));
+}
+
+Slab::Pages pages_between(char* first, const char* end) {
+  if (end <= first) return {first, 0};
+  return {first, static_cast<uint32_t>(static_cast<size_t>(end - first) >> base::kFrameShift)};
+}
+
+}  // namespace
+
+void Slab::start(const SlabLayout& layout, char* block, size_t colour_bytes) {
+  objects = block + colour_bytes;
+  colour = static_cast<uint16_t>(colour_bytes);
   count = layout.count;
   free_count = layout.count;
   hint = 0;
@@ -15,6 +35,9 @@ void Slab::start(const SlabLayout& layout, char* first_object) {
     bits_[word] = base::low_mask(here);
     left -= here;
   }
+  vacant = static_cast<uint8_t>(count_vacant(layout));
+  hollow = 0;
+  is_fresh = false;
 }
 
 unsigned Slab::take(const SlabLayout& layout, void** out, unsigned most) {
@@ -30,7 +53,7 @@ unsigned Slab::take(const SlabLayout& layout, void** out, unsigned most) {
     }
     bits_[word] = bits;
   }
-  free_count -= taken;
+  free_count = static_cast<uint16_t>(free_count - taken);
   return taken;
 }
 
@@ -44,12 +67,83 @@ char* Slab::object_around(const SlabLayout& layout, const void* address) const {
 
 Slab::Put Slab::put(const SlabLayout& layout, void* object) {
   if (object_around(layout, object) != object) return Put::kNoObject;
-  uint32_t index = layout.index_of(static_cast<size_t>(static_cast<char*>(object) - objects));
+  const char* p = static_cast<const char*>(object);
+  uint32_t index = layout.index_of(static_cast<size_t>(p - objects));
   if (is_free(index)) return Put::kWasFree;
   bits_[index / 64] |= uint64_t{1} << (index % 64);
   if (index / 64 < hint) hint = static_cast<uint8_t>(index / 64);
   ++free_count;
+  if (may_vacate(layout, index)) vacant = static_cast<uint8_t>(vacant + vacated_by(layout, p));
   return Put::kDone;
+}
+
+bool Slab::are_free(uint32_t first_index, uint32_t last_index) const {
+  uint32_t last_word = last_index / 64;
+  uint64_t mask = ~uint64_t{0} << (first_index % 64);
+  for (uint32_t word = first_index / 64; word < last_word; ++word, mask = ~uint64_t{0})
+    if ((bits_[word] & mask) != mask) return false;
+  mask &= base::low_mask(last_index % 64 + 1);
+  return (bits_[last_word] & mask) == mask;
+}
+
+// False where so few objects around this one are free that none of its pages can be vacant. Looks
+// at one word, since this is asked for each object that comes back.
+bool Slab::may_vacate(const SlabLayout& layout, uint32_t index) const {
+  uint64_t bits = bits_[index / 64];
+  unsigned bit = index % 64;
+  unsigned before = static_cast<unsigned>(std::countl_one(bits << (63 - bit)));
+  unsigned behind = static_cast<unsigned>(std::countr_one(bits >> bit));
+  bool goes_on = before > bit || bit + behind == 64 || index + behind == count;
+  return goes_on || before + behind > layout.in_frame;
+}
+
+// Pages that no object overlaps, in front of the first or behind the last, are not: who would say
+// when they are in use?
+bool Slab::is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const {
+  const char* end = page + page_size;
+  if (end <= objects) return false;
+  uint32_t first_index = page <= objects ? 0 : layout.index_of(static_cast<size_t>(page - objects));
+  if (first_index >= count) return false;
+  uint32_t last_index = layout.index_of(static_cast<size_t>(end - objects - 1));
+  return are_free(first_index, std::min<uint32_t>(last_index, count - 1u));
+}
+
+// Frames of the pages that are vacant since this object is free.
+unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
+  size_t page_size = os::page_size();
+  const char* end = block() + layout.bytes();
+  unsigned frames = 0;
+  size_t start = base::round_down(reinterpret_cast<size_t>(object), page_size);
+  for (auto* page = reinterpret_cast<const char*>(start); page < object + layout.object_size;
+       page += page_size)
+    if (page >= block() && page + page_size <= end && is_vacant(layout, page, page_size))
+      frames += static_cast<unsigned>(page_size >> base::kFrameShift);
+  return frames;
+}
+
+Slab::Pages Slab::next_vacant(const SlabLayout& layout, const char* from) const {
+  size_t page_size = os::page_size();
+  const char* end = block() + layout.bytes();
+  char* first = page_up(std::max<const char*>(from, block()));
+  while (first + page_size <= end && !is_vacant(layout, first, page_size)) first += page_size;
+  char* behind = first;
+  while (behind + page_size <= end && is_vacant(layout, behind, page_size)) behind += page_size;
+  return pages_between(first, behind);
+}
+
+Slab::Pages Slab::pages_of(const SlabLayout& layout, const void* first, const void* last) const {
+  char* from = page_down(static_cast<const char*>(first));
+  const char* to = page_up(static_cast<const char*>(last) + layout.object_size);
+  return pages_between(std::max(from, page_up(block())),
+                       std::min<const char*>(to, page_down(block() + layout.bytes())));
+}
+
+unsigned Slab::count_vacant(const SlabLayout& layout) const {
+  unsigned frames = 0;
+  for (Pages run = next_vacant(layout, block()); run.frames > 0;
+       run = next_vacant(layout, run.end()))
+    frames += run.frames;
+  return frames;
 }
 
 void Slab::audit(const SlabLayout& layout) const {
@@ -61,6 +155,7 @@ void Slab::audit(const SlabLayout& layout) const {
   }
   ASHLAR_CHECK(set == free_count);
   if (count % 64 != 0) ASHLAR_CHECK((bits_[count / 64] & ~base::low_mask(count % 64)) == 0);
+  ASHLAR_CHECK(count_vacant(layout) == unsigned{vacant} + hollow);
 }
 
 }  // namespace slab

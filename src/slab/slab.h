@@ -2,13 +2,19 @@
 //
 // Idea
 //   The descriptor lies in metadata, not in the slab: a bit for each object that is free. So whole
-//   frames of free objects may be purged, a stray write cannot reach the books, and an object that
+//   pages of free objects may be purged, a stray write cannot reach the books, and an object that
 //   is put back twice is found out. Objects are taken in the order of their addresses, which keeps
 //   neighbours in time neighbours in memory.
+//
+//   A page of the system is *vacant* when every object that overlaps it is free. An object that is
+//   put back is the last of its page now and then, which the bitmap tells by a comparison or two;
+//   taking starts at the front, so all vacant pages between the first and the last object of a
+//   batch are in use afterwards. Vacant pages that hold no memory are *hollow*.
 //
 // Invariants (audit())
 //   1. free_count is the number of set bits, at most count.
 //   2. No bit at or above count is set.
+//   3. vacant + hollow are the frames of all vacant pages.
 //
 // Locking
 //   None here. Callers hold the stock's lock.
@@ -17,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "page/frame.h"
 #include "slab/slab_layout.h"
 
 namespace slab {
@@ -29,21 +34,27 @@ class Slab {
   Slab* next;  ///< in the list of its bucket
   Slab* prev;
   SlabStock* stock;
-  page::Frame* frame;  ///< first of the block
-  char* objects;       ///< the first object: start of the block and its colour
-  uint32_t free_count;
+  char* objects;   ///< the first object: start of the block and its colour
+  uint32_t first;  ///< number of the block's first frame
+  uint16_t free_count;
   uint16_t count;
-  uint8_t bucket;  ///< which list of the stock it is in
-  uint8_t hint;    ///< no word of the bitmap before this one has a bit
+  uint16_t colour;  ///< bytes of the block in front of the first object
+  uint8_t bucket;   ///< which list of the stock it is in
+  uint8_t hint;     ///< no word of the bitmap before this one has a bit
+  uint8_t vacant;   ///< frames of vacant pages that may hold memory
+  uint8_t hollow;   ///< frames of vacant pages that hold none
+  bool is_fresh;    ///< what is hollow has not been touched since the slab was carved
 
-  /// Makes all objects free.
-  void start(const SlabLayout& layout, char* first_object);
+  /// Makes all objects free, the first one `colour_bytes` behind the start of the block.
+  void start(const SlabLayout& layout, char* block, size_t colour_bytes);
 
-  /// Takes up to `most` objects, lowest addresses first, into `out`. How many.
+  /// Takes up to `most` objects, lowest addresses first, into `out`. How many. Whoever had vacant
+  /// or hollow pages counts them anew afterwards.
   unsigned take(const SlabLayout& layout, void** out, unsigned most);
 
   enum class Put : uint8_t { kDone, kWasFree, kNoObject };
-  /// Puts one object back. Anything but kDone has changed nothing.
+  /// Puts one object back; pages that it leaves vacant are counted. Anything but kDone has changed
+  /// nothing.
   Put put(const SlabLayout& layout, void* object);
 
   bool is_free(uint32_t index) const { return (bits_[index / 64] >> (index % 64) & 1) != 0; }
@@ -53,6 +64,19 @@ class Slab {
   /// and behind the last.
   char* object_around(const SlabLayout& layout, const void* address) const;
 
+  /// Adjacent pages of the system, whole and within the block.
+  struct Pages {
+    char* first = nullptr;
+    uint32_t frames = 0;
+    char* end() const { return first + (size_t{frames} << base::kFrameShift); }
+  };
+  /// The next vacant ones at `from` or behind; no frames where there are none.
+  Pages next_vacant(const SlabLayout& layout, const char* from) const;
+  /// Those from the one that object `first` begins in to the one that object `last` ends in.
+  Pages pages_of(const SlabLayout& layout, const void* first, const void* last) const;
+  /// Frames of all vacant pages.
+  unsigned count_vacant(const SlabLayout& layout) const;
+
   /// Bytes of a descriptor for `count` objects.
   static constexpr size_t bytes_for(unsigned count) {
     return sizeof(Slab) + (count + 63) / 64 * sizeof(uint64_t);
@@ -61,7 +85,14 @@ class Slab {
   void audit(const SlabLayout& layout) const;
 
  private:
+  char* block() const { return objects - colour; }
+  bool are_free(uint32_t first_index, uint32_t last_index) const;
+  bool may_vacate(const SlabLayout& layout, uint32_t index) const;
+  bool is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const;
+  unsigned vacated_by(const SlabLayout& layout, const char* object) const;
+
   uint64_t bits_[];
 };
+static_assert(sizeof(Slab) == 48, "with its bitmap mostly one or two cache lines");
 
 }  // namespace slab

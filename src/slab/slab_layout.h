@@ -27,13 +27,19 @@ namespace slab {
 
 /// The most objects a slab may hold: what a slab's bitmap and a batch of work are sized for.
 inline constexpr unsigned kMaxObjects = 1024;
+/// The least number of objects that fill a slab.
+inline constexpr size_t kLeastObjects = 8;
+/// The most frames a slab may have.
+inline constexpr unsigned kMaxFrames = 2 * kLeastObjects * base::kMaxCached / base::kFrameSize;
+static_assert(kMaxFrames < 256, "frames of a slab are counted in a byte");
 
 struct SlabLayout {
   uint64_t reciprocal = 0;  ///< 2^40 / object_size, rounded up
   uint32_t object_size = 0;
   uint16_t frames = 0;
-  uint16_t count = 0;    ///< objects in a slab
-  uint16_t colours = 0;  ///< distinct offsets of the first object
+  uint16_t count = 0;     ///< objects in a slab
+  uint16_t in_frame = 0;  ///< objects that at least lie whole in a frame between others
+  uint16_t colours = 0;   ///< distinct offsets of the first object
   uint16_t colour_step = 0;
 
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
@@ -47,7 +53,6 @@ struct SlabLayout {
 /// (a power of two up to a frame that divides the size).
 constexpr SlabLayout layout_for(size_t size, size_t align) {
   constexpr size_t kLeastBytes = size_t{16} << 10;  // fewer trips to the page heap
-  constexpr size_t kLeastObjects = 8;
   size_t least = base::round_up(size * kLeastObjects, base::kFrameSize);
   if (least < kLeastBytes) least = kLeastBytes;
   size_t best = least;
@@ -63,6 +68,8 @@ constexpr SlabLayout layout_for(size_t size, size_t align) {
           .object_size = static_cast<uint32_t>(size),
           .frames = static_cast<uint16_t>(best >> base::kFrameShift),
           .count = static_cast<uint16_t>(count),
+          .in_frame =
+              static_cast<uint16_t>(size > base::kFrameSize / 2 ? 0 : base::kFrameSize / size - 1),
           .colours = static_cast<uint16_t>((best - count * size) / step + 1),
           .colour_step = static_cast<uint16_t>(step)};
 }

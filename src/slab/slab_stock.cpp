@@ -20,12 +20,17 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
   if (slab.free_count == 0) return kNoBucket;
   if (slab.is_empty()) return kEmptyBucket;
-  return static_cast<uint8_t>(slab.free_count * kPartialBuckets / slab.count);
+  unsigned fours = unsigned{slab.free_count} * kQuarters, count = slab.count;
+  unsigned quarter = (fours >= count) + (fours >= 2 * count) + (fours >= 3 * count);
+  return static_cast<uint8_t>(2 * quarter + (slab.vacant != 0));
 }
 
 // Moves a slab to the list that fits what is free in it.
 void SlabStock::file(Slab& slab) {
-  uint8_t bucket = bucket_for(slab);
+  move_to(slab, bucket_for(slab));
+}
+
+void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (bucket == slab.bucket) return;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
   slab.bucket = bucket;
@@ -33,8 +38,8 @@ void SlabStock::file(Slab& slab) {
 }
 
 Slab* SlabStock::pick() {
-  for (base::List<Slab>& bucket : buckets_)
-    if (Slab* slab = bucket.front()) return slab;
+  for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket)
+    if (Slab* slab = buckets_[bucket].front()) return slab;
   return nullptr;
 }
 
@@ -49,16 +54,22 @@ Slab* SlabStock::carve() {
     return nullptr;
   }
   slab->stock = this;
-  slab->frame = frame;
+  slab->first = zone.number_of(*frame);
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
   // not all fall into the same cache sets.
-  char* start = zone.address_of(*frame);
-  slab->start(*layout_, start + size_t{colour_} * layout_->colour_step);
+  slab->start(*layout_, zone.address_of(*frame), size_t{colour_} * layout_->colour_step);
   colour_ = static_cast<uint16_t>(colour_ + 1 == layout_->colours ? 0 : colour_ + 1);
   zone.mark_slab(*frame, slab, cache_id_);
   ++slabs_;
   ++carved_;
+  vacant_ += slab->vacant;
+  if (frame->is_new != 0 && slab->vacant != 0) {
+    Slab::Pages all = slab->next_vacant(*layout_, zone.address_of(*frame));
+    zone.hollow_out(zone.number_of(all.first), base::Pages(all.frames));
+    slab->is_fresh = true;
+    recount(*slab, all.frames);
+  }
   file(*slab);
   return slab;
 }
@@ -66,11 +77,46 @@ Slab* SlabStock::carve() {
 void SlabStock::retire(Slab& slab) {
   if (&slab == idle_) idle_ = nullptr;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
-  heap_->slabs().unmark_slab(*slab.frame);
   page::Zone& zone = heap_->slabs();
-  zone.free(zone.number_of(*slab.frame), base::Pages(layout_->frames));
+  zone.unmark_slab(zone.frame_at(slab.first));
+  zone.free(slab.first, base::Pages(layout_->frames));
+  vacant_ -= slab.vacant;
+  hollow_ -= slab.hollow;
   heap_->meta().free(&slab, descriptor_bytes());
   --slabs_;
+}
+
+// Counts a slab's vacant frames, of which `hollow` hold no memory.
+void SlabStock::recount(Slab& slab, unsigned hollow) {
+  unsigned vacant = slab.count_vacant(*layout_) - hollow;
+  vacant_ += vacant - size_t{slab.vacant};
+  hollow_ += hollow - size_t{slab.hollow};
+  slab.vacant = static_cast<uint8_t>(vacant);
+  slab.hollow = static_cast<uint8_t>(hollow);
+}
+
+// The objects have been taken from a slab that had vacant pages. All hollow ones between the first
+// and the last of them are in use now: whatever was free there has been taken.
+void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count) {
+  size_t touched = 0;
+  if (slab.hollow != 0) {
+    page::Zone& zone = heap_->slabs();
+    Slab::Pages used = slab.pages_of(*layout_, objects[0], objects[count - 1]);
+    touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
+    if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
+  }
+  unsigned hollow = slab.hollow - static_cast<unsigned>(touched);
+  if (slab.vacant != 0) return recount(slab, hollow);
+  slab.hollow = static_cast<uint8_t>(hollow);
+  hollow_ -= touched;
+}
+
+// Once for each batch: other stocks tell it, too.
+void SlabStock::tell_vacancy() {
+  page::Vacancy& vacancy = heap_->vacancy();
+  if (vacant_ > told_) vacancy.add(vacant_ - told_);
+  if (vacant_ < told_) vacancy.remove(told_ - vacant_);
+  told_ = vacant_;
 }
 
 unsigned SlabStock::refill(void** out, unsigned most) {
@@ -82,10 +128,13 @@ unsigned SlabStock::refill(void** out, unsigned most) {
     if (slab == nullptr) slab = carve();
     if (slab == nullptr) break;
     if (slab == idle_) idle_ = nullptr;
-    count += slab->take(*layout_, out + count, most - count);
+    unsigned taken = slab->take(*layout_, out + count, most - count);
+    if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);
     file(*slab);
+    count += taken;
   }
   live_ += count;
+  tell_vacancy();
   return count;
 }
 
@@ -94,11 +143,18 @@ void SlabStock::put(void* object) {
   if (frame.kind != FrameKind::kSlab) misuse::corrupted(object, "a magazine holds no object");
   Slab& slab = *static_cast<Slab*>(frame.tenant);
   if (slab.stock != this) misuse::corrupted(object, "a magazine holds another cache's object");
+  vacant_ -= slab.vacant;
   switch (slab.put(*layout_, object)) {
     case Slab::Put::kDone: break;
     case Slab::Put::kWasFree: misuse::double_free(object, name_, layout_->object_size);
     case Slab::Put::kNoObject: misuse::interior_free(object, slab.object_around(*layout_, object));
   }
+  vacant_ += slab.vacant;
+  if (slab.bucket != kIsolated) file_or_retire(slab);
+}
+
+// A second empty slab is one too many.
+void SlabStock::file_or_retire(Slab& slab) {
   if (slab.is_empty() && !buckets_[kEmptyBucket].is_empty())
     retire(slab);
   else
@@ -113,6 +169,7 @@ void SlabStock::flush(void* const* objects, unsigned count) {
     put(objects[i]);
   }
   live_ -= count;
+  tell_vacancy();
 }
 
 void SlabStock::reap(bool now) {
@@ -121,6 +178,66 @@ void SlabStock::reap(bool now) {
   bool is_idle = slab != nullptr && slab == idle_;
   idle_ = slab;
   if (slab != nullptr && (now || is_idle)) retire(*slab);
+  tell_vacancy();
+}
+
+unsigned SlabStock::hollow_in(const Slab& slab) {
+  return static_cast<unsigned>(
+      heap_->slabs().count_hollow(slab.first, base::Pages(layout_->frames)));
+}
+
+// From now on nothing is taken from the slab, and its vacant pages stay so.
+void SlabStock::isolate(Slab& slab, Batch& batch) {
+  page::Zone& zone = heap_->slabs();
+  move_to(slab, kIsolated);
+  Slab::Pages run = slab.next_vacant(*layout_, slab.objects - slab.colour);
+  for (; run.frames > 0; run = slab.next_vacant(*layout_, run.end())) {
+    base::Pages pages(run.frames);
+    if (slab.hollow != 0 && zone.count_hollow(zone.number_of(run.first), pages) == pages.n)
+      continue;
+    batch.ranges[batch.count++] = {run.first, pages.bytes()};
+    batch.frames += pages.n;
+  }
+}
+
+void SlabStock::put_back(Slab& slab) {
+  move_to(slab, kNoBucket);
+  slab.is_fresh = false;
+  recount(slab, hollow_in(slab));
+  file_or_retire(slab);
+}
+
+void SlabStock::put_back_all() {
+  while (Slab* slab = buckets_[kIsolated].front()) put_back(*slab);
+  tell_vacancy();
+}
+
+SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
+  Purged purged;
+  lock_.acquire();
+  put_back_all();  // whom a fork has interrupted at this does not exist in the child
+  if (Slab* slab = buckets_[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
+    purged.frames += slab->vacant;
+    retire(*slab);
+    tell_vacancy();
+  }
+  while (share < kQuarters && purged.frames < most && !purged.is_refused) {
+    Batch batch;
+    Slab* slab;
+    while (batch.has_room() && purged.frames + batch.frames < most &&
+           (slab = buckets_[2 * share + 1].front()) != nullptr)
+      isolate(*slab, batch);
+    if (batch.count == 0) break;
+    lock_.release();
+    size_t frames = heap_->slabs().purge_let(batch.ranges, batch.count);
+    heap_->vacancy().note_purged(frames);
+    lock_.acquire();
+    put_back_all();
+    purged.is_refused = frames == 0;
+    purged.frames += frames;
+  }
+  lock_.release();
+  return purged;
 }
 
 bool SlabStock::holds(const Slab& slab, const void* object) {
@@ -136,22 +253,34 @@ StockStats SlabStock::stats() {
           .carved = carved_,
           .retired = carved_ - slabs_,
           .held = held_objects,
-          .live = live_};
+          .live = live_,
+          .vacant = vacant_,
+          .hollow = hollow_};
 }
 
 void SlabStock::audit() {
   os::Locked held(lock_);
-  size_t listed = 0, free = 0, empty = 0;
+  size_t listed = 0, free = 0, empty = 0, vacant = 0, hollow = 0;
+  auto count = [&](const Slab& slab) {
+    slab.audit(*layout_);
+    ASHLAR_CHECK(slab.stock == this);
+    ++listed;
+    free += slab.free_count;
+    vacant += slab.vacant;
+    hollow += slab.hollow;
+  };
   for (uint8_t bucket = 0; bucket <= kEmptyBucket; ++bucket) {
     buckets_[bucket].audit();
     buckets_[bucket].for_each([&](const Slab& slab) {
-      slab.audit(*layout_);
-      ASHLAR_CHECK(slab.stock == this && slab.bucket == bucket && bucket_for(slab) == bucket);
-      ++listed;
-      free += slab.free_count;
+      count(slab);
+      ASHLAR_CHECK(slab.bucket == bucket && bucket_for(slab) == bucket);
+      ASHLAR_CHECK(hollow_in(slab) == slab.hollow);
       empty += slab.is_empty();
     });
   }
+  buckets_[kIsolated].audit();
+  buckets_[kIsolated].for_each(count);
+  ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
   ASHLAR_CHECK(listed <= slabs_ && empty <= 1);
   ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
 }

@@ -2,19 +2,33 @@
 //
 // Idea
 //   Slabs are full, partial or empty. Partial ones stand in lists by how much of them is free, and
-//   objects are taken from the fullest first: so the emptier ones come free whole. One empty slab
-//   is kept against a cache that breathes around a slab's edge; any further one is *retired*: its
-//   frames go back to the page heap, its descriptor to the metadata arena.
+//   objects are taken from the fullest first: so the emptier ones come free whole. Of those that
+//   are about as full, slabs without a vacant page come first. One empty slab is kept against a
+//   cache that breathes around a slab's edge; any further one is *retired*: its frames go back to
+//   the page heap, its descriptor to the metadata arena.
+//
+//   One object that lives on keeps a slab, but not its memory: vacant pages are counted
+//   (page/vacancy.h) and can be purged, those of many slabs in one call. The slabs are isolated
+//   meanwhile: nothing is taken from them, so purging needs no lock. Free objects in the stock hold
+//   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
+//   says so to the zone; others pay nothing. A new slab is hollow until it is used.
+//
+//   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
+//   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
+//   when it splits the huge page.
 //
 //   Work is done in batches, one lock for many objects.
 //
 // Invariants (audit())
 //   1. Each slab stands in the list of its bucket, full ones in none; slabs() counts them all.
 //   2. live() is the number of objects taken and not put back.
-//   3. At most one slab is empty.
+//   3. At most one slab is empty that is not isolated.
+//   4. A slab's hollow frames are those that hold no memory by the zone's dirty map; a full one has
+//      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
 //
 // Locking
-//   lock_ (LockRank::kStock); the page heap is called with it held (carve, retire).
+//   lock_ (LockRank::kStock); the page heap is called with it held (carve, retire, take). One
+//   thread at a time calls purge(): whoever began to trim the vacancy.
 //
 // Source
 //   J. Bonwick, The Slab Allocator, USENIX Summer 1994. Fullest first: Linux mm/slab.c.
@@ -32,7 +46,8 @@ namespace slab {
 
 struct StockStats {
   size_t slabs = 0, carved = 0, retired = 0;
-  size_t held = 0, live = 0;  ///< objects in all slabs; those of them that have been taken
+  size_t held = 0, live = 0;      ///< objects in all slabs; those of them that have been taken
+  size_t vacant = 0, hollow = 0;  ///< frames not in use: with memory, and without
 };
 
 class SlabStock {
@@ -50,6 +65,16 @@ class SlabStock {
   /// time.
   void reap(bool now) ASHLAR_EXCLUDES(lock_);
 
+  /// How much of a slab is free: a quarter's worth each, and the empty one.
+  static constexpr unsigned kShares = 5;
+  struct Purged {
+    size_t frames = 0;        ///< that are not vacant any more
+    bool is_refused = false;  ///< the kernel would not
+  };
+  /// Purges vacant pages of slabs of which such a share is free (or retires the empty one), until
+  /// `most` frames are gone or there are no more. No lock is held.
+  Purged purge(unsigned share, size_t most) ASHLAR_EXCLUDES(lock_);
+
   /// Whether this object of a slab is in the stock, not with a caller or a magazine.
   bool holds(const Slab& slab, const void* object) ASHLAR_EXCLUDES(lock_);
 
@@ -62,18 +87,39 @@ class SlabStock {
   os::Lock& lock() { return lock_; }
 
  private:
-  // Bucket 0 holds the fullest; kEmptyBucket the empty slab; full slabs are in no list.
-  static constexpr uint8_t kPartialBuckets = 4;
-  static constexpr uint8_t kEmptyBucket = kPartialBuckets;
+  // Bucket 2n holds slabs of which the n-th quarter is free, from the fullest, without a vacant
+  // page that holds memory; 2n + 1 those with one; kEmptyBucket the empty slab; kIsolated those
+  // that are just being purged. Full slabs are in no list.
+  static constexpr uint8_t kQuarters = kShares - 1;
+  static constexpr uint8_t kEmptyBucket = 2 * kQuarters;
+  static constexpr uint8_t kIsolated = kEmptyBucket + 1;
   static constexpr uint8_t kNoBucket = 255;
+  // What is purged at once. One slab's vacant pages alternate with others at most.
+  struct Batch {
+    static constexpr unsigned kMostOfOne = kMaxFrames / 2;
+    static constexpr unsigned kRoom = 2 * kMostOfOne;
+    os::Range ranges[kRoom];
+    unsigned count = 0;
+    size_t frames = 0;
+    bool has_room() const { return count + kMostOfOne <= kRoom; }
+  };
 
   uint8_t bucket_for(const Slab& slab) const;
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
+  void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
   Slab* pick() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
   size_t descriptor_bytes() const { return Slab::bytes_for(layout_->count); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
+  void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
+  void note_taken(Slab& slab, void* const* objects, unsigned count) ASHLAR_REQUIRES(lock_);
+  void isolate(Slab& slab, Batch& batch) ASHLAR_REQUIRES(lock_);
+  void put_back(Slab& slab) ASHLAR_REQUIRES(lock_);
+  void put_back_all() ASHLAR_REQUIRES(lock_);
+  void file_or_retire(Slab& slab) ASHLAR_REQUIRES(lock_);
+  unsigned hollow_in(const Slab& slab);
+  void tell_vacancy() ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_;
   uint8_t cache_id_ = 0;
@@ -81,11 +127,13 @@ class SlabStock {
   const SlabLayout* layout_ = nullptr;
   const char* name_ = nullptr;
   page::PageHeap* heap_ = nullptr;
-  base::List<Slab> buckets_[kPartialBuckets + 1] ASHLAR_GUARDED_BY(lock_){};
+  base::List<Slab> buckets_[kIsolated + 1] ASHLAR_GUARDED_BY(lock_){};
   const Slab* idle_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // the empty slab, not used since reap()
   uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames
+  size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // of vacant_, to the vacancy
 };
 
 }  // namespace slab

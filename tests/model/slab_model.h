@@ -24,14 +24,21 @@ struct SlabModel {
   struct Reap {
     unsigned stock;
   };
+  struct Trim {
+    unsigned stock, share;
+    size_t most;
+  };
   struct Purge {};
   struct FailCommits {
     unsigned count;
   };
-  using Step = std::variant<Refill, Flush, Reap, Purge, FailCommits>;
+  struct FailPurges {
+    unsigned count;
+  };
+  using Step = std::variant<Refill, Flush, Reap, Trim, Purge, FailCommits, FailPurges>;
 
   static Step decode(Word word) {
-    switch (word.op % 16) {
+    switch (word.op % 20) {
       case 0:
       case 1:
       case 2:
@@ -47,18 +54,26 @@ struct SlabModel {
       case 12:
       case 13: return Reap{word.a % 3u};
       case 14: return Purge{};
+      case 15:
+      case 16:
+      case 17: return Trim{word.a % 3u, word.a / 4u % 5u, word.b};
+      case 18: return FailPurges{word.a % 4u + 1};
       default: return FailCommits{word.a % 4u + 1};
     }
   }
   static void print(const Step& step, std::ostream& out) {
-    std::visit(
-        Match{[&](Refill s) { out << "refill " << s.most << " of stock " << s.stock; },
-              [&](Flush s) {
-                out << "flush " << s.count << " of stock " << s.stock << " from " << s.pick;
-              },
-              [&](Reap s) { out << "reap stock " << s.stock; }, [&](Purge) { out << "purge"; },
-              [&](FailCommits s) { out << "fail " << s.count << " commits"; }},
-        step);
+    std::visit(Match{[&](Refill s) { out << "refill " << s.most << " of stock " << s.stock; },
+                     [&](Flush s) {
+                       out << "flush " << s.count << " of stock " << s.stock << " from " << s.pick;
+                     },
+                     [&](Reap s) { out << "reap stock " << s.stock; },
+                     [&](Trim s) {
+                       out << "trim stock " << s.stock << ", share " << s.share << ", " << s.most;
+                     },
+                     [&](Purge) { out << "purge"; },
+                     [&](FailCommits s) { out << "fail " << s.count << " commits"; },
+                     [&](FailPurges s) { out << "fail " << s.count << " purges"; }},
+               step);
   }
 
   struct Stock {
@@ -111,6 +126,8 @@ struct SlabModel {
     stock.stock.flush(gone.data(), static_cast<unsigned>(gone.size()));
   }
   void act(Reap s) { stocks[s.stock].stock.reap(true); }
+  void act(Trim s) { stocks[s.stock].stock.purge(s.share, s.most); }
+  void act(FailPurges s) { vm.failing_purges = s.count; }
   void act(Purge) { heap.purge(0); }
   void act(FailCommits s) { vm.failing_commits = s.count; }
 
@@ -119,12 +136,17 @@ struct SlabModel {
     for (const Step& step : steps) {
       std::visit([&](auto s) { model.act(s); }, step);
       model.heap.audit();
-      size_t frames = 0;
+      size_t frames = 0, vacant = 0, hollow = 0;
       for (Stock& stock : model.stocks) {
         stock.stock.audit();
-        MODEL_REQUIRE(stock.stock.stats().live == stock.held.size());
-        frames += stock.stock.stats().slabs * stock.layout.frames;
+        slab::StockStats stats = stock.stock.stats();
+        MODEL_REQUIRE(stats.live == stock.held.size());
+        frames += stats.slabs * stock.layout.frames;
+        vacant += stats.vacant;
+        hollow += stats.hollow;
       }
+      MODEL_REQUIRE(model.heap.vacancy().frames() == vacant);
+      MODEL_REQUIRE(model.heap.slabs().stats().hollow == hollow);
       // A frame may have been donated to the metadata arena where the kernel gave it none.
       size_t live = model.heap.slabs().stats().live;
       MODEL_REQUIRE(frames <= live && live - frames <= 16);

@@ -95,6 +95,36 @@ TEST_F(VmTest, PurgedMemoryIsGone) {
   for (unsigned char page : pages) ASSERT_EQ(page & 1, 0);
 }
 
+TEST_F(VmTest, ManyRangesArePurgedAndNothingBetweenThem) {
+  ASSERT_TRUE(commit(0, 8 * kMiB));
+  std::memset(place.base, 7, 8 * kMiB);
+  for (size_t count : {1, 2, 64}) {
+    os::Range ranges[64];
+    for (size_t i = 0; i < count; ++i) ranges[i] = {place.base + 2 * i * 65536, 65536};
+    EXPECT_EQ(os::kVm.purge_each(ranges, count), count);
+    for (size_t i = 0; i < count; ++i) {
+      EXPECT_TRUE(is_all(ranges[i].at, 65536, 0));
+      EXPECT_TRUE(is_all(ranges[i].at + 65536, 65536, 7));
+    }
+  }
+}
+
+TEST_F(VmTest, PurgingManyRangesEndsAtTheFirstThatIsLocked) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  char* locked = place.base + 4 * size_t{65536};
+  if (syscall(SYS_mlock, locked, 65536) != 0) GTEST_SKIP() << "not run: may not lock memory";
+  os::Range ranges[8];
+  for (size_t i = 0; i < 8; ++i) ranges[i] = {place.base + i * 65536, 65536};
+  EXPECT_EQ(os::kVm.purge_each(ranges, 8), 4u);
+  EXPECT_TRUE(is_all(place.base, 4 * size_t{65536}, 0));
+  EXPECT_TRUE(is_all(locked, 4 * size_t{65536}, 7)) << "what was not counted has changed";
+  syscall(SYS_munlock, locked, 65536);
+  // And from now on, if the kernel took one refusal for all.
+  EXPECT_EQ(os::kVm.purge_each(ranges, 8), 8u);
+  EXPECT_TRUE(is_all(place.base, 8 * size_t{65536}, 0));
+}
+
 TEST_F(VmTest, LockedMemoryIsNotPurged) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);

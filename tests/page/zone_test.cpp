@@ -325,6 +325,38 @@ TEST_F(ZoneTest, ThePurgeHoldsNoLock) {
   EXPECT_EQ(zone.stats().live, 0u);
 }
 
+TEST_F(ZoneTest, RecordsInsideALargeFreeBlockGoWithItsMemory) {
+  start();
+  Frame* block = alloc(4096);
+  uint32_t number = zone.number_of(*block);
+  for (uint32_t i = 1; i < 4096; ++i) zone.frame_at(number + i).count = i;  // old use has left this
+  free(block);
+  zone.purge(0);
+  zone.audit();
+  unsigned left = 0;
+  for (uint32_t i = 1; i < 4096; ++i) left += zone.frame_at(number + i).count != 0;
+  EXPECT_LE(left, 512u) << "a page of records for each purge";
+  for (int i = 0; i < 100; ++i) alloc(40);
+}
+
+TEST_F(ZoneTest, HollowFramesDoNotCountAsLive) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  uint32_t number = zone.number_of(*block);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block) + kFrameSize, kFrameSize},
+                        {bytes(block) + 4 * kFrameSize, 2 * kFrameSize}};
+  EXPECT_EQ(zone.purge_let(ranges, 2), 3u);
+  EXPECT_EQ(zone.stats().hollow, 3u);
+  EXPECT_EQ(zone.live_bytes(), 5 * kFrameSize);
+  EXPECT_EQ(zone.touch(number + 4, Pages(4)), 2u);
+  EXPECT_EQ(zone.count_hollow(number, Pages(8)), 1u);
+  zone.free(number, Pages(8));
+  zone.audit();
+  EXPECT_EQ(zone.stats().hollow, 0u);
+  EXPECT_EQ(zone.stats().dirty, 7u) << "a frame without memory came back as if it had some";
+}
+
 TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   start();
   Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);

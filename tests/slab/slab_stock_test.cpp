@@ -1,5 +1,6 @@
 // slab/slab_stock_test.cpp -- proves what all slabs of a cache do together: batches, the fullest
-// first, one empty slab kept, colours, misuse told by name, nothing lost when memory is out.
+// first, one empty slab kept, colours, misuse told by name, nothing lost when memory is out, vacant
+// pages purged and nothing else.
 
 #include "slab/slab_stock.h"
 
@@ -10,54 +11,16 @@
 #include <set>
 #include <vector>
 
-#include "support/fake_vm.h"
+#include "support/auxv.h"
+#include "support/stock_ground.h"
 
 namespace {
 
 using page::FrameKind;
-using slab::SlabLayout;
 using slab::SlabStock;
 
-constexpr page::Retention kKeepAll{
-    .percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
-
-class SlabStockTest : public testing::Test {
- protected:
-  explicit SlabStockTest(size_t size = 256) : layout(slab::layout_for(size, 16)) {
-    EXPECT_TRUE(heap.start(vm.vm(), kKeepAll, false));
-    stock.start(heap, layout, 7, "test-256");
-  }
-  std::vector<void*> take(unsigned most) {
-    std::vector<void*> out(most);
-    out.resize(stock.refill(out.data(), most));
-    audit();
-    return out;
-  }
-  // Exactly so many, in as many batches as it takes.
-  std::vector<void*> take_all(size_t count) {
-    std::vector<void*> out;
-    while (out.size() < count) {
-      std::vector<void*> some = take(static_cast<unsigned>(count - out.size()));
-      if (some.empty()) break;
-      out.insert(out.end(), some.begin(), some.end());
-    }
-    return out;
-  }
-  void put(const std::vector<void*>& objects) {
-    stock.flush(objects.data(), static_cast<unsigned>(objects.size()));
-    audit();
-  }
-  void audit() {
-    stock.audit();
-    heap.audit();
-  }
-  size_t frames_live() { return heap.slabs().stats().live; }
-
-  test::FakeVm vm;
-  page::PageHeap heap;
-  SlabLayout layout;
-  SlabStock stock;
-};
+using SlabStockTest = test::StockGround;
+using SparseStock = test::SparseGround;
 
 TEST_F(SlabStockTest, ObjectsAreDistinctWritableAndMarkedInTheClassMap) {
   std::vector<void*> objects = take_all(1000);
@@ -235,10 +198,213 @@ TEST_F(SlabStockTest, AuditSeesAMiscountedSlab) {
   EXPECT_DEATH(stock.audit(), "check failed: ");
 }
 
-// 1040-byte objects leave room for colours at the end of their slabs.
-class ColouredStock : public SlabStockTest {
+constexpr size_t kAll = SIZE_MAX;
+
+TEST_F(SparseStock, VacantPagesArePurgedAndOnlyThey) {
+  scatter(20, 100);
+  ASSERT_GT(stock.stats().vacant, 0u);
+  EXPECT_EQ(heap.vacancy().frames(), stock.stats().vacant);
+  size_t held = stock.stats().slabs * layout.frames;
+  SlabStock::Purged purged = purge_all();
+  EXPECT_FALSE(purged.is_refused);
+  EXPECT_EQ(purged.frames, held - frames_pinned());
+  expect_content();
+  slab::StockStats stats = stock.stats();
+  EXPECT_EQ(stats.vacant, 0u);
+  EXPECT_EQ(stats.slabs * layout.frames - stats.hollow, frames_pinned());
+  EXPECT_EQ(heap.slabs().stats().hollow, stats.hollow);
+  EXPECT_EQ(heap.slabs().live_bytes(), base::Pages(frames_pinned()).bytes());
+  EXPECT_EQ(heap.vacancy().frames(), 0u);
+  size_t calls = vm.purged.size();
+  purge_all();
+  EXPECT_EQ(vm.purged.size(), calls) << "what is gone need not go again";
+}
+
+TEST_F(SparseStock, AdjacentPagesGoTogether) {
+  scatter(20, 1000);
+  purge_all();
+  EXPECT_LE(vm.purged.size(), 20u + live.size());
+  expect_content();
+}
+
+TEST_F(SparseStock, PurgesNoMoreThanItIsAskedFor) {
+  scatter(20, 100);
+  size_t before = stock.stats().vacant;
+  SlabStock::Purged purged = stock.purge(3, 5);
+  audit();
+  EXPECT_GE(purged.frames, 5u);
+  EXPECT_LT(purged.frames, 5u + layout.frames);
+  EXPECT_EQ(stock.stats().vacant, before - purged.frames);
+}
+
+TEST_F(SparseStock, PurgedObjectsServeAgain) {
+  scatter(20, 100);
+  purge_all();
+  size_t slabs = stock.stats().slabs;
+  std::vector<void*> again = take_all(slabs * layout.count - live.size());
+  EXPECT_EQ(stock.stats().slabs, slabs) << "memory came from elsewhere";
+  EXPECT_EQ(stock.stats().hollow, 0u);
+  EXPECT_EQ(heap.slabs().stats().hollow, 0u);
+  std::set<void*> distinct(again.begin(), again.end());
+  distinct.insert(live.begin(), live.end());
+  EXPECT_EQ(distinct.size(), again.size() + live.size());
+  live.insert(live.end(), again.begin(), again.end());
+  for (void* object : live) fill(object);
+  purge_all();
+  expect_content();
+}
+
+TEST_F(SparseStock, ARefusedPurgeLosesNothingAndEnds) {
+  scatter(20, 100);
+  size_t vacant = stock.stats().vacant;
+  vm.failing_purges = 1000;
+  SlabStock::Purged purged = stock.purge(3, kAll);
+  audit();
+  EXPECT_TRUE(purged.is_refused);
+  EXPECT_EQ(purged.frames, 0u);
+  EXPECT_GE(vm.failing_purges, 998u) << "locked memory will be refused again and again";
+  EXPECT_EQ(stock.stats().vacant, vacant);
+  vm.failing_purges = 0;
+  EXPECT_GT(purge_all().frames, 0u);
+  expect_content();
+}
+
+TEST_F(SparseStock, ASlabThatComesFreeGivesItsCleanFramesBackAsSuch) {
+  scatter(20, 100);
+  purge_all();
+  size_t holding = stock.stats().slabs * layout.frames - stock.stats().hollow;
+  size_t dirty = heap.slabs().stats().dirty;
+  put(live);
+  live.clear();
+  stock.reap(true);
+  audit();
+  page::ZoneStats stats = heap.slabs().stats();
+  EXPECT_EQ(stats.live, 0u);
+  EXPECT_EQ(stats.hollow, 0u);
+  EXPECT_EQ(stats.dirty, dirty + holding);
+  heap.purge(0);
+  page::Frame* block = heap.slabs().alloc(base::Pages(64), base::Order(0), FrameKind::kLarge);
+  ASSERT_TRUE(block->is_new);
+  const char* bytes = heap.slabs().address_of(*block);
+  for (size_t i = 0; i < base::Pages(64).bytes(); ++i) ASSERT_EQ(bytes[i], 0);
+}
+
+TEST_F(SparseStock, ADoubleFreeIntoAPurgedPageIsTold) {
+  scatter(20, 100);
+  purge_all();
+  void* gone = static_cast<char*>(live[1]) + size_t{20} * layout.object_size;
+  EXPECT_DEATH(put({gone}), "^ashlar: double free of ");
+}
+
+TEST_F(SparseStock, ANewSlabHoldsNoMemoryUntilItIsUsed) {
+  std::vector<void*> first = take(1);
+  EXPECT_EQ(stock.stats().hollow, layout.frames - 1u);
+  EXPECT_EQ(heap.slabs().live_bytes(), base::kFrameSize);
+  EXPECT_EQ(stock.stats().vacant, 0u);
+  put(first);
+  EXPECT_EQ(stock.stats().vacant, 1u);
+}
+
+TEST_F(SparseStock, SlabsWithoutVacantPagesServeFirst) {
+  std::vector<void*> all = take_all(2u * layout.count);
+  auto slab_of = [&](void* object) { return heap.slabs().frame_of(object).tenant; };
+  std::vector<void*> gone(all.begin(), all.begin() + 16);  // a page of the first slab
+  for (size_t i = 0; i < 15; ++i) gone.push_back(all[layout.count + i]);
+  std::vector<void*> last{gone.back()};
+  put(gone);
+  ASSERT_EQ(stock.stats().vacant, 1u);
+  EXPECT_EQ(slab_of(take(1)[0]), slab_of(last[0]));
+}
+
+// What other threads may do while the kernel purges: one of a fixture's functions, by a pointer.
+SparseStock* g_sparse;
+std::vector<void*> g_taken;
+
+class IsolatedSlab : public test::SparseGround {
+ public:
+  IsolatedSlab() { g_sparse = this; }
+  static IsolatedSlab& me() { return *static_cast<IsolatedSlab*>(g_sparse); }
+  slab::Slab* slab_of(void* object) {
+    return static_cast<slab::Slab*>(heap.slabs().frame_of(object).tenant);
+  }
+};
+
+TEST_F(IsolatedSlab, ServesNobodyAndTakesObjectsBack) {
+  scatter(1, 32);
+  ASSERT_GT(live.size(), 1u);
+  vm.while_purging = [] {
+    IsolatedSlab& my = me();
+    my.audit();
+    void* gone = static_cast<char*>(my.live[0]) + my.layout.object_size;
+    EXPECT_TRUE(my.stock.holds(*my.slab_of(gone), gone)) << "a double free would not be seen";
+    std::vector<void*> other = my.take(4);
+    ASSERT_EQ(other.size(), 4u);
+    EXPECT_NE(my.slab_of(other[0]), my.slab_of(gone)) << "its memory is just going";
+    for (void* object : other) my.fill(object);
+    g_taken.insert(g_taken.end(), other.begin(), other.end());
+    my.put({my.live.back()});
+    my.live.pop_back();
+    my.vm.while_purging = nullptr;
+  };
+  purge_all();
+  live.insert(live.end(), g_taken.begin(), g_taken.end());
+  g_taken.clear();
+  expect_content();
+}
+
+TEST_F(IsolatedSlab, MayComeFreeMeanwhile) {
+  scatter(2, 1000);
+  vm.while_purging = [] {
+    IsolatedSlab& my = me();
+    my.put(my.live);  // all slabs are empty now
+    my.live.clear();
+    my.vm.while_purging = nullptr;
+  };
+  purge_all();
+  stock.reap(true);
+  audit();
+  EXPECT_EQ(stock.stats().slabs, 0u);
+  EXPECT_EQ(frames_live(), 0u);
+}
+
+TEST_F(IsolatedSlab, IsPutBackByTheNextPurgeWhereAForkHasTakenThePurger) {
+  scatter(3, 1000);
+  vm.while_purging = [] {
+    IsolatedSlab& my = me();
+    my.vm.while_purging = nullptr;
+    EXPECT_GT(my.purge_all().frames, 0u) << "what the child's only thread may purge";
+  };
+  purge_all();
+  expect_content();
+  EXPECT_EQ(stock.stats().vacant, 0u);
+}
+
+// Slabs are made of frames, and purged by pages of the system.
+class PagedStock : public test::SparseGround, public testing::WithParamInterface<size_t> {
  protected:
-  ColouredStock() : SlabStockTest(1040) {}
+  PagedStock() : SparseGround(4096) {}
+};
+
+TEST_P(PagedStock, PurgesWholePagesOfTheSystem) {
+  test::PageSize page(GetParam());
+  scatter(40, 20);
+  purge_all();
+  EXPECT_GT(vm.purged_bytes(), 0u);
+  expect_content();
+  std::vector<void*> again = take_all(stock.stats().slabs * layout.count - live.size());
+  live.insert(live.end(), again.begin(), again.end());
+  for (void* object : live) fill(object);
+  purge_all();
+  expect_content();
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, PagedStock, testing::Values(size_t{4096}, size_t{16384}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
+
+// 1040-byte objects leave room for colours at the end of their slabs.
+class ColouredStock : public test::StockGround {
+ protected:
+  ColouredStock() : StockGround(1040) {}
 };
 
 TEST_F(ColouredStock, SuccessiveSlabsStartAtDifferentCacheLines) {

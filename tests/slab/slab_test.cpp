@@ -1,5 +1,5 @@
 // slab/slab_test.cpp -- proves that one slab gives each object once, in the order of addresses,
-// knows its own objects, and finds out what is put back twice.
+// knows its own objects and its vacant pages, and finds out what is put back twice.
 
 #include "slab/slab.h"
 
@@ -8,6 +8,9 @@
 #include <memory>
 #include <set>
 #include <vector>
+
+#include "support/auxv.h"
+#include "support/rng.h"
 
 namespace {
 
@@ -18,11 +21,12 @@ using slab::SlabLayout;
 class SlabTest : public testing::TestWithParam<size_t> {
  protected:
   SlabTest() : layout(slab::layout_for(GetParam(), 16)), bytes(Slab::bytes_for(layout.count) / 8) {
-    object->start(layout, first);
+    object->start(layout, first, 0);
     object->audit(layout);
   }
   unsigned take(void** out, unsigned most) {
     unsigned count = object->take(layout, out, most);
+    object->vacant = static_cast<uint8_t>(object->count_vacant(layout));
     object->audit(layout);
     return count;
   }
@@ -102,11 +106,80 @@ TEST_P(SlabTest, IsEmptyWhenAllAreBack) {
   EXPECT_TRUE(object->is_empty());
 }
 
+// Page by page and object by object.
+unsigned vacant_by_hand(const Slab& slab, const SlabLayout& layout, char* block, size_t page_size) {
+  unsigned frames = 0;
+  char* page = reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(block), page_size));
+  for (; page + page_size <= block + layout.bytes(); page += page_size) {
+    unsigned all = 0, free = 0;
+    for (unsigned i = 0; i < layout.count; ++i) {
+      char* object = slab.objects + i * layout.object_size;
+      if (object >= page + page_size || object + layout.object_size <= page) continue;
+      ++all;
+      free += slab.is_free(i);
+    }
+    if (all > 0 && free == all) frames += static_cast<unsigned>(page_size / base::kFrameSize);
+  }
+  return frames;
+}
+
+TEST_P(SlabTest, CountsTheVacantPagesAsObjectsComeAndGo) {
+  for (size_t page_size : {4096, 16384, 65536}) {
+    test::PageSize page(page_size);
+    for (size_t colour : {size_t{0}, size_t{layout.colours - 1u} * layout.colour_step}) {
+      char* block = first + 5 * base::kFrameSize;  // at a frame, not at a large page
+      object->start(layout, block, colour);
+      EXPECT_EQ(object->vacant, vacant_by_hand(*object, layout, block, page_size));
+      test::Rng rng(page_size + colour);
+      std::vector<void*> held;
+      for (int step = 0; step < 400; ++step) {
+        // By turns nearly all are taken and nearly all are back.
+        if (rng.below(8) < (step / 100 % 2 == 0 ? 5u : 2u)) {
+          held.resize(held.size() + layout.count);
+          unsigned most = 1 + static_cast<unsigned>(rng.below(layout.count / 4));
+          held.resize(held.size() - layout.count +
+                      take(held.data() + held.size() - layout.count, most));
+        }
+        for (size_t n = rng.below(held.size() / 4 + 1); n > 0; --n) {
+          std::swap(held[rng.below(held.size())], held.back());
+          ASSERT_EQ(put(held.back()), Slab::Put::kDone);
+          held.pop_back();
+        }
+        ASSERT_EQ(object->vacant, vacant_by_hand(*object, layout, block, page_size));
+      }
+    }
+  }
+}
+
+TEST_P(SlabTest, NamesTheVacantPagesInOrder) {
+  std::vector<void*> all(layout.count);
+  take(all.data(), layout.count);
+  EXPECT_EQ(object->next_vacant(layout, first).frames, 0u);
+  for (void* p : all)
+    if (p != all[layout.count / 2]) put(p);
+  unsigned frames = 0;
+  char* live = static_cast<char*>(all[layout.count / 2]);
+  for (Slab::Pages run = object->next_vacant(layout, first); run.frames > 0;
+       run = object->next_vacant(layout, run.end())) {
+    EXPECT_TRUE(run.end() <= live || run.first >= live + GetParam()) << "a page of a live object";
+    frames += run.frames;
+  }
+  EXPECT_EQ(frames, object->vacant);
+  Slab::Pages pages = object->pages_of(layout, live, live);
+  EXPECT_LE(pages.first, live);
+  EXPECT_GE(pages.end(), live + GetParam());
+}
+
 TEST_P(SlabTest, AuditSeesAWrongCount) {
   void* out;
   take(&out, 1);
   object->free_count = layout.count;
   EXPECT_DEATH(object->audit(layout), "check failed: set == free_count");
+}
+
+TEST_P(SlabTest, AuditSeesAVacantPageThatIsNotCounted) {
+  object->vacant -= 1;
+  EXPECT_DEATH(object->audit(layout), "check failed: count_vacant");
 }
 
 INSTANTIATE_TEST_SUITE_P(Size, SlabTest,

@@ -178,6 +178,13 @@ class FakeVm {
     return true;
   }
 
+  static size_t purge_each(const os::Range* ranges, size_t count) {
+    require(count <= 1024, "more ranges than the kernel takes");
+    size_t done = 0;
+    while (done < count && purge(ranges[done].at, ranges[done].size)) ++done;
+    return done;
+  }
+
   static os::Moved move(char* from, char* to, size_t size) {
     FakeVm& me = *s_current;
     ++me.moves;
@@ -200,8 +207,8 @@ class FakeVm {
     return s_current->now_ms;
   }
 
-  static constexpr os::Vm kTable = {reserve, release,     commit, purge,
-                                    move,    advise_huge, clock,  decommit};
+  static constexpr os::Vm kTable = {reserve,     release, commit,   purge,     move,
+                                    advise_huge, clock,   decommit, purge_each};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;

@@ -1,0 +1,46 @@
+#include "page/vacancy.h"
+
+#include <algorithm>
+
+namespace page {
+
+void Vacancy::set(const Retention& retention) {
+  os::Locked held(lock_);
+  retention_ = retention;
+  keeping_.set(retention);
+  most_.store(keeping_.worth_from({}), std::memory_order_relaxed);
+}
+
+size_t Vacancy::begin(size_t live, uint64_t now_ms) {
+  os::Locked held(lock_);
+  wants_trim_.store(false, std::memory_order_relaxed);
+  if (is_trimming_ || now_ms < refused_until_ms_) return 0;
+  size_t vacant = frames();
+  live_ = live - std::min(live, vacant);
+  Frames now{live_, vacant};
+  // What is vacant has been in use: to keep it raises no peak.
+  keeping_.note_demand({live, vacant}, wanted_.exchange(0, std::memory_order_relaxed));
+  size_t keep = keeping_.limit(now, now_ms);
+  most_.store(keeping_.worth_from(now), std::memory_order_relaxed);
+  if (vacant <= keep) return 0;
+  is_trimming_ = true;
+  return vacant - keep;
+}
+
+bool Vacancy::begin_all() {
+  os::Locked held(lock_);
+  if (is_trimming_) return false;
+  is_trimming_ = true;
+  return true;
+}
+
+void Vacancy::end(uint64_t now_ms, bool is_refused) {
+  os::Locked held(lock_);
+  is_trimming_ = false;
+  keeping_.note_purge({live_, frames()}, purged_.exchange(0, std::memory_order_relaxed));
+  if (!is_refused) return;
+  refused_until_ms_ = now_ms + retention_.interval_ms;
+  most_.store(SIZE_MAX, std::memory_order_relaxed);
+}
+
+}  // namespace page

@@ -1,0 +1,204 @@
+// page/zone_layout.cpp -- what of a zone is address space: places, tables and bounds. The rest of
+// page/zone.h is in zone.cpp.
+#include "page/zone.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "base/bits.h"
+
+namespace page {
+
+using base::kFrameSize;
+using base::Pages;
+
+namespace {
+
+// Tables are committed for this many frames at once (64 MiB of memory), so that growth of a heap
+// costs few system calls; untouched table pages hold no memory.
+constexpr size_t kTableStep = 16384;
+// A zone grows by an eighth of itself, within these bounds: small processes stay small in address
+// space, large ones make few calls.
+constexpr size_t kLeastGrowth = (size_t{1} << 20) / kFrameSize;
+constexpr size_t kMostGrowth = (size_t{64} << 20) / kFrameSize;
+// Somebody else may already be where a place was found: so many are tried.
+constexpr unsigned kPlaces = 4;
+constexpr size_t kLeastWindow = size_t{16} << 20;
+// Somebody else's mapping in the window's way is gone around by one of these distances.
+constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 30) / kFrameSize};
+// The class map does not begin with a page: a processor takes a load for dependent on an older
+// store when their addresses agree in the lowest twelve bits, and objects that programs use closely
+// together tend to lie at the starts of frames. (bench/micro/front: pairs)
+constexpr size_t kMapOffset = 2560;
+
+}  // namespace
+
+bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
+                 const Zone* other) {
+  other_ = other;
+  for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
+    size_t part = std::bit_ceil(std::max(window_size, kLeastWindow));
+    os::Place place = vm.reserve(2 * part, 2 * kLeastWindow);
+    if (place.base == nullptr) return false;
+    lay_out(vm, place);
+    max_size_ = std::min(max_size_, base::round_up(window_size, kStep * kFrameSize));
+    os::Locked held(lock_);
+    if (cover(1)) {
+      keeping_.set(retention);
+      return true;
+    }
+    leave_place();
+  }
+  window_ = nullptr;
+  return false;
+}
+
+bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size) {
+  size_t start = base::round_up(reinterpret_cast<size_t>(memory), alignof(Frame));
+  size_t end = reinterpret_cast<size_t>(memory) + size;
+  // As many frames as fit behind their records and their dirty bits.
+  size_t frames = size / kFrameSize, window = 0;
+  for (;; --frames) {
+    if (frames == 0) return false;
+    size_t tables = frames * sizeof(Frame) + base::round_up(frames, 64) / 8;
+    window = base::round_up(start + tables, kFrameSize);
+    if (window + frames * kFrameSize <= end) break;
+  }
+  vm_ = &vm;
+  frames_ = reinterpret_cast<Frame*>(start);
+  auto* dirty = reinterpret_cast<uint64_t*>(frames_ + frames);
+  std::memset(static_cast<void*>(frames_), 0, frames * sizeof(Frame));
+  std::memset(dirty, 0, base::round_up(frames, 64) / 8);
+  dirty_ = DirtyMap(dirty);
+  window_ = reinterpret_cast<char*>(window);
+  max_size_ = frames * kFrameSize;
+  os::Locked held(lock_);
+  keeping_.set(retention);
+  is_short_ = true;  // there is no more than this
+  buddy_ = Buddy(frames_, dirty_);
+  buddy_.extend(0, Pages(frames));
+  set_window_size(frames);
+  return true;
+}
+
+void Zone::stop() {
+  os::Locked held(lock_);
+  size_t frames = window_size() / kFrameSize;
+  set_window_size(0);
+  if (holes_ == 0 && frames > 0) vm_->decommit(place_, window_, frames * kFrameSize);
+  leave_place();
+}
+
+// A place that is of no use: what has been committed in it goes, and the place itself if it is
+// held.
+void Zone::leave_place() {
+  for (Table& table : tables_)
+    if (table.committed != 0) vm_->decommit(place_, table.first, table.committed);
+  if (place_.is_reserved) vm_->release(place_);
+}
+
+void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
+  vm_ = &vm;
+  place_ = place;
+  // The lower half in eighths: the records need 1/256 of a window, the two maps less.
+  max_size_ = place.size / 2;
+  size_t part = max_size_ / 8;
+  frames_ = reinterpret_cast<Frame*>(place.base);
+  class_map_ = reinterpret_cast<uint8_t*>(place.base + part + kMapOffset);
+  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
+  advised_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
+  meta_ = place.base + 4 * part;
+  meta_size_ = 4 * part;
+  window_ = place.base + max_size_;
+  os::Locked held(lock_);
+  tables_[kRecords] = {.first = place.base, .bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
+  tables_[kClasses] = {.first = place.base + part, .bytes_per_512 = 512, .offset = kMapOffset};
+  tables_[kDirty] = {
+      .first = place.base + 2 * part, .bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
+  tables_[kAdvised] = {.first = place.base + 3 * part, .bytes_per_512 = 512 / 8};
+  buddy_ = Buddy(frames_, dirty_);
+}
+
+// Makes the tables that are used long enough for `frames` frames.
+bool Zone::cover(size_t frames) {
+  size_t wanted = base::round_up(frames, kTableStep) / 512;
+  for (Table& table : tables_) {
+    size_t size = base::round_up(wanted * table.bytes_per_512 + table.offset, size_t{64} << 10);
+    if (!table.is_used || size <= table.committed) continue;
+    if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
+    table.committed = size;
+  }
+  return true;
+}
+
+// Has a table from now on.
+bool Zone::start_table(unsigned table) {
+  bool was_used = std::exchange(tables_[table].is_used, true);
+  if (was_used || cover(std::max(window_size() / kFrameSize, size_t{1}))) return true;
+  tables_[table].is_used = false;
+  return false;
+}
+
+bool Zone::cover_classes() {
+  if (has_classes_.load(std::memory_order_acquire)) return true;
+  os::Locked held(lock_);
+  if (!start_table(kClasses)) return false;
+  has_classes_.store(true, std::memory_order_release);
+  return true;
+}
+
+// Commits `count` frames at `first` and gives them to the buddy heap.
+bool Zone::add(size_t first, size_t count) {
+  if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
+  if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
+    return false;
+  buddy_.extend(static_cast<uint32_t>(first), Pages(count));
+  ++growths_;
+  // Published last: from now on free() may look these frames up.
+  set_window_size(first + count);
+  return true;
+}
+
+// Lengthens the window by `more` frames at least. Where somebody else's mapping is in the way, it
+// goes on behind it, with the `alone` frames that are needed if nothing in front counts (0: not).
+bool Zone::grow(size_t more, size_t alone) {
+  size_t have = window_size() / kFrameSize;
+  size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
+  // From the first refusal of a moderate amount on, no address space is wasted on alignment.
+  bool was_short = std::exchange(is_short_, is_short_ || std::max(more, alone) <= kMostGrowth);
+  for (size_t skip : kSkips) {
+    size_t need = skip == 0 ? more : alone;
+    if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
+    for (size_t count : {std::max(need, generous), need}) {
+      if (!add(have + skip, base::round_up(count, kStep))) continue;
+      holes_ += skip;
+      is_short_ = was_short;
+      return true;
+    }
+  }
+  return false;
+}
+
+void Zone::set_window_size(size_t frames) {
+  window_size_.store(frames * kFrameSize, std::memory_order_release);
+  if (published_size_ != nullptr)
+    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+}
+
+bool Zone::retract() {
+  os::Locked held(lock_);
+  end_waiting();
+  size_t end = window_size() / kFrameSize;
+  uint32_t first = buddy_.retract(Pages(kStep));
+  if (first == kNone) return false;
+  set_window_size(first);
+  size_t count = end - first;
+  if (vm_->decommit(place_, address_of(first), count * kFrameSize)) return true;
+  buddy_.unretract(first, Pages(count));
+  set_window_size(end);
+  return false;
+}
+
+}  // namespace page

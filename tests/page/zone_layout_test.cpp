@@ -1,0 +1,98 @@
+// page/zone_layout_test.cpp -- proves that a zone asks for no more than it needs, that one within
+// given memory keeps to it, and that one that ends leaves nothing behind.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "page/zone.h"
+#include "support/zone_ground.h"
+
+namespace {
+
+using page::Frame;
+using page::FrameKind;
+using page::Zone;
+
+class ZoneLayoutTest : public test::ZoneGround {};
+
+TEST_F(ZoneLayoutTest, TablesThatNobodyNeedsAreNotThere) {
+  start();
+  alloc(1);
+  EXPECT_FALSE(vm.is_committed({reinterpret_cast<char*>(zone.class_map()), 1}));
+  EXPECT_EQ(zone.class_at(zone.window()), 0) << "nor are they looked at";
+  unsigned commits = vm.commits;
+  ASSERT_TRUE(zone.cover_classes());
+  EXPECT_EQ(vm.commits, commits + 1);
+  EXPECT_TRUE(vm.is_committed({reinterpret_cast<char*>(zone.class_map()), 1}));
+  ASSERT_TRUE(zone.cover_classes());
+  EXPECT_EQ(vm.commits, commits + 1) << "once";
+}
+
+TEST_F(ZoneLayoutTest, ARefusedClassMapIsAskedForAgain) {
+  start();
+  alloc(1);
+  vm.failing_commits = 1;
+  EXPECT_EQ(zone.alloc(base::Pages(4), base::Order(0), FrameKind::kSlab), nullptr);
+  EXPECT_NE(alloc(1000), nullptr) << "what needs no class map grows without it";
+  EXPECT_NE(zone.alloc(base::Pages(4), base::Order(0), FrameKind::kSlab), nullptr);
+}
+
+TEST_F(ZoneLayoutTest, AWindowEndsWhereItWasToldTo) {
+  ASSERT_TRUE(zone.start(vm.vm(), test::kKeepAll, 3 * test::kMiB));
+  size_t frames = 0;
+  while (alloc(1) != nullptr) ++frames;
+  EXPECT_EQ(frames, 3 * test::kMiB / 4096);
+}
+
+TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
+  for (bool is_reserving : {false, true}) {
+    vm.is_reserving = is_reserving;
+    Zone other;
+    ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 64 * test::kMiB));
+    ASSERT_TRUE(other.cover_classes());
+    for (int i = 0; i < 20; ++i)
+      std::memset(
+          other.address_of(*other.alloc(base::Pages(300), base::Order(0), FrameKind::kLarge)), 1,
+          300 * 4096);
+    EXPECT_GT(vm.committed_bytes(), 20u * 300 * 4096);
+    other.stop();
+    EXPECT_EQ(vm.committed_bytes(), 0u);
+    EXPECT_EQ(other.window_size(), 0u);
+  }
+}
+
+// Whatever the memory's bounds: frames lie within, tables do, and what was there is not taken for
+// zeros.
+TEST_F(ZoneLayoutTest, OneWithinMemoryKeepsToIt) {
+  for (size_t size : {size_t{8192}, size_t{20000}, size_t{65536}, 3 * test::kMiB + 17})
+    for (size_t offset : {0u, 1u, 16u, 4095u}) {
+      constexpr unsigned char kMark = 0xa5;
+      std::vector<unsigned char> memory(size + offset + 4096, kMark);
+      char* first = reinterpret_cast<char*>(memory.data() + offset);
+      Zone within;
+      if (!within.start_within(vm.vm(), test::kKeepAll, first, size)) {
+        EXPECT_LT(size, 3u * 4096);
+        continue;
+      }
+      size_t frames = 0;
+      while (Frame* frame = within.alloc(base::Pages(1), base::Order(0), FrameKind::kLarge)) {
+        char* at = within.address_of(*frame);
+        ASSERT_TRUE(at >= first && at + 4096 <= first + size);
+        ASSERT_EQ(reinterpret_cast<size_t>(at) % 4096, 0u);
+        std::memset(at, 1, 4096);
+        within.audit();
+        ++frames;
+      }
+      EXPECT_GE((frames + 3) * 4096, size * 250 / 256) << "more than the tables are missing";
+      for (size_t i = 0; i < memory.size(); ++i) {
+        bool is_inside = i >= offset && i < offset + size;
+        ASSERT_TRUE(is_inside || memory[i] == kMark) << i;
+      }
+    }
+  EXPECT_EQ(vm.commits, 0u);
+  EXPECT_EQ(vm.reserves, 0u);
+}
+
+}  // namespace
