@@ -103,7 +103,7 @@ void maintain() {
   if (is_gate_open()) [[likely]]
     tidy_beside();
   // Slabs first: what they leave empty is the zone's.
-  if (g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
+  if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t every = g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob;
   if (ticks % every == every - 1) reap_idle();
@@ -133,18 +133,20 @@ bool has_cache(uint8_t id) {
 
 void* alloc_by_slob(size_t size, size_t align) {
   void* block = g_heap.slob().alloc(size, align);
-  if (block != nullptr) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  if (base::kHasCaches && block != nullptr)
+    g_heap.promotion().note_live(class_of(size), whole_grains(size));
   return block;
 }
 
 void free_by_slob(const Frame& frame, void* p) {
   size_t size = g_heap.slob().free(frame, p);
-  g_heap.promotion().note_free(class_of(size), size);
+  if (base::kHasCaches) g_heap.promotion().note_free(class_of(size), size);
 }
 
 void* resize_by_slob(const Frame& frame, void* p, size_t size) {
   size_t had = g_heap.slob().usable_size(frame, p);
   if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
+  if (!base::kHasCaches) return p;
   g_heap.promotion().note_free(class_of(had), had);
   g_heap.promotion().note_live(class_of(size), whole_grains(size));
   return p;
@@ -157,9 +159,9 @@ struct Request {
 };
 
 large::Memory alloc_once(Request request) {
-  uint8_t id = class_of_aligned(request.size, request.align);
+  uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
-  if (id != 0 && request.size < slob::kEnd)
+  if (request.size < slob::kEnd && request.align <= base::kFrameSize)
     return {alloc_by_slob(request.size, request.align), false};
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
@@ -309,6 +311,7 @@ bool Heap::start() {
 }
 
 bool Heap::promote() {
+  if (!base::kHasCaches) return false;
   if (is_promoted()) return true;
   start_process();
   os::Locked held(promotion_lock_);

@@ -97,7 +97,7 @@ void before_fork() ASHLAR_UNCHECKED {
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
   if (!is_outermost()) return;
-  if (g_is_drained && !g_was_drained) cache::restore_seats();
+  if (base::kHasCaches && g_is_drained && !g_was_drained) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
 }

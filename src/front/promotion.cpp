@@ -6,8 +6,10 @@ namespace {
 // So many calls in an interval are worth more than the memory: SLOB takes tens of nanoseconds more
 // a call than a magazine, so these cost a thousandth of the interval.
 constexpr uint32_t kManyCalls = 65536;
-// Of one class, once there are object caches.
+// Of one class, once there are object caches: so many calls, or so many bytes asked for. Classes
+// above a frame are served by whole frames until then, which wastes up to half of them.
 constexpr uint32_t kManyOfOne = 512;
+constexpr size_t kManyBytesOfOne = size_t{256} << 10;
 // SLOB holds so much of a class before that is worth a slab, which is four times as large or more.
 constexpr size_t kMuchOfOne = size_t{16} << 10;
 // Objects up to this size that threads share a line of would slow each other down.
@@ -25,7 +27,8 @@ bool Promotion::is_busy(const Demand& demand) {
 
 bool Promotion::is_worth_a_slab(const Demand& demand) {
   Class& counts = classes_[demand.id];
-  if (add(counts.calls, 1) > kManyOfOne) return true;
+  uint32_t calls = add(counts.calls, 1);
+  if (calls > kManyOfOne || calls * demand.size > kManyBytesOfOne) return true;
   if (counts.live.load(std::memory_order_relaxed) > kMuchOfOne) return true;
   if (demand.slob_bytes > slob_max_) return true;
   return demand.has_threads && demand.size <= kShared;

@@ -74,7 +74,7 @@ class Promotion {
   uint64_t slob_max_ = 0;
   std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
   std::atomic<uint32_t> calls_{0};    // in this interval
-  Class classes_[base::kMaxCaches]{};
+  Class classes_[base::kHasCaches ? base::kMaxCaches : 1]{};
 };
 
 }  // namespace front
