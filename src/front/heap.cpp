@@ -33,6 +33,7 @@ ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 // calls are slow, and most processes end before there is anything to give back.
 constexpr uint32_t kTickEvery = 8;
 constexpr uint32_t kTickEveryBySlob = 256;
+static_assert(base::is_power_of_two(kTickEvery) && base::is_power_of_two(kTickEveryBySlob));
 ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
 ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
@@ -105,8 +106,8 @@ void maintain() {
   // Slabs first: what they leave empty is the zone's.
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
-  uint32_t every = g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob;
-  if (ticks % every == every - 1) reap_idle();
+  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
+  if ((ticks & mask) == mask) reap_idle();
 }
 
 cache::ObjectCache& cache_for(uint8_t id) {
@@ -122,9 +123,11 @@ void* alloc_object(uint8_t id) {
 // Whether the class has an object cache, or gets one now.
 bool has_cache(uint8_t id) {
   if (!base::kHasCaches) return false;
-  if (g_heap.is_promoted() && g_registry.at(id).is_started()) return true;
+  bool is_there = g_heap.is_promoted() && g_registry.at(id).is_started();
+  if (is_there && g_heap.promotion().is_over()) return true;
   Demand demand{.id = id,
                 .size = kClassSize[id],
+                .has_cache = is_there,
                 .heap_bytes = g_heap.pages().slabs().live_bytes(),
                 .slob_bytes = g_heap.slob().bytes(),
                 .has_threads = os::has_other_threads()};
@@ -312,15 +315,24 @@ bool Heap::start() {
 
 bool Heap::promote() {
   if (!base::kHasCaches) return false;
-  if (is_promoted()) return true;
+  if (is_published_.load(std::memory_order_acquire)) return true;
   start_process();
   os::Locked held(promotion_lock_);
-  if (is_promoted()) return true;
-  if (!pages_.slabs().cover_classes()) return false;
-  mode_ = g_registry.start(pages_, options_.rseq != 0, end_thread);
-  is_promoted_.store(true, std::memory_order_release);
+  if (!is_promoted()) {
+    if (!pages_.slabs().cover_classes()) return false;
+    mode_ = g_registry.start(pages_, options_.rseq != 0, end_thread);
+    is_promoted_.store(true, std::memory_order_release);
+  }
   if (mode_ != os::RseqMode::kNone) publish();
+  is_published_.store(true, std::memory_order_release);
   return true;
+}
+
+void Heap::restart() {
+  if (!is_promoted() || options_.slob_max == 0) return;
+  promotion_.restart(pages_.slabs().live_bytes());
+  is_published_.store(false, std::memory_order_relaxed);
+  os::g_fast.cached_end = 0;
 }
 
 // What leads into the fast path comes last, and no thread sees it before the rest.

@@ -49,6 +49,8 @@ class Heap {
   /// Readies object caches and, where there are restartable sequences, the fast path. False where
   /// memory is out; then nothing has changed.
   bool promote() ASHLAR_EXCLUDES(promotion_lock_);
+  /// In the child of a fork: SLOB serves again until the child, too, has outgrown it.
+  void restart();
   bool is_promoted() const {
     return base::kHasCaches && is_promoted_.load(std::memory_order_acquire);
   }
@@ -67,7 +69,8 @@ class Heap {
   slob::Slob slob_{};
   Options options_{};
   os::RseqMode mode_ = os::RseqMode::kNone;
-  std::atomic<bool> is_promoted_{false};
+  std::atomic<bool> is_promoted_{false};   // object caches are ready
+  std::atomic<bool> is_published_{false};  // and the fast path leads to them
   os::Lock promotion_lock_{os::LockRank::kPromotion};
   page::PageHeap pages_{};  // what is touched first stands first in it
   Promotion promotion_{};

@@ -20,7 +20,7 @@ struct Options {
   uint64_t decay_ms = 1000;
   uint64_t rseq = 1;
   uint64_t thp = 1;
-  uint64_t slob_max = 256;  ///< KiB
+  uint64_t slob_max = 1024;  ///< KiB
 
   static constexpr uint64_t kUnlimited = UINT64_MAX;
 };

@@ -103,6 +103,7 @@ void after_fork_in_parent() ASHLAR_UNCHECKED {
 }
 
 void after_fork_in_child() ASHLAR_UNCHECKED {
+  if (base::kHasCaches && g_nested == 0) g_heap.restart();
   if (!is_outermost()) return;
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
   g_heap.for_each_lock(reset);

@@ -3,24 +3,27 @@
 namespace front {
 namespace {
 
-// So many calls in an interval are worth more than the memory: SLOB takes tens of nanoseconds more
-// a call than a magazine, so these cost a thousandth of the interval.
-constexpr uint32_t kManyCalls = 65536;
+// So many calls in an interval are worth more than the memory: SLOB takes about a tenth of a
+// microsecond more a call than a magazine does, so these cost two milliseconds of a second.
+constexpr uint32_t kManyCalls = 16384;
 // Of one class, once there are object caches: so many calls, or so many bytes asked for. Classes
 // above a frame are served by whole frames until then, which wastes up to half of them.
-constexpr uint32_t kManyOfOne = 512;
-constexpr size_t kManyBytesOfOne = size_t{256} << 10;
+constexpr uint32_t kManyOfOne = 256;
+constexpr size_t kManyBytesOfOne = size_t{128} << 10;
 // SLOB holds so much of a class before that is worth a slab, which is four times as large or more.
 constexpr size_t kMuchOfOne = size_t{16} << 10;
-// Objects up to this size that threads share a line of would slow each other down.
+// Where threads are, so few calls of one class are many: SLOB has one lock for all. And objects up
+// to this size that threads share a line of would slow each other down from the first on.
+constexpr uint32_t kManyWithThreads = 8;
 constexpr size_t kShared = base::kCacheLine;
 
 }  // namespace
 
 // Whether the process has outgrown SLOB alone. Once it has, it has for good.
 bool Promotion::is_busy(const Demand& demand) {
-  if (is_over_.load(std::memory_order_relaxed)) return true;
-  bool is_over = add(calls_, 1) > kManyCalls || demand.heap_bytes > slob_max_ || demand.has_threads;
+  if (is_over()) return true;
+  bool is_large = demand.heap_bytes > inherited_ + slob_max_;
+  bool is_over = add(calls_, 1) > kManyCalls || is_large || demand.has_threads;
   if (is_over) is_over_.store(true, std::memory_order_relaxed);
   return is_over;
 }
@@ -31,13 +34,13 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
   if (calls > kManyOfOne || calls * demand.size > kManyBytesOfOne) return true;
   if (counts.live.load(std::memory_order_relaxed) > kMuchOfOne) return true;
   if (demand.slob_bytes > slob_max_) return true;
-  return demand.has_threads && demand.size <= kShared;
+  return demand.has_threads && (calls > kManyWithThreads || demand.size <= kShared);
 }
 
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
   if (slob_max_ == kUnlimited) return false;
-  return is_busy(demand) && is_worth_a_slab(demand);
+  return is_busy(demand) && (demand.has_cache || is_worth_a_slab(demand));
 }
 
 void Promotion::end_interval() {

@@ -12,6 +12,10 @@
 //   good part of one. So a process that uses forty sizes a few times each does not pay for forty
 //   slabs, also when it is large.
 //
+//   The child of a fork starts anew: what it shares with its parent costs nothing until somebody
+//   writes to it, and to write into a page of each slab would cost a page for each. Its heap may
+//   grow by as much as a process's own before it is promoted again.
+//
 //   What is asked often is counted within an interval: a process that calls malloc a few times a
 //   second has no need for speed, however long it runs.
 //
@@ -28,10 +32,11 @@
 
 namespace front {
 
-/// What is known when a class without a cache is asked for.
+/// What is known when a class is asked for that is not known to have a cache.
 struct Demand {
   uint8_t id = 0;            ///< of the class
   size_t size = 0;           ///< of its objects
+  bool has_cache = false;    ///< it has one already, of the parent's
   size_t heap_bytes = 0;     ///< live bytes of the whole heap
   size_t slob_bytes = 0;     ///< of these, SLOB's pages
   bool has_threads = false;  ///< there is a second thread
@@ -46,7 +51,16 @@ class Promotion {
   /// A heap of more than `slob_max` bytes is promoted; 0: at once, and SLOB serves nothing.
   void start(uint64_t slob_max) { slob_max_ = slob_max; }
 
-  /// Counts a request for a class that has no cache. Whether it shall get one.
+  /// In the child of a fork, whose heap is that large.
+  void restart(size_t heap_bytes) {
+    inherited_ = heap_bytes;
+    is_over_.store(false, std::memory_order_relaxed);
+    end_interval();
+  }
+  /// Whether the process has outgrown SLOB alone.
+  bool is_over() const { return is_over_.load(std::memory_order_relaxed); }
+
+  /// Counts a request for a class. Whether it shall be served by a cache.
   bool note_demand(const Demand& demand);
   /// Counts what SLOB gave, and got back, of the class.
   void note_live(uint8_t id, size_t bytes) { add(classes_[id].live, static_cast<uint32_t>(bytes)); }
@@ -72,6 +86,7 @@ class Promotion {
   };
 
   uint64_t slob_max_ = 0;
+  size_t inherited_ = 0;              // bytes that the heap had when this process began
   std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
   std::atomic<uint32_t> calls_{0};    // in this interval
   Class classes_[base::kHasCaches ? base::kMaxCaches : 1]{};

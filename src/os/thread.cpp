@@ -6,11 +6,6 @@
 
 #include "os/syscall.h"
 
-extern "C" {
-// glibc 2.32 and later; absent elsewhere, and then every process counts as threaded.
-extern char __libc_single_threaded [[gnu::weak]];
-}
-
 namespace os {
 
 ASHLAR_THREAD_LOCAL ThreadState t_state{};
@@ -29,10 +24,6 @@ bool at_thread_exit(void* object) {
 
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
   pthread_atfork(prepare, parent, child);
-}
-
-bool has_other_threads() {
-  return &__libc_single_threaded == nullptr || __libc_single_threaded == 0;
 }
 
 unsigned cpu_bound() {

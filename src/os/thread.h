@@ -11,6 +11,11 @@
 
 #include "base/attributes.h"
 
+extern "C" {
+// glibc 2.32 and later; absent elsewhere, and then every process counts as threaded.
+extern char __libc_single_threaded [[gnu::weak]];
+}
+
 namespace os {
 
 struct ThreadState {
@@ -41,7 +46,9 @@ bool at_thread_exit(void* object);
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)());
 
 /// False only where it is certain that this thread is the only one.
-bool has_other_threads();
+inline bool has_other_threads() {
+  return &__libc_single_threaded == nullptr || __libc_single_threaded == 0;
+}
 
 /// More CPUs than Linux can be built for (NR_CPUS is at most 8192 on every machine).
 inline constexpr unsigned kMaxCpus = 8192;

@@ -54,6 +54,34 @@ TEST_F(ProcessTest, TheGateIsOpenAndMayBeEnteredTwice) {
   EXPECT_TRUE(front::wait_for_gate());
 }
 
+// Its parent's slabs are shared until it writes to them; so its own small blocks lie together.
+TEST_F(ProcessTest, AChildBeginsWithSlobAndIsPromotedAgain) {
+  uint64_t slob_max = front::g_heap.options().slob_max;
+  if (slob_max == 0 || slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: one kind of tenant serves all small blocks here";
+  ASSERT_TRUE(front::g_heap.promote());
+  if (front::g_heap.mode() == os::RseqMode::kNone)
+    GTEST_SKIP() << "not run: the child inherits its thread's magazines here";
+  for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
+  void* of_parent = front::alloc(100);
+  ASSERT_NE(os::g_fast.cached_end, 0u);
+  pid_t child = fork();
+  if (child == 0) {
+    size_t before = front::g_heap.slob().stats().live_bytes;
+    void* own = front::alloc(100);
+    bool is_small =
+        os::g_fast.cached_end == 0 && front::g_heap.slob().stats().live_bytes == before + 112;
+    front::free(of_parent);
+    for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
+    front::free(own);
+    inspect::audit();
+    _exit(is_small && os::g_fast.cached_end != 0 ? 0 : 1);
+  }
+  EXPECT_TRUE(test::wait_for(child, 20).clean());
+  EXPECT_NE(os::g_fast.cached_end, 0u) << "the parent goes on as before";
+  front::free(of_parent);
+}
+
 TEST_F(ProcessTest, NothingIsServedBesideWhileTheGateIsOpen) {
   EXPECT_EQ(front::alloc_beside(100, 16), nullptr);
 }

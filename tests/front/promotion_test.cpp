@@ -70,6 +70,17 @@ TEST_F(PromotionTest, ASecondThreadEndsItForWhatSharesALine) {
   EXPECT_FALSE(promotion.note_demand({.id = 40, .size = 2048, .has_threads = true}));
 }
 
+TEST_F(PromotionTest, AChildStartsAnewFromWhereItsParentWas) {
+  ASSERT_TRUE(
+      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 9 * kMax}));
+  promotion.restart(9 * kMax);
+  EXPECT_FALSE(promotion.is_over());
+  EXPECT_EQ(served({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 10 * kMax}, 2000), 2000u);
+  EXPECT_TRUE(
+      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 10 * kMax + 1}))
+      << "and its caches are there at once when it has grown";
+}
+
 TEST_F(PromotionTest, SlobItselfIsBounded) {
   EXPECT_TRUE(promotion.note_demand(
       {.id = 9, .size = 144, .heap_bytes = 10 * kMax, .slob_bytes = kMax + 1}));
