@@ -198,6 +198,17 @@ foreach(gib 1 4)
   endforeach()
 endforeach()
 
+# The small library, where a process may have 16 MiB of address space for all that it maps.
+if(ASHLAR_SLOB_ONLY)
+  foreach(program "ls -R /usr/lib" "seq 20000 | sort -n" "bash -c 'for i in $(seq 500); do x=$x$i; done'")
+    string(MD5 key "${program}")
+    string(SUBSTRING ${key} 0 4 key)
+    add_test(NAME limits.slob_only_${key} COMMAND sh -c
+      "ulimit -v 16384 && export LD_PRELOAD=${ASHLAR_UNDER_TEST} && ${program} > /dev/null")
+    set_tests_properties(limits.slob_only_${key} PROPERTIES LABELS "blackbox;limits" TIMEOUT 60)
+  endforeach()
+endif()
+
 # Static TLS surplus: a few libraries that take much, then ever smaller ones until nothing is left.
 blackbox_program(late_load ${bb}/limits/late_load.cpp)
 set(hogs)

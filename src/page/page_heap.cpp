@@ -76,8 +76,9 @@ void PageHeap::start_beside() {
 }
 
 PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
-  if (!has_beside()) return {};
-  return {&beside(), beside().alloc(pages, align, FrameKind::kLarge)};
+  Zone* zone = beside();
+  if (zone == nullptr) return {};
+  return {zone, zone->alloc(pages, align, FrameKind::kLarge)};
 }
 
 void PageHeap::trim() {

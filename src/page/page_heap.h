@@ -56,10 +56,13 @@ class PageHeap {
   /// As trim() and purge(0), for the zone beside. Not while a fork is under way: in the child the
   /// zone's lock may be another thread's for ever.
   void trim_beside() {
-    if (has_beside() && beside().wants_trim()) [[unlikely]]
-      beside().trim();
+    if (Zone* zone = beside(); zone != nullptr && zone->wants_trim()) [[unlikely]]
+      zone->trim();
   }
-  size_t purge_beside() { return has_beside() ? beside().purge(0) : 0; }
+  size_t purge_beside() {
+    Zone* zone = beside();
+    return zone != nullptr ? zone->purge(0) : 0;
+  }
   /// As alloc_large, from the zone beside.
   Block alloc_beside(base::Pages pages, base::Order align);
   bool is_abandoned(const Zone& zone) const {
@@ -122,8 +125,11 @@ class PageHeap {
 
  private:
   bool start_giants();
-  bool has_beside() const { return has_beside_.load(std::memory_order_acquire); }
-  Zone& beside() const { return *besides_[beside_.load(std::memory_order_relaxed)]; }
+  // null where there is none; also for a moment in a child whose fork has interrupted the caller.
+  Zone* beside() const {
+    if (!has_beside_.load(std::memory_order_acquire)) return nullptr;
+    return besides_[beside_.load(std::memory_order_relaxed)];
+  }
   bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
 
   Zone slabs_{};
