@@ -200,7 +200,8 @@ endforeach()
 
 # The small library, where a process may have 16 MiB of address space for all that it maps.
 if(ASHLAR_SLOB_ONLY)
-  foreach(program "ls -R /usr/lib" "seq 20000 | sort -n" "bash -c 'for i in $(seq 500); do x=$x$i; done'")
+  foreach(program "ls -R /usr/lib" "seq 20000 | sort -n"
+      "bash -c 'for i in $(seq 500); do x=$x$i; done'")
     string(MD5 key "${program}")
     string(SUBSTRING ${key} 0 4 key)
     add_test(NAME limits.slob_only_${key} COMMAND sh -c

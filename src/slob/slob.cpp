@@ -180,11 +180,12 @@ void Slob::audit() {
   size_t free = 0, listed = 0, empty = 0;
   for (Pages& pages : shelves_) {
     pages.list.audit();
+    const Shelf on = static_cast<Shelf>(&pages - shelves_);
     unsigned count = 0;
     pages.list.for_each([&](const SlobPage& page) {
       page.audit();
       ASHLAR_CHECK(page.frame->kind == FrameKind::kSlob && page.frame->tenant == &page);
-      ASHLAR_CHECK(page.free_grains > 0 && &shelf(page.shelf) == &pages);
+      ASHLAR_CHECK(page.free_grains > 0 && page.shelf == on);
       free += page.free_grains;
       empty += page.is_empty();
       ++count;
