@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "os/env.h"
 #include "page/page_heap.h"
 
 namespace micro {
@@ -36,5 +38,16 @@ void shuffle(std::vector<T>& items) {
 /// Everything that comes free is kept: returning memory to the kernel is measured by itself.
 inline constexpr page::Retention kKeepAll{
     .percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 3'600'000};
+
+/// A page heap that keeps all, started on first use.
+inline page::PageHeap& heap() {
+  static constinit page::PageHeap heap;
+  static const bool is_started = [] {
+    os::start_env();
+    return heap.start(os::kVm, kKeepAll, false);
+  }();
+  if (!is_started) abort();
+  return heap;
+}
 
 }  // namespace micro

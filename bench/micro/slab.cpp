@@ -9,26 +9,15 @@
 #include <vector>
 
 #include "micro.h"
-#include "os/env.h"
 #include "slab/slab_stock.h"
 
 namespace {
-
-page::PageHeap& heap() {
-  static constinit page::PageHeap heap;
-  static const bool is_started = [] {
-    os::start_env();
-    return heap.start(os::kVm, micro::kKeepAll, false);
-  }();
-  if (!is_started) abort();
-  return heap;
-}
 
 // A stock of its own for each benchmark. Never destroyed, as in the library.
 slab::SlabStock& new_stock(size_t size) {
   auto* layout = new slab::SlabLayout(slab::layout_for(size, base::kGrain));
   auto* stock = new slab::SlabStock;
-  stock->start(heap(), *layout, 1, "micro");
+  stock->start(micro::heap(), *layout, 1, "micro");
   return *stock;
 }
 

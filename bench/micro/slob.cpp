@@ -4,35 +4,23 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <vector>
 
 #include "micro.h"
-#include "os/env.h"
 #include "slob/slob.h"
 
 namespace {
 
-page::PageHeap& heap() {
-  static constinit page::PageHeap heap;
-  static const bool is_started = [] {
-    os::start_env();
-    return heap.start(os::kVm, micro::kKeepAll, false);
-  }();
-  if (!is_started) abort();
-  return heap;
-}
-
 // A heap of `pages` pages of mixed small blocks, a fifth of which have come free again.
 void churn(benchmark::State& state) {
   static slob::Slob slob;
-  slob.start(heap().slabs(), heap().meta());
+  slob.start(micro::heap().slabs(), micro::heap().meta());
   auto pages = static_cast<size_t>(state.range(0));
   micro::Rng random;
   auto size = [&] { return 16 + random.below(16) * random.below(16); };
   std::vector<void*> live;
   auto free = [&](size_t at) {
-    slob.free(heap().slabs().frame_of(live[at]), live[at]);
+    slob.free(micro::heap().slabs().frame_of(live[at]), live[at]);
     live[at] = live.back();
     live.pop_back();
   };

@@ -35,6 +35,10 @@ constexpr uint32_t kTickEvery = 8;
 constexpr uint32_t kTickEveryBySlob = 256;
 static_assert(base::is_power_of_two(kTickEvery) && base::is_power_of_two(kTickEveryBySlob));
 ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
+
+// Where there is no memory beside the heap while a fork is under way, a request waits so often, a
+// millisecond each time. Then memory is out for it: the fork may be waiting for this very thread.
+constexpr unsigned kMostGateWaits = 10'000;
 ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 page::Retention retention_of(const Options& options) {
@@ -208,14 +212,15 @@ bool free_to_own_seat(Zone& zone, void* p) {
 // Every allocation that the fast path does not serve comes through here.
 large::Memory alloc_memory(Request request) {
   if (request.size > kMaxRequest || !ensure_started()) return {};
-  for (;;) {
+  for (unsigned wait = 0; wait < kMostGateWaits; ++wait) {
     {
       GateEntry entry;
       if (entry.is_open()) return alloc_inside(request);
     }
-    if (wait_for_gate()) continue;
+    if (wait_for_gate(wait > 0)) continue;
     if (void* block = alloc_beside(request.size, request.align)) return {block, false};
   }
+  return {};
 }
 
 }  // namespace
@@ -288,7 +293,7 @@ void* resize_inside(Zone& zone, Frame& frame, void* p, size_t size) {
 
 // The exit hook of a thread with magazines of its own: they go back as by any other slow path.
 void end_thread(void* area) {
-  for (;; wait_for_gate()) {
+  for (;; sleep_at_gate()) {
     GateEntry entry;
     if (entry.is_open()) return g_registry.end_seat(area);
   }

@@ -21,20 +21,23 @@ constexpr size_t kCounts = 8;
 Count g_inside[kCounts];
 
 std::atomic<os::ThreadState*> g_closer{nullptr};
-std::atomic<uint32_t> g_is_closed{0};  // what waiters sleep on
+// What waiters sleep on: 0, or the number of this closing, from 1 to 255.
+std::atomic<uint32_t> g_closing{0};
+uint8_t g_last_closing = 0;
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
 bool g_is_drained = false, g_was_drained = false;
 std::atomic<bool> g_is_registered{false};
 unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
-// A thread waits at the gate a little longer each time: work beside the heap costs a frame for each
-// object, and most forks are over soon.
-constexpr unsigned kWaitUs = 50;
-constexpr unsigned kMostDoublings = 5;
+// A thread waits so long at the gate, once: most forks are over by then, and work beside the heap
+// costs a frame for each object. Were it to wait again, with a lock of stdio in its hands each
+// time, the thread that forks would hardly ever come by that lock.
+constexpr unsigned kWaitUs = 1000;
 // A fork that has interrupted the slow path gives way so often for others to leave it: they may be
 // waiting for a lock that we hold, so it cannot wait for good.
 constexpr unsigned kSignalWaits = 50, kLeastSignalWaits = 4;
+constexpr unsigned kSignalWaitUs = 50;
 
 Count& count_of(const os::ThreadState& thread) {
   return g_inside[reinterpret_cast<uintptr_t>(&thread) / base::kFrameSize % kCounts];
@@ -48,13 +51,14 @@ uint32_t threads_inside() {
 
 void close_gate() {
   os::ThreadState& me = os::this_thread();
-  g_is_closed.store(1, std::memory_order_relaxed);
+  g_last_closing = g_last_closing == UINT8_MAX ? uint8_t{1} : uint8_t(g_last_closing + 1);
+  g_closing.store(g_last_closing, std::memory_order_relaxed);
   g_closer.store(&me, std::memory_order_seq_cst);
   if (me.gate_depth > 0) {
     // We may have been interrupted in front of being counted: one more look than it seems.
     for (unsigned waits = 0; waits < kSignalWaits; ++waits) {
       if (waits >= kLeastSignalWaits && threads_inside() <= 1) break;
-      os::futex_wait(g_is_closed, 1, kWaitUs);
+      os::futex_wait(g_closing, g_last_closing, kSignalWaitUs);
     }
     return;
   }
@@ -63,8 +67,8 @@ void close_gate() {
 
 void open_gate() {
   g_closer.store(nullptr, std::memory_order_release);
-  g_is_closed.store(0, std::memory_order_release);
-  os::futex_wake_all(g_is_closed);
+  g_closing.store(0, std::memory_order_release);
+  os::futex_wake_all(g_closing);
 }
 
 bool is_forking() {
@@ -147,13 +151,19 @@ GateEntry::~GateEntry() {
   --me.gate_depth;
 }
 
-bool wait_for_gate() {
+bool wait_for_gate(bool again) {
   os::ThreadState& me = os::this_thread();
-  os::futex_wait(g_is_closed, 1, kWaitUs << me.gate_waits);
-  bool is_open = g_is_closed.load(std::memory_order_acquire) == 0;
-  unsigned waits = std::min(me.gate_waits + 1u, kMostDoublings);
-  me.gate_waits = is_open ? uint8_t{0} : static_cast<uint8_t>(waits);
-  return is_open;
+  uint32_t closing = g_closing.load(std::memory_order_acquire);
+  if (closing == 0) return true;
+  if (me.last_closing == closing && !again) return false;
+  me.last_closing = static_cast<uint8_t>(closing);
+  os::futex_wait(g_closing, closing, kWaitUs);
+  return is_gate_open();
+}
+
+void sleep_at_gate() {
+  if (uint32_t closing = g_closing.load(std::memory_order_acquire); closing != 0)
+    os::futex_wait(g_closing, closing, 0);
 }
 
 void* alloc_beside(size_t size, size_t align) {
@@ -164,6 +174,7 @@ void* alloc_beside(size_t size, size_t align) {
 }
 
 void free_beside(void* block) {
+  if (g_heap.pages().try_free_beside(block)) return;
   void* top = g_freed_beside.load(std::memory_order_relaxed);
   do {
     *static_cast<void**>(block) = top;
@@ -171,7 +182,7 @@ void free_beside(void* block) {
 }
 
 bool is_gate_open() {
-  return g_is_closed.load(std::memory_order_acquire) == 0;
+  return g_closing.load(std::memory_order_acquire) == 0;
 }
 
 bool has_freed_beside() {

@@ -9,10 +9,10 @@
 //
 //   But nobody may wait at the gate for long: libc takes the locks of stdio after our handler has
 //   run, and a thread inside getline that holds one may be waiting for memory. So a thread that
-//   finds the gate closed waits a moment at most, and then takes frames from a zone
-//   *beside* the heap, which is nobody's but theirs; what it frees is noted, and freed by
-//   the next slow path. The child abandons the zone beside it and what was freed meanwhile: a
-//   bounded loss.
+//   finds the gate closed waits a moment, once, and then takes frames from a zone *beside* the
+//   heap, which is nobody's but theirs, and gives them back to it; what else it frees is noted, and
+//   freed by the next slow path. The child abandons the zone beside it and what was freed
+//   meanwhile: a bounded loss.
 //
 //   No lock is held over fork. A fork inside a signal handler that has interrupted this very slow
 //   path cannot wait for threads that wait for us: it waits a short while and goes on. In the child
@@ -46,14 +46,19 @@ class GateEntry {
   bool is_counted_ = false;
 };
 
-/// Waits a little for the gate to open. True if it has; else it is time to work beside the heap.
-bool wait_for_gate();
+/// Waits a moment for the gate to open, unless this thread has done so since it was closed and it
+/// is not `again` that it must. Whether it is open; else it is time to work beside the heap.
+bool wait_for_gate(bool again);
+
+/// Sleeps until the gate opens: for what cannot be done beside the heap.
+void sleep_at_gate();
 
 /// A block beside the heap, which may be freed like any other once the gate is open; null where
 /// memory is out or there is no zone beside it.
 void* alloc_beside(size_t size, size_t align);
 
-/// Notes a block to be freed when the gate is open again. The block holds 16 bytes at least.
+/// Frees a block that lies beside the heap, or notes it to be freed when the gate is open again.
+/// The block holds 16 bytes at least.
 void free_beside(void* block);
 
 /// Whether no fork is under way. Inside a GateEntry it then stays so until that ends.

@@ -25,7 +25,7 @@ constexpr page::Retention kKeepAll{.percent = 0, .least_bytes = SIZE_MAX / 2, .i
 // Does `act` where no fork is under way.
 template <class Act>
 auto inside(Act act) {
-  for (;; wait_for_gate()) {
+  for (;; sleep_at_gate()) {
     GateEntry entry;
     if (entry.is_open()) return act();
   }

@@ -19,11 +19,11 @@ extern char __libc_single_threaded [[gnu::weak]];
 namespace os {
 
 struct ThreadState {
-  void* fallback;       ///< cache/: the thread's own magazines where there is no rseq
-  uint32_t gate_depth;  ///< front/: how often this thread is inside the slow path
-  uint16_t held_ranks;  ///< debug builds: ranks of the locks held
-  uint8_t has_exited;   ///< the exit hook has run; what follows goes without magazines
-  uint8_t gate_waits;   ///< front/: how often it has waited at the gate since it was last open
+  void* fallback;        ///< cache/: the thread's own magazines where there is no rseq
+  uint32_t gate_depth;   ///< front/: how often this thread is inside the slow path
+  uint16_t held_ranks;   ///< debug builds: ranks of the locks held
+  uint8_t has_exited;    ///< the exit hook has run; what follows goes without magazines
+  uint8_t last_closing;  ///< front/: the closing of the gate at which it has waited last
 };
 static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
 

@@ -44,16 +44,17 @@ bool map_if_free(char* at, size_t size, int protection) {
 constexpr size_t kQuietFirst = 48 * kTiB;
 constexpr size_t kQuietSize = 32 * kTiB;
 
-// Where the last place ended: the next one follows it, so that no two overlap.
+// Where the last place ended: the next one follows it, from the range's start again where it must,
+// so that no two overlap.
 ASHLAR_START_DATA std::atomic<size_t> g_last_end{0};
 
 Place find_quiet(size_t size) {
   for (uint64_t attempt = 0; attempt < 4; ++attempt) {
     size_t slots = (kQuietSize - size) / kGiB;
-    size_t drawn = kQuietFirst + entropy(attempt) % slots * kGiB;
+    size_t start = kQuietFirst + entropy(attempt) % slots * kGiB;
     size_t last = g_last_end.load(std::memory_order_relaxed);
-    bool may_follow = last != 0 && last + size <= kQuietFirst + kQuietSize;
-    size_t start = attempt == 0 && may_follow ? last : drawn;
+    if (attempt == 0 && last != 0)
+      start = last + size <= kQuietFirst + kQuietSize ? last : kQuietFirst;
     // Its last page tells whether the address space reaches so far. What else may stand in the
     // range is met when it is committed.
     char* base = reinterpret_cast<char*>(start);

@@ -13,7 +13,7 @@ using base::Pages;
 
 static_assert(kMaxOrder < 32, "one bit per order in nonempty_");
 
-Buddy::Buddy(Frame* frames, DirtyMap dirty) : frames_(frames), dirty_map_(dirty) {}
+Buddy::Buddy(Frame* frames, base::BitMap dirty) : frames_(frames), dirty_map_(dirty) {}
 
 size_t Buddy::dirty_in(uint32_t first, size_t count, Content content) const {
   switch (content) {

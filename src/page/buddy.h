@@ -35,9 +35,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/bit_map.h"
 #include "base/config.h"
 #include "base/units.h"
-#include "page/dirty_map.h"
 #include "page/frame.h"
 
 namespace page {
@@ -49,7 +49,7 @@ class Buddy {
  public:
   constexpr Buddy() = default;
   /// A heap over the records at `frames`, empty until memory is given to it.
-  Buddy(Frame* frames, DirtyMap dirty);
+  Buddy(Frame* frames, base::BitMap dirty);
 
   /// Takes `pages` adjacent frames whose first number is divisible by align's pages. Marks them
   /// dirty and the first one `kind`. kNone where no free block is large enough.
@@ -124,7 +124,7 @@ class Buddy {
   Frame* frames_ = nullptr;
   uint32_t end_ = 0;   // records from here on are not there
   uint32_t next_ = 0;  // where the last count that is no power of two ended
-  DirtyMap dirty_map_{};
+  base::BitMap dirty_map_{};
   size_t free_ = 0;
   size_t dirty_ = 0;
   uint32_t nonempty_ = 0;  // bit n: list n has a block

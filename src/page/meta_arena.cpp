@@ -46,6 +46,7 @@ void* MetaArena::alloc_donated(size_t size, size_t align) {
   size_t start = base::round_up(reinterpret_cast<size_t>(donated_), align);
   char* object = reinterpret_cast<char*>(start);
   if (object == nullptr || object + size > donated_end_) return nullptr;
+  used_of_donated_ += static_cast<size_t>(object + size - donated_);
   donated_ = object + size;
   return object;
 }

@@ -43,7 +43,7 @@ class MetaArena {
   void donate(char* memory, size_t size) ASHLAR_EXCLUDES(lock_);
 
   /// Bytes handed out, for statistics.
-  size_t used() const { return static_cast<size_t>(next_ - first_); }
+  size_t used() const { return static_cast<size_t>(next_ - first_) + used_of_donated_; }
   os::Lock& lock() { return lock_; }
 
  private:
@@ -58,6 +58,7 @@ class MetaArena {
   char* end_ = nullptr;
   char* donated_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   char* donated_end_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  size_t used_of_donated_ = 0;
   struct Free {
     Free* next;
   };

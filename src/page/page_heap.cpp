@@ -81,6 +81,15 @@ PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
   return {zone, zone->alloc(pages, align, FrameKind::kLarge)};
 }
 
+bool PageHeap::try_free_beside(const void* p) {
+  Zone* zone = beside();
+  if (zone == nullptr || !zone->contains(p)) return false;
+  Frame& frame = zone->frame_of(p);
+  if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) return false;
+  zone->free_large(frame);
+  return true;
+}
+
 void PageHeap::trim() {
   slabs_.trim();
   if (has_giants()) giants_.trim();

@@ -65,6 +65,8 @@ class PageHeap {
   }
   /// As alloc_large, from the zone beside.
   Block alloc_beside(base::Pages pages, base::Order align);
+  /// Gives a block of the zone beside back, also while a fork is under way. False for all else.
+  bool try_free_beside(const void* p);
   bool is_abandoned(const Zone& zone) const {
     for (unsigned i = 0; i < beside_.load(std::memory_order_relaxed); ++i)
       if (&zone == besides_[i]) return true;

@@ -210,6 +210,8 @@ class Zone {
   }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
+  void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  void decommit(uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
   void note_surplus() ASHLAR_REQUIRES(lock_);
@@ -240,8 +242,8 @@ class Zone {
   os::Place place_{};
   Frame* frames_ = nullptr;
   uint8_t* class_map_ = nullptr;
-  DirtyMap dirty_{};
-  DirtyMap advised_{};
+  base::BitMap dirty_{};
+  base::BitMap advised_{};
   char* meta_ = nullptr;
   size_t meta_size_ = 0;
   char* window_ = nullptr;
@@ -264,6 +266,7 @@ class Zone {
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = kNone;
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones
   std::atomic<size_t> hollow_{0};
   std::atomic<size_t> large_{0}, large_blocks_{0};

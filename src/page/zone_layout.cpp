@@ -71,7 +71,7 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
   auto* dirty = reinterpret_cast<uint64_t*>(frames_ + frames);
   std::memset(static_cast<void*>(frames_), 0, frames * sizeof(Frame));
   std::memset(dirty, 0, base::round_up(frames, 64) / 8);
-  dirty_ = DirtyMap(dirty);
+  dirty_ = base::BitMap(dirty);
   window_ = reinterpret_cast<char*>(window);
   max_size_ = frames * kFrameSize;
   os::Locked held(lock_);
@@ -85,10 +85,18 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
 
 void Zone::stop() {
   os::Locked held(lock_);
-  size_t frames = window_size() / kFrameSize;
+  auto end = static_cast<uint32_t>(window_size() / kFrameSize);
   set_window_size(0);
-  if (holes_ == 0 && frames > 0) vm_->decommit(place_, window_, frames * kFrameSize);
+  for (; last_hole_ != kNone; last_hole_ = frames_[last_hole_].link.next) {
+    decommit(last_hole_ + frames_[last_hole_].count, end);
+    end = last_hole_;
+  }
+  decommit(0, end);
   leave_place();
+}
+
+void Zone::decommit(uint32_t first, uint32_t end) {
+  if (first < end) vm_->decommit(place_, address_of(first), (end - first) * kFrameSize);
 }
 
 // A place that is of no use: what has been committed in it goes, and the place itself if it is
@@ -107,8 +115,8 @@ void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
   size_t part = max_size_ / 8;
   frames_ = reinterpret_cast<Frame*>(place.base);
   class_map_ = reinterpret_cast<uint8_t*>(place.base + part + kMapOffset);
-  dirty_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
-  advised_ = DirtyMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
+  dirty_ = base::BitMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
+  advised_ = base::BitMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
   meta_ = place.base + 4 * part;
   meta_size_ = 4 * part;
   window_ = place.base + max_size_;
@@ -173,12 +181,19 @@ bool Zone::grow(size_t more, size_t alone) {
     if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
     for (size_t count : {std::max(need, generous), need}) {
       if (!add(have + skip, base::round_up(count, kStep))) continue;
-      holes_ += skip;
+      if (skip != 0) note_hole(static_cast<uint32_t>(have), skip);
       is_short_ = was_short;
       return true;
     }
   }
   return false;
+}
+
+// The first record of what is not ours leads to the hole in front.
+void Zone::note_hole(uint32_t first, size_t count) {
+  holes_ += count;
+  frames_[first].count = static_cast<uint32_t>(count);
+  frames_[first].link.next = std::exchange(last_hole_, first);
 }
 
 void Zone::set_window_size(size_t frames) {

@@ -109,7 +109,8 @@ void* Slob::alloc(size_t size, size_t align) {
   unsigned step = align <= base::kGrain ? 1 : static_cast<unsigned>(align / base::kGrain);
   os::Locked held(lock_);
   if (void* block = take_from_shelves(shelf_for(size), count, step)) return block;
-  SlobPage* page = add_page(shelf_for(size));
+  // In a long list the empty page may not have been looked at.
+  SlobPage* page = empty_ != nullptr ? empty_ : add_page(shelf_for(size));
   return page == nullptr ? nullptr : take(*page, count, step);
 }
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/bit_map.h"
 #include "base/bits.h"
 #include "base/check.h"
-#include "page/dirty_map.h"
 
 namespace slob {
 namespace {
@@ -50,12 +50,12 @@ unsigned SlobPage::block_around(unsigned grain) const {
 }
 
 void SlobPage::mark(unsigned first, unsigned count) {
-  page::DirtyMap(taken_).set(first, count);
+  base::BitMap(taken_).set(first, count);
   free_grains = static_cast<uint16_t>(free_grains - count);
 }
 
 void SlobPage::unmark(unsigned first, unsigned count) {
-  page::DirtyMap(taken_).clear(first, count);
+  base::BitMap(taken_).clear(first, count);
   free_grains = static_cast<uint16_t>(free_grains + count);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -17,6 +18,14 @@
 #include "support/child.h"
 
 namespace {
+
+// Registered before the heap's own handlers, so that it runs after their prepare handler.
+std::atomic<bool> is_held_up{false}, is_done{false};
+[[maybe_unused]] const int registered = pthread_atfork(
+    [] {
+      while (is_held_up && !is_done) usleep(100);
+    },
+    nullptr, nullptr);
 
 void start_once() {
   static bool is_started = (front::start_process(), true);
@@ -51,7 +60,7 @@ TEST_F(ProcessTest, TheGateIsOpenAndMayBeEnteredTwice) {
   EXPECT_TRUE(outer.is_open());
   front::GateEntry inner;
   EXPECT_TRUE(inner.is_open());
-  EXPECT_TRUE(front::wait_for_gate());
+  EXPECT_TRUE(front::wait_for_gate(false));
 }
 
 // Its parent's slabs are shared until it writes to them; so its own small blocks lie together.
@@ -151,6 +160,35 @@ TEST_F(ProcessTest, AGrandchildIsNoWorse) {
   is_over = true;
   other.join();
   EXPECT_TRUE(is_clean);
+}
+
+// A fork that waits for a lock of another thread lasts as long as that thread likes.
+TEST_F(ProcessTest, AThreadGoesOnForAsLongAsAForkLasts) {
+  constexpr int kBlocks = 20000;
+  std::atomic<bool> has_begun{false};
+  int beside = 0;
+  std::vector<void*> places(kBlocks);
+  std::thread other([&] {
+    has_begun = true;
+    while (front::is_gate_open()) usleep(100);
+    for (void*& p : places) {
+      p = front::alloc(100);
+      std::memset(p, 1, 100);
+      beside += !front::g_heap.pages().slabs().contains(p);
+      front::free(p);
+    }
+    is_done = true;
+  });
+  while (!has_begun) usleep(100);
+  is_held_up = true;
+  pid_t child = fork();
+  if (child == 0) _exit(use_heap());
+  EXPECT_TRUE(test::wait_for(child).clean());
+  other.join();
+  EXPECT_EQ(beside, kBlocks);
+  std::sort(places.begin(), places.end());
+  EXPECT_EQ(std::unique(places.begin(), places.end()) - places.begin(), 1)
+      << "a block that was freed beside the heap is there for the next";
 }
 
 // What was allocated beside the heap, while a fork held the gate, is freed like any other.

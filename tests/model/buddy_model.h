@@ -70,7 +70,7 @@ struct BuddyModel {
 
   std::vector<page::Frame> frames = std::vector<page::Frame>(kFrames + 1);
   std::vector<uint64_t> words = std::vector<uint64_t>(kFrames / 64 + 1);
-  page::DirtyMap map{words.data()};
+  base::BitMap map{words.data()};
   page::Buddy buddy{frames.data(), map};
   std::array<Is, kFrames> is{};
   std::array<bool, kFrames> is_dirty{};

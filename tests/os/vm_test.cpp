@@ -58,6 +58,21 @@ TEST_F(VmTest, TwoPlacesAreApart) {
   os::kVm.release(other);
 }
 
+// Wherever the first place happens to be, these reach the end of the range that places come from.
+TEST_F(VmTest, ManyPlacesAreAllApart) {
+  constexpr size_t kSize = size_t{2} << 40;
+  os::Place places[13];
+  for (size_t i = 0; i < std::size(places); ++i) {
+    places[i] = os::kVm.reserve(kSize, kSize);
+    if (places[i].is_reserved) GTEST_SKIP() << "not run: the place is held by a mapping";
+    ASSERT_NE(places[i].base, nullptr) << i;
+    for (size_t k = 0; k < i; ++k)
+      EXPECT_TRUE(places[i].base >= places[k].base + kSize ||
+                  places[k].base >= places[i].base + kSize)
+          << "places " << k << " and " << i << " overlap";
+  }
+}
+
 TEST_F(VmTest, CommittedMemoryIsZeroAndWritable) {
   ASSERT_TRUE(commit(kMiB, 2 * kMiB));
   EXPECT_TRUE(is_all(place.base + kMiB, 2 * kMiB, 0));

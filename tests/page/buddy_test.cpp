@@ -11,10 +11,10 @@
 
 namespace {
 
+using base::BitMap;
 using base::Order;
 using base::Pages;
 using page::Buddy;
-using page::DirtyMap;
 using page::Frame;
 using page::FrameKind;
 using page::kNone;
@@ -46,7 +46,7 @@ class BuddyTest : public testing::Test {
 
   std::vector<Frame> frames = std::vector<Frame>(kFrames);
   std::vector<uint64_t> words = std::vector<uint64_t>(kFrames / 64);
-  DirtyMap dirty{words.data()};
+  BitMap dirty{words.data()};
   Buddy buddy{frames.data(), dirty};
 };
 

@@ -41,6 +41,16 @@ TEST_F(MetaArenaTest, RecordsAreZeroAlignedAndApart) {
   EXPECT_EQ(arena.used(), static_cast<size_t>(last_end - place.base));
 }
 
+TEST_F(MetaArenaTest, WhatWasDonatedIsCountedWhenItIsUsed) {
+  alignas(64) static char memory[4096];
+  arena.donate(memory, sizeof memory);
+  EXPECT_EQ(arena.used(), 0u);
+  EXPECT_EQ(arena.alloc(100, 4), memory);
+  EXPECT_EQ(arena.used(), 100u);
+  EXPECT_EQ(arena.alloc(64, 64), memory + 128);
+  EXPECT_EQ(arena.used(), 192u) << "with what an alignment costs";
+}
+
 TEST_F(MetaArenaTest, SmallRecordsCostFewCalls) {
   for (int i = 0; i < 1000; ++i) ASSERT_NE(arena.alloc(100, 8), nullptr);
   EXPECT_EQ(vm.commits, 1u);

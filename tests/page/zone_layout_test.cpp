@@ -15,7 +15,10 @@ using page::Frame;
 using page::FrameKind;
 using page::Zone;
 
-class ZoneLayoutTest : public test::ZoneGround {};
+class ZoneLayoutTest : public test::ZoneGround {
+ protected:
+  ZoneLayoutTest() : ZoneGround(1024 * test::kMiB) {}
+};
 
 TEST_F(ZoneLayoutTest, TablesThatNobodyNeedsAreNotThere) {
   start();
@@ -61,6 +64,21 @@ TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
     EXPECT_EQ(vm.committed_bytes(), 0u);
     EXPECT_EQ(other.window_size(), 0u);
   }
+}
+
+// The fake kernel refuses to unmap what is not committed.
+TEST_F(ZoneLayoutTest, AnEndGoesAroundSomebodyElsesMappings) {
+  Zone other;
+  ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 512 * test::kMiB));
+  for (size_t hole = 0; hole < 3; ++hole) {
+    char* end = other.window() + other.window_size();
+    vm.occupied.push_back({end, test::kMiB});
+    Frame* block = other.alloc(base::Pages(2000), base::Order(0), FrameKind::kLarge);
+    ASSERT_NE(block, nullptr);
+    EXPECT_GT(other.address_of(*block), end);
+  }
+  other.stop();
+  EXPECT_EQ(vm.committed_bytes(), 0u);
 }
 
 // Whatever the memory's bounds: frames lie within, tables do, and what was there is not taken for

@@ -103,6 +103,25 @@ TEST_F(SlobTest, ARoomInAnotherListIsUsedBeforeTheHeapGrows) {
   EXPECT_EQ(slob.stats().pages, 1u);
 }
 
+// In a list of hundreds of pages not all are looked at for room, but the empty one is never missed.
+TEST_F(SlobTest, AnEmptyPageIsUsedBeforeTheHeapGrows) {
+  constexpr size_t kPages = 400, kInPage = 64;
+  std::vector<char*> blocks;
+  for (size_t i = 0; i < kPages * kInPage; ++i)
+    blocks.push_back(static_cast<char*>(slob.alloc(64, 1)));
+  for (size_t i = 0; i < kPages; ++i) slob.free(frame_of(blocks[i * kInPage]), blocks[i * kInPage]);
+  size_t pages = slob.stats().pages;
+  for (size_t which : {10, 100, 200, 300, 390}) {
+    for (size_t i = 1; i < kInPage; ++i) {
+      char*& block = blocks[which * kInPage + i];
+      slob.free(frame_of(block), block);
+    }
+    slob.audit();
+    ASSERT_NE(alloc(4000), nullptr);
+    EXPECT_EQ(slob.stats().pages, pages) << which;
+  }
+}
+
 TEST_F(SlobTest, EmptyPagesGoBackButOne) {
   std::vector<char*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.push_back(alloc(200));

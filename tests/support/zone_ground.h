@@ -15,6 +15,7 @@ inline constexpr page::Retention kKeepNothing{.percent = 0, .least_bytes = 0, .i
 
 class ZoneGround : public testing::Test {
  protected:
+  explicit ZoneGround(size_t capacity = 256 * kMiB) : vm(capacity) {}
   void start(const page::Retention& retention = kKeepAll) {
     ASSERT_TRUE(zone.start(vm.vm(), retention, size_t{1} << 40));
     zone.audit();

@@ -1,7 +1,7 @@
-// page/dirty_map_test.cpp -- proves that bits are set, cleared and counted over any range, and that
+// base/bit_map_test.cpp -- proves that bits are set, cleared and counted over any range, and that
 // nothing beside the range is touched.
 
-#include "page/dirty_map.h"
+#include "base/bit_map.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 namespace {
 
-using page::DirtyMap;
+using base::BitMap;
 
 constexpr size_t kBits = 256;
 
@@ -21,10 +21,10 @@ void for_every_range(Act act) {
     for (size_t count = 0; first + count <= kBits; count += 1 + count / 5) act(first, count);
 }
 
-TEST(DirtyMap, SetTouchesTheRangeAndNothingElse) {
+TEST(BitMap, SetTouchesTheRangeAndNothingElse) {
   for_every_range([](size_t first, size_t count) {
     uint64_t words[kBits / 64] = {};
-    DirtyMap map(words);
+    BitMap map(words);
     map.set(first, count);
     for (size_t bit = 0; bit < kBits; ++bit)
       ASSERT_EQ(words[bit / 64] >> (bit % 64) & 1, bit >= first && bit < first + count)
@@ -32,11 +32,11 @@ TEST(DirtyMap, SetTouchesTheRangeAndNothingElse) {
   });
 }
 
-TEST(DirtyMap, ClearTouchesTheRangeAndNothingElse) {
+TEST(BitMap, ClearTouchesTheRangeAndNothingElse) {
   for_every_range([](size_t first, size_t count) {
     uint64_t words[kBits / 64];
     for (uint64_t& word : words) word = ~uint64_t{0};
-    DirtyMap map(words);
+    BitMap map(words);
     map.clear(first, count);
     for (size_t bit = 0; bit < kBits; ++bit)
       ASSERT_EQ(words[bit / 64] >> (bit % 64) & 1, bit < first || bit >= first + count)
@@ -44,9 +44,9 @@ TEST(DirtyMap, ClearTouchesTheRangeAndNothingElse) {
   });
 }
 
-TEST(DirtyMap, CountIsTheNumberOfBitsInTheRange) {
+TEST(BitMap, CountIsTheNumberOfBitsInTheRange) {
   uint64_t words[kBits / 64] = {0x8000000000000001, ~uint64_t{0}, 0, 0x00ff00ff00ff00ff};
-  DirtyMap map(words);
+  BitMap map(words);
   for_every_range([&](size_t first, size_t count) {
     size_t expected = 0;
     for (size_t bit = first; bit < first + count; ++bit)
@@ -55,8 +55,8 @@ TEST(DirtyMap, CountIsTheNumberOfBitsInTheRange) {
   });
 }
 
-TEST(DirtyMap, AnEmptyRangeReadsNoWord) {
-  DirtyMap map(nullptr);
+TEST(BitMap, AnEmptyRangeReadsNoWord) {
+  BitMap map(nullptr);
   EXPECT_EQ(map.count(64, 0), 0u);
   map.set(0, 0);
   map.clear(128, 0);

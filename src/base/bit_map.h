@@ -1,10 +1,9 @@
-// page/dirty_map.h -- which frames may hold memory.
+// base/bit_map.h -- one bit for each of many things, in words that are somebody else's.
 //
 // Idea
-//   One bit a frame: set when the frame is given out, cleared when it is purged. A free block with
-//   no set bit costs the system nothing and reads as zero, so calloc need not clear it and the
-//   page heap need not return it. Since the bits are apart from the blocks, blocks split and merge
-//   without regard to them.
+//   Of a heap that is told in ones and zeros (which frames may hold memory, which grains of a page
+//   are taken) whole ranges are asked for and changed, a word at a time. Since the bits lie apart
+//   from what they tell of, blocks can be split and merged without regard to them.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +11,12 @@
 
 #include "base/bits.h"
 
-namespace page {
+namespace base {
 
-class DirtyMap {
+class BitMap {
  public:
-  constexpr DirtyMap() = default;
-  explicit DirtyMap(uint64_t* words) : words_(words) {}
+  constexpr BitMap() = default;
+  explicit BitMap(uint64_t* words) : words_(words) {}
 
   uint64_t* words() const { return words_; }
 
@@ -27,7 +26,7 @@ class DirtyMap {
   void clear(size_t first, size_t count) {
     visit(first, count, [](uint64_t& word, uint64_t mask) { word &= ~mask; });
   }
-  /// How many of the frames may hold memory.
+  /// How many bits of the range are set.
   size_t count(size_t first, size_t count) const {
     size_t sum = 0;
     visit(first, count, [&](const uint64_t& word, uint64_t mask) {
@@ -43,7 +42,7 @@ class DirtyMap {
     while (count > 0) {
       size_t bit = first % 64;
       size_t here = count < 64 - bit ? count : 64 - bit;
-      act(words_[first / 64], base::low_mask(static_cast<unsigned>(here)) << bit);
+      act(words_[first / 64], low_mask(static_cast<unsigned>(here)) << bit);
       first += here;
       count -= here;
     }
@@ -52,4 +51,4 @@ class DirtyMap {
   uint64_t* words_ = nullptr;
 };
 
-}  // namespace page
+}  // namespace base
