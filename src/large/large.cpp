@@ -69,7 +69,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
 }
 
 void* try_resize(PageHeap& heap, Block block, size_t size) {
-  if (heap.is_abandoned(*block.zone)) return nullptr;
+  if (block.zone->is_abandoned()) return nullptr;
   Pages pages = Pages::ceil(size);
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);

@@ -47,9 +47,7 @@ class PageHeap {
   /// A giant kLarge block of memory that reads as zero; frame is null where there is none.
   Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
-  void free_large(Block block) {
-    if (!is_abandoned(*block.zone)) block.zone->free_large(*block.frame);
-  }
+  void free_large(Block block) { block.zone->free_large(*block.frame); }
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();
@@ -67,11 +65,6 @@ class PageHeap {
   Block alloc_beside(base::Pages pages, base::Order align);
   /// Gives a block of the zone beside back, also while a fork is under way. False for all else.
   bool try_free_beside(const void* p);
-  bool is_abandoned(const Zone& zone) const {
-    for (unsigned i = 0; i < beside_.load(std::memory_order_relaxed); ++i)
-      if (&zone == besides_[i]) return true;
-    return false;
-  }
 
   /// The zone whose window an address lies in; null for memory that is not ours.
   Zone* zone_of(const void* p) {
@@ -117,7 +110,7 @@ class PageHeap {
 
   size_t table_bytes() const { return slabs_.table_bytes() + giants_.table_bytes(); }
   void reset_in_child() {
-    if (has_beside_.exchange(false)) ++beside_;
+    if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
     slabs_.reset_in_child();
     giants_.reset_in_child();
     vacancy_.reset_in_child();

@@ -102,6 +102,7 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
   if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
+  if (is_abandoned()) return nullptr;
   size_t before = dirty_frames();
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
   if (is_plain_large)
@@ -143,6 +144,7 @@ void Zone::free(uint32_t first, Pages pages) {
 
 void Zone::free_large(Frame& block) {
   os::Locked held(lock_);
+  if (is_abandoned()) return;
   large_ -= block.count;
   --large_blocks_;
   live_ -= block.count;
@@ -153,6 +155,7 @@ void Zone::free_large(Frame& block) {
 bool Zone::try_grow(Frame& block, Pages pages) {
   if (pages > Order(base::kMaxOrder).pages()) return false;
   os::Locked held(lock_);
+  if (is_abandoned()) return false;
   end_waiting();
   uint32_t first = number_of(block);
   uint32_t end = first + block.count;
@@ -174,6 +177,7 @@ bool Zone::try_grow(Frame& block, Pages pages) {
 
 void Zone::shrink(Frame& block, Pages pages) {
   os::Locked held(lock_);
+  if (is_abandoned()) return;
   size_t less = block.count - pages.n;
   block.count = static_cast<uint32_t>(pages.n);
   large_ -= less;
@@ -188,6 +192,7 @@ void Zone::trim() {
   wants_trim_.store(false, std::memory_order_relaxed);
   {
     os::Locked held(lock_);
+    if (is_abandoned()) return;
     keep = keeping_.limit(now(), now_ms);
     if (dirty_frames() <= keep) return;
   }
@@ -238,7 +243,7 @@ void Zone::purge_records(const os::Range& block) {
 size_t Zone::purge(size_t keep) {
   size_t done = 0;
   lock_.acquire();
-  bool mine = !is_purging_;
+  bool mine = !is_purging_ && !is_abandoned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
@@ -248,6 +253,7 @@ size_t Zone::purge(size_t keep) {
     size_t purged = vm_->purge_each(batch.ranges, batch.count);
     for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
+    if (is_abandoned()) break;  // by a fork that has interrupted us
     done += put_back(batch, purged);
     if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }

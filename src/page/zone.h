@@ -143,6 +143,13 @@ class Zone {
   }
   /// In the child of a fork: a purge that another thread had under way is nobody's any more.
   void reset_in_child() ASHLAR_UNCHECKED { is_purging_ = false; }
+  /// In the child of a fork, whose copy of this zone may be torn: from now on what is freed to it
+  /// is lost, and nothing can be had of it. A call that the fork has interrupted finds it so, too.
+  void abandon() {
+    is_abandoned_.store(true, std::memory_order_relaxed);
+    lock_.reset_in_child();
+  }
+  bool is_abandoned() const { return is_abandoned_.load(std::memory_order_relaxed); }
 
   /// Bytes of the window that have been committed so far. Grows; shrinks by retract().
   size_t window_size() const { return window_size_.load(std::memory_order_relaxed); }
@@ -262,6 +269,7 @@ class Zone {
   enum : unsigned { kRecords, kClasses, kDirty, kAdvised, kTables };
   Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
   std::atomic<bool> has_classes_{false};
+  std::atomic<bool> is_abandoned_{false};
 
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space

@@ -37,7 +37,7 @@ TEST(MixedFree, EveryMakerWithReallocToZero) {
 
 TEST(MixedFree, EveryMakerWithCfree) {
   auto* cfree = cfree_address();
-  if (cfree == nullptr) GTEST_SKIP() << "this libc has no cfree any more";
+  if (cfree == nullptr) GTEST_SKIP() << "not run: this libc has no cfree any more";
   for (const Maker& maker : kMakers) {
     for (size_t size : kSizes) cfree(maker.make(size));
   }
@@ -45,15 +45,16 @@ TEST(MixedFree, EveryMakerWithCfree) {
 }
 
 TEST(MixedFree, CfreeIsThere) {
-  if (test::on_system_malloc()) GTEST_SKIP() << "a rule for us alone";
-  if (test::subject() == "static") GTEST_SKIP() << "a static program exports no names to look up";
+  if (test::on_system_malloc()) GTEST_SKIP() << "not run: a rule for us alone";
+  if (test::subject() == "static")
+    GTEST_SKIP() << "not run: a static program exports no names to look up";
   EXPECT_NE(cfree_address(), nullptr);
 }
 
 TEST(MixedFree, FreeSizedTakesWhatMallocCallocAndReallocGave) {
   if (free_sized == nullptr) {
     ASSERT_TRUE(test::on_system_malloc()) << "free_sized is missing";
-    GTEST_SKIP() << "this libc has no free_sized";
+    GTEST_SKIP() << "not run: this libc has no free_sized";
   }
   free_sized(nullptr, 0);
   free_sized(nullptr, 100);
@@ -74,7 +75,7 @@ TEST(MixedFree, FreeSizedTakesWhatMallocCallocAndReallocGave) {
 TEST(MixedFree, FreeAlignedSizedTakesWhatAlignedAllocGave) {
   if (free_aligned_sized == nullptr) {
     ASSERT_TRUE(test::on_system_malloc()) << "free_aligned_sized is missing";
-    GTEST_SKIP() << "this libc has no free_aligned_sized";
+    GTEST_SKIP() << "not run: this libc has no free_aligned_sized";
   }
   free_aligned_sized(nullptr, 64, 64);
   for (size_t alignment = 8; alignment <= size_t{4} << 20; alignment *= 2) {

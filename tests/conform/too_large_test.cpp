@@ -61,7 +61,7 @@ TEST(TooLarge, WhatTheSystemGrantsIsGiven) {
   for (size_t gib : {6, 17, 20}) {
     size_t size = gib << 30;
     void* granted = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (granted == MAP_FAILED) GTEST_SKIP() << "the system refuses " << gib << " GiB";
+    if (granted == MAP_FAILED) GTEST_SKIP() << "not run: the system refuses " << gib << " GiB";
     munmap(granted, size);
     char* block = static_cast<char*>(std::malloc(size));
     ASSERT_NE(block, nullptr) << gib << " GiB";

@@ -75,7 +75,7 @@ size_t bytes_pinned(const Blocks& blocks) {
 }
 
 TEST(Returned, AFewObjectsKeepTheirOwnPagesOnly) {
-  if (sysconf(_SC_PAGESIZE) != static_cast<long>(kFrame)) GTEST_SKIP() << "larger pages";
+  if (sysconf(_SC_PAGESIZE) != static_cast<long>(kFrame)) GTEST_SKIP() << "not run: larger pages";
   const size_t before = test::resident_bytes();
   test::Rng rng(1);
   Blocks stay = scatter(rng, 128, 200);
@@ -130,7 +130,7 @@ TEST(Returned, LockedMemoryStaysAndIsWhole) {
       for (const test::Stamped& block : scatter(rng, 16, 50)) test::free_stamped(block);
     return 0;
   });
-  if (ending.exit_code == 77) GTEST_SKIP() << "not allowed to lock memory";
+  if (ending.exit_code == 77) GTEST_SKIP() << "not run: not allowed to lock memory";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
