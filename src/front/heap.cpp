@@ -135,7 +135,10 @@ bool has_cache(uint8_t id) {
                 .heap_bytes = g_heap.pages().slabs().live_bytes(),
                 .slob_bytes = g_heap.slob().bytes(),
                 .has_threads = os::has_other_threads()};
-  return g_heap.promotion().note_demand(demand) && g_heap.promote();
+  bool is_wanted = g_heap.promotion().note_demand(demand);
+  // Readied for the first other thread before it runs, when that costs least: pthread_create asks
+  // for memory. (membarrier's registration takes milliseconds once there are two.)
+  return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
 }
 
 void* alloc_by_slob(size_t size, size_t align) {

@@ -40,7 +40,8 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
   if (slob_max_ == kUnlimited) return false;
-  return is_busy(demand) && (demand.has_cache || is_worth_a_slab(demand));
+  bool is_worth = demand.has_cache || is_worth_a_slab(demand);  // counted from the first on
+  return is_busy(demand) && is_worth;
 }
 
 void Promotion::end_interval() {

@@ -89,7 +89,8 @@ void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
     if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
     SlobPage* next = page->next;
     if (looks >= kLooks) pages.cursor = next;
-    if (void* block = take(*page, count, align)) return block;
+    if (count <= page->longest)
+      if (void* block = take(*page, count, align)) return block;
     page = next;
   }
   return nullptr;

@@ -49,6 +49,14 @@ unsigned SlobPage::block_around(unsigned grain) const {
   return word * 64 + base::log2_floor(bits);
 }
 
+// Behind the last grain in front of a free one that is taken.
+unsigned SlobPage::run_start(unsigned grain) const {
+  unsigned word = grain / 64;
+  uint64_t bits = taken_[word] & base::low_mask(grain % 64);
+  while (bits == 0 && word > 0) bits = taken_[--word];
+  return bits == 0 ? 0 : word * 64 + base::log2_floor(bits) + 1;
+}
+
 void SlobPage::mark(unsigned first, unsigned count) {
   base::BitMap(taken_).set(first, count);
   free_grains = static_cast<uint16_t>(free_grains - count);
@@ -80,10 +88,8 @@ void SlobPage::put(unsigned grain) {
   unsigned end = end_of(grain);
   begins_[grain / 64] &= ~(uint64_t{1} << (grain % 64));
   unmark(grain, end - grain);
-  // The run that this makes ends where the next grain is taken, and begins behind the last one
-  // that is: at most `longest` grains in front are free.
-  unsigned behind = next_taken(end) - grain;
-  longest = static_cast<uint16_t>(std::min<unsigned>(longest + behind, free_grains));
+  unsigned run = next_taken(end) - run_start(grain);
+  longest = static_cast<uint16_t>(std::max<unsigned>(longest, run));
 }
 
 bool SlobPage::try_resize(unsigned grain, unsigned count) {

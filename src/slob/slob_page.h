@@ -94,6 +94,7 @@ class SlobPage {
   unsigned next_taken(unsigned from) const;
   unsigned next_free(unsigned from) const;
   unsigned end_of(unsigned grain) const;
+  unsigned run_start(unsigned grain) const;
   void mark(unsigned first, unsigned count);
   void unmark(unsigned first, unsigned count);
 

@@ -53,10 +53,28 @@ class ObjectCacheTest : public testing::Test {
     return counts[cache.id()];
   }
 
+  // Of objects of `size` bytes that are given out one after the other, on a CPU that has none yet.
+  static size_t least_distance_of_first(size_t size) {
+    auto* layout = new slab::SlabLayout(slab::layout_for(size, 16));
+    ObjectCache& fresh = test::new_cache(*layout, "test-first");
+    auto* first = static_cast<char*>(cache_alloc(fresh));
+    auto* second = static_cast<char*>(cache_alloc(fresh));
+    auto distance = static_cast<size_t>(std::abs(first - second));
+    cache_free(fresh, second);
+    cache_free(fresh, first);
+    return distance;
+  }
+
   unsigned capacity_here() { return cache::take_seat().habit(cache.id()).capacity; }
 
   ObjectCache& cache;
 };
+
+// Two threads may begin on one CPU, and go on on two.
+TEST_F(ObjectCacheTest, TheFirstObjectsShareNoCacheLine) {
+  for (size_t size : {16, 32, 48, 64, 128})
+    EXPECT_GE(least_distance_of_first(size), 2 * base::kCacheLine) << size;
+}
 
 TEST_F(ObjectCacheTest, ObjectsAreDistinctAndWritable) {
   std::vector<void*> objects = alloc(5000);
