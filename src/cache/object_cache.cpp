@@ -23,6 +23,9 @@ constexpr size_t kOneWayShare = 8;
 constexpr size_t kDepotBytes = size_t{256} << 10;
 constexpr size_t kDepotShare = 64;
 std::atomic<size_t> g_in_depots{0};
+// What all magazines of one CPU, or of a thread, may hold together, and spares the same again.
+constexpr size_t kSeatBytes = size_t{256} << 10;
+constexpr size_t kSeatShare = 16;
 
 // Counts that may lose one to a race: they are hints and statistics.
 void add(std::atomic<uint32_t>& counter, uint32_t more) {
@@ -118,9 +121,23 @@ unsigned ObjectCache::learn(const Seat& seat, bool is_full) {
   if (capacity == 0)
     capacity = first_;
   else if (capacity < limit)
-    capacity = std::min(capacity + capacity / 4 + 1, limit);
+    capacity = grown(seat, capacity, limit);
   seat.set_habit(id(), {static_cast<uint8_t>(capacity), is_full});
   return capacity;
+}
+
+unsigned ObjectCache::grown(const Seat& seat, unsigned capacity, unsigned limit) {
+  unsigned larger = std::min(capacity + capacity / 4 + 1, limit);
+  size_t most = kSeatBytes + stock_.heap().slabs().live_bytes() / kSeatShare;
+  size_t more = (larger - capacity) * size_t{stock_.layout().object_size};
+  return seat.try_hold(more, most) ? larger : capacity;
+}
+
+void ObjectCache::fade(const Seat& seat) {
+  Habit habit = seat.habit(id());
+  habit.capacity /= 2;
+  seat.set_habit(id(), habit);
+  seat.try_hold(habit.capacity * size_t{stock_.layout().object_size}, SIZE_MAX);
 }
 
 uint64_t ObjectCache::refill(unsigned capacity) {

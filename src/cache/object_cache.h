@@ -82,10 +82,14 @@ class ObjectCache {
   CacheStats stats();
   void audit();
 
+  /// Halves what this seat's magazine may hold.
+  void fade(const Seat& seat);
+
  private:
   uint64_t next_magazine(const Seat& seat);
   uint64_t refill(unsigned capacity);
   unsigned learn(const Seat& seat, bool is_full);
+  unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
   void give_back(Full full);

@@ -1,6 +1,12 @@
 #include "cache/registry.h"
 
 namespace cache {
+namespace {
+
+// Magazines of one CPU that hold less than this together need no thought.
+constexpr size_t kMuchHeld = size_t{128} << 10;
+
+}  // namespace
 
 constinit Registry g_registry;
 
@@ -36,8 +42,18 @@ void Registry::count_ready(size_t (&counts)[base::kMaxCaches]) {
   if (is_drained) restore_seats();
 }
 
+// Where magazines hold much, all shrink by half: those that are still busy soon grow again, and the
+// others leave them room.
+void Registry::fade(const Seat& seat) {
+  if (!seat.end_holding(kMuchHeld)) return;
+  for_each([&](ObjectCache& cache) { cache.fade(seat); });
+}
+
 void Registry::reap() {
   for_each([](ObjectCache& cache) { cache.reap(false); });
+  if (Seat own = own_seat(); !own.is_none()) fade(own);
+  for (unsigned id = 0; id < cpu_bound(); ++id)
+    if (Area* area = cpu_area(id)) fade({area, false});
 }
 
 void Registry::empty_area(Area& area) {

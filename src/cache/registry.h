@@ -38,7 +38,8 @@ class Registry {
   /// magazines of their own, only the caller's are counted.
   void count_ready(size_t (&counts)[base::kMaxCaches]);
 
-  /// Empties the depots of what the last interval did not need.
+  /// Empties the depots of what the last interval did not need, and halves magazines where they
+  /// hold much.
   void reap();
   /// Empties all CPUs' magazines, all depots, and keeps no empty slab.
   void reap_everything();
@@ -76,6 +77,7 @@ class Registry {
 
  private:
   void empty_area(Area& area);
+  void fade(const Seat& seat);
   size_t purge(size_t most, uint64_t now_ms);
 
   page::PageHeap* heap_ = nullptr;

@@ -76,6 +76,7 @@ void close_words(Area& area) {
   std::fill_n(area.words, base::kMaxCaches, os::kClosedWord);
   std::fill_n(area.words + base::kMaxCaches, base::kMaxCaches, kNoMagazine);
   std::fill_n(area.habits, base::kMaxCaches, Habit{});
+  area.held = 0;
 }
 
 os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {

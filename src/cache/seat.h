@@ -38,7 +38,8 @@ struct alignas(2) Habit {
 /// An area with the habits of its magazines.
 struct Area : os::CpuArea {
   Habit habits[base::kMaxCaches];
-  Area* next;  ///< unused areas of threads that have ended
+  uint32_t held;  ///< bytes that magazines of these capacities hold; a hint, too
+  Area* next;     ///< unused areas of threads that have ended
 };
 
 constexpr size_t spare_of(size_t cache) {
@@ -67,6 +68,19 @@ class Seat {
   }
   void set_habit(size_t cache, Habit habit) const {
     __atomic_store(&area_->habits[cache], &habit, __ATOMIC_RELAXED);
+  }
+  /// Whether this seat's magazines may hold so many bytes more, of `most` together. Then they do.
+  bool try_hold(size_t more, size_t most) const {
+    size_t held = __atomic_load_n(&area_->held, __ATOMIC_RELAXED) + more;
+    if (held > most) return false;
+    __atomic_store_n(&area_->held, static_cast<uint32_t>(held), __ATOMIC_RELAXED);
+    return true;
+  }
+  /// Begins that count anew, if it has come to `much`.
+  bool end_holding(size_t much) const {
+    if (__atomic_load_n(&area_->held, __ATOMIC_RELAXED) < much) return false;
+    __atomic_store_n(&area_->held, 0, __ATOMIC_RELAXED);
+    return true;
   }
 
  private:

@@ -4,6 +4,7 @@
 #include "cache/registry.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <set>
 #include <thread>
@@ -55,6 +56,55 @@ TEST_F(RegistryTest, NamesEachLockOnceAndInOrder) {
   std::set<os::Lock*> distinct(locks.begin(), locks.end());
   EXPECT_EQ(distinct.size(), locks.size());
   EXPECT_EQ(locks.front(), &cache::seat_lock());
+}
+
+class HoldingTest : public RegistryTest {
+ protected:
+  HoldingTest() {
+    sched_getaffinity(0, sizeof before, &before);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~HoldingTest() override {
+    g_registry.reap_everything();
+    sched_setaffinity(0, sizeof before, &before);
+  }
+  // Objects come and go by the hundreds: what makes magazines grow.
+  static void breathe(ObjectCache& cache) {
+    std::vector<void*> objects(300);
+    for (int round = 0; round < 40; ++round) {
+      for (void*& object : objects) object = cache_alloc(cache);
+      for (void* object : objects) cache_free(cache, object);
+    }
+  }
+  static unsigned capacity(ObjectCache& cache) {
+    return cache::take_seat().habit(cache.id()).capacity;
+  }
+  static constexpr slab::SlabLayout kMedium = slab::layout_for(1024, 16);
+  cpu_set_t before;
+};
+
+TEST_F(HoldingTest, ManyClassesTogetherHoldNoMoreThanAllowed) {
+  std::vector<ObjectCache*> caches;
+  for (int i = 0; i < 40; ++i) breathe(*caches.emplace_back(&test::new_cache(kMedium, "many")));
+  size_t held = 0;
+  for (ObjectCache* cache : caches) held += capacity(*cache) * kMedium.object_size;
+  EXPECT_EQ(capacity(*caches.front()), 128u) << "the first ones are free to grow";
+  size_t live = cache_ground().heap.slabs().live_bytes();
+  // And the first objects of each, which no class goes without.
+  EXPECT_LE(held, (256 << 10) + live / 16 + caches.size() * 4 * kMedium.object_size);
+}
+
+TEST_F(HoldingTest, WhoComesLaterGetsRoomInTime) {
+  for (int i = 0; i < 40; ++i) breathe(test::new_cache(kMedium, "early"));
+  ObjectCache& late = test::new_cache(kMedium, "late");
+  for (int interval = 0; interval < 3; ++interval) {
+    g_registry.reap();
+    breathe(late);
+  }
+  EXPECT_EQ(capacity(late), 128u);
 }
 
 TEST_F(RegistryTest, ReapingEverythingLeavesNothing) {
