@@ -237,5 +237,5 @@ def _judge(row: Row, task: Task, quantity: Quantity) -> None:
         if row.peer:
             peer = row.values[row.peer]
             row.verdict = figures.verdict(row.interval, max(target or 0, 1 + allowance / peer))
-            if allowance:
+            if allowance and SUBJECT in row.values:
                 row.excess = f"{row.values[SUBJECT] - peer:+.0f} {quantity.unit}"

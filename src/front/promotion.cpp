@@ -3,9 +3,9 @@
 namespace front {
 namespace {
 
-// So many calls in an interval are worth more than the memory: SLOB takes about a tenth of a
+// So many calls in an interval are worth more than the memory: SLOB takes up to a third of a
 // microsecond more a call than a magazine does, so these cost two milliseconds of a second.
-constexpr uint32_t kManyCalls = 16384;
+constexpr uint32_t kManyCalls = 8192;
 // Of one class, once there are object caches: so many calls, or so many bytes asked for. Classes
 // above a frame are served by whole frames until then, which wastes up to half of them.
 constexpr uint32_t kManyOfOne = 256;
