@@ -76,7 +76,6 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
   max_size_ = frames * kFrameSize;
   os::Locked held(lock_);
   keeping_.set(retention);
-  is_short_ = true;  // there is no more than this
   buddy_ = Buddy(frames_, dirty_);
   buddy_.extend(0, Pages(frames));
   set_window_size(frames);
