@@ -23,7 +23,8 @@ constexpr size_t kOneWayShare = 8;
 constexpr size_t kDepotBytes = size_t{256} << 10;
 constexpr size_t kDepotShare = 64;
 std::atomic<size_t> g_in_depots{0};
-// What all magazines of one CPU, or of a thread, may hold together, and spares the same again.
+// Up to what all magazines of one CPU, or of a thread, may grow together, and spares the same
+// again.
 constexpr size_t kSeatBytes = size_t{256} << 10;
 constexpr size_t kSeatShare = 16;
 
@@ -118,7 +119,7 @@ unsigned ObjectCache::learn(const Seat& seat, bool is_full) {
   bool has_turned = habit.was_full != is_full;
   unsigned limit = has_turned ? capacity_ : one_way_;
   unsigned capacity = habit.capacity;
-  if (capacity == 0)
+  if (capacity < first_)
     capacity = first_;
   else if (capacity < limit)
     capacity = grown(seat, capacity, limit);

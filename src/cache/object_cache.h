@@ -14,9 +14,9 @@
 //   that uses little holds little. Where objects only come or only go, as between threads that
 //   produce and threads that consume, it stops early: a magazine is handed on whole, and a larger
 //   one would save little. Where it runs empty and full by turns, the program breathes, and it
-//   grows up to what the cache allows. All magazines of a CPU together have a bound, too: some KiB
-//   and a share of the live memory. Where they come near it, all shrink by half each interval, and
-//   those that are busy grow again.
+//   grows up to what the cache allows. All magazines of a CPU together have a bound, too, up to
+//   which they grow: some KiB and a share of the live memory. Where they have grown by much, all
+//   shrink by half each interval, when they are next used, and those that are busy grow again.
 //
 // Invariants (audit())
 //   1. Those of the depot and the stock.

@@ -67,6 +67,7 @@ void Registry::empty_area(Area& area) {
     area.words[cache.id()] = os::kClosedWord;
     area.habits[cache.id()] = {};
   });
+  area.held = 0;
 }
 
 void Registry::reap_everything() {

@@ -43,7 +43,7 @@ Seat cpu_seat() {
   if (g_is_drained || g_areas[id] != nullptr) return {};
   Area* area = make_area();
   if (area == nullptr) return {};
-  g_areas[id] = area;
+  __atomic_store_n(&g_areas[id], area, __ATOMIC_RELEASE);
   store_entry(static_cast<unsigned>(id), area);
   return {area, false};
 }
@@ -98,7 +98,7 @@ Seat take_seat() {
 }
 
 Area* cpu_area(unsigned id) {
-  return g_areas[id];
+  return __atomic_load_n(&g_areas[id], __ATOMIC_ACQUIRE);
 }
 
 unsigned cpu_bound() {

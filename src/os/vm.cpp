@@ -45,7 +45,8 @@ constexpr size_t kQuietFirst = 48 * kTiB;
 constexpr size_t kQuietSize = 32 * kTiB;
 
 // Where the last place ended: the next one follows it, from the range's start again where it must,
-// so that no two overlap.
+// so that no two overlap until 32 TiB are given out. (What is taken is then met when it is
+// committed.)
 ASHLAR_START_DATA std::atomic<size_t> g_last_end{0};
 
 Place find_quiet(size_t size) {

@@ -47,7 +47,10 @@ class PageHeap {
   /// A giant kLarge block of memory that reads as zero; frame is null where there is none.
   Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
-  void free_large(Block block) { block.zone->free_large(*block.frame); }
+  void free_large(Block block) {
+    // Asked for before the lock, too, which in the child of a fork may be nobody's.
+    if (!block.zone->is_abandoned()) block.zone->free_large(*block.frame);
+  }
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();

@@ -88,7 +88,7 @@ class HoldingTest : public RegistryTest {
 
 TEST_F(HoldingTest, ManyClassesTogetherHoldNoMoreThanAllowed) {
   std::vector<ObjectCache*> caches;
-  for (int i = 0; i < 40; ++i) breathe(*caches.emplace_back(&test::new_cache(kMedium, "many")));
+  for (int i = 0; i < 10; ++i) breathe(*caches.emplace_back(&test::new_cache(kMedium, "many")));
   size_t held = 0;
   for (ObjectCache* cache : caches) held += capacity(*cache) * kMedium.object_size;
   EXPECT_EQ(capacity(*caches.front()), 128u) << "the first ones are free to grow";
@@ -97,8 +97,16 @@ TEST_F(HoldingTest, ManyClassesTogetherHoldNoMoreThanAllowed) {
   EXPECT_LE(held, (256 << 10) + live / 16 + caches.size() * 4 * kMedium.object_size);
 }
 
+TEST_F(HoldingTest, WhatIsReapedHoldsNothing) {
+  for (int i = 0; i < 6; ++i) breathe(test::new_cache(kMedium, "before"));
+  g_registry.reap_everything();
+  ObjectCache& after = test::new_cache(kMedium, "after");
+  breathe(after);
+  EXPECT_EQ(capacity(after), 128u);
+}
+
 TEST_F(HoldingTest, WhoComesLaterGetsRoomInTime) {
-  for (int i = 0; i < 40; ++i) breathe(test::new_cache(kMedium, "early"));
+  for (int i = 0; i < 6; ++i) breathe(test::new_cache(kMedium, "early"));
   ObjectCache& late = test::new_cache(kMedium, "late");
   for (int interval = 0; interval < 3; ++interval) {
     g_registry.reap();

@@ -20,9 +20,10 @@
 namespace {
 
 // Registered before the heap's own handlers, so that it runs after their prepare handler.
-std::atomic<bool> is_held_up{false}, is_done{false};
+std::atomic<bool> is_held_up{false}, is_closed{false}, is_done{false};
 [[maybe_unused]] const int registered = pthread_atfork(
     [] {
+      is_closed = true;
       while (is_held_up && !is_done) usleep(100);
     },
     nullptr, nullptr);
@@ -166,11 +167,12 @@ TEST_F(ProcessTest, AGrandchildIsNoWorse) {
 TEST_F(ProcessTest, AThreadGoesOnForAsLongAsAForkLasts) {
   constexpr int kBlocks = 20000;
   std::atomic<bool> has_begun{false};
+  is_closed = false;  // a fork of another test's
   int beside = 0;
   std::vector<void*> places(kBlocks);
   std::thread other([&] {
     has_begun = true;
-    while (front::is_gate_open()) usleep(100);
+    while (!is_closed) usleep(100);
     for (void*& p : places) {
       p = front::alloc(100);
       std::memset(p, 1, 100);
@@ -180,7 +182,7 @@ TEST_F(ProcessTest, AThreadGoesOnForAsLongAsAForkLasts) {
     is_done = true;
   });
   while (!has_begun) usleep(100);
-  is_held_up = true;
+  is_held_up = true;  // from now on until is_done
   pid_t child = fork();
   if (child == 0) _exit(use_heap());
   EXPECT_TRUE(test::wait_for(child).clean());
