@@ -92,6 +92,21 @@ TEST_F(ProcessTest, AChildBeginsWithSlobAndIsPromotedAgain) {
   front::free(of_parent);
 }
 
+// pthread_create asks for memory: so magazines are ready when its thread begins.
+TEST_F(ProcessTest, TheFirstRequestBesideAnotherThreadPromotes) {
+  uint64_t slob_max = front::g_heap.options().slob_max;
+  if (slob_max == 0 || slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: one kind of tenant serves all small blocks here";
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) usleep(100);
+  });
+  front::free(front::alloc(300));
+  EXPECT_TRUE(front::g_heap.is_promoted());
+  is_over = true;
+  other.join();
+}
+
 TEST_F(ProcessTest, NothingIsServedBesideWhileTheGateIsOpen) {
   EXPECT_EQ(front::alloc_beside(100, 16), nullptr);
 }
