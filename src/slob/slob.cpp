@@ -41,6 +41,7 @@ void Slob::shelve(SlobPage& page) {
 void Slob::unshelve(SlobPage& page) {
   Pages& pages = shelf(page.shelf);
   if (pages.cursor == &page) pages.cursor = page.next;
+  if (pages.newest == &page) pages.newest = nullptr;
   pages.list.remove(page);
   --pages.count;
 }
@@ -62,6 +63,7 @@ SlobPage* Slob::add_page(Shelf on) {
   pages_.store(pages_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   empty_ = page;
   shelve(*page);
+  shelf(on).newest = page;
   return page;
 }
 
@@ -82,7 +84,8 @@ void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
 }
 
-// The first page that has room, from the front; in a long list also one that is further behind.
+// The first page that has room, from the front; in a long list also one that is further behind, or
+// the one that was begun last: its place in the list may come to be looked at much later.
 void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
   SlobPage* page = pages.list.front();
   for (unsigned looks = 0; page != nullptr && looks < 2 * kLooks; ++looks) {
@@ -93,7 +96,8 @@ void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
       if (void* block = take(*page, count, align)) return block;
     page = next;
   }
-  return nullptr;
+  bool has_room = pages.newest != nullptr && count <= pages.newest->longest;
+  return has_room ? take(*pages.newest, count, align) : nullptr;
 }
 
 // Its own shelf first, then the others, beginning with the one above.

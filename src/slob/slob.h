@@ -22,7 +22,7 @@
 // Cost
 //   A walk along the pages of a shelf, most of them passed by after one compare: tens of
 //   nanoseconds. In a heap of more pages than kLooks only so many are looked at, from the front and
-//   from where the last such walk ended. bench/micro/slob.
+//   from where the last such walk ended, and the one begun last. bench/micro/slob.
 //
 // Source
 //   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
@@ -88,10 +88,12 @@ class Slob {
   };
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
   void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
-  /// A shelf's pages, and where the last walk beyond its first kLooks ended.
+  /// A shelf's pages, where the last walk beyond its first kLooks ended, and the page that was
+  /// begun last, if it has room.
   struct Pages {
     base::List<SlobPage> list{};
     SlobPage* cursor = nullptr;
+    SlobPage* newest = nullptr;
     unsigned count = 0;
   };
   void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);

@@ -19,7 +19,7 @@ class SlobTest : public testing::Test {
  protected:
   SlobTest() {
     page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
-    EXPECT_TRUE(heap.start(vm.vm(), keep_all, false));
+    EXPECT_TRUE(heap.start(vm.vm(), keep_all));
     slob.start(heap.slabs(), heap.meta());
   }
   ~SlobTest() override {
@@ -68,6 +68,12 @@ TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
 }
 
 // Sixteen bytes a page of waste at most: 200 blocks of 80 bytes are four pages.
+TEST_F(SlobTest, LongListsAreFilledAsWell) {
+  // 85 blocks of three grains leave one grain of each page free.
+  for (int i = 0; i < 85 * 400; ++i) ASSERT_NE(slob.alloc(48, 1), nullptr);
+  EXPECT_LE(slob.stats().pages, 400u);
+}
+
 TEST_F(SlobTest, BlocksAreLaidSideBySide) {
   for (int i = 0; i < 200; ++i) ASSERT_NE(alloc(80), nullptr);
   EXPECT_EQ(slob.stats().pages, 4u);
