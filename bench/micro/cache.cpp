@@ -30,7 +30,8 @@ page::PageHeap& heap() {
     os::start_env();
     const char* wish = std::getenv("ASHLAR_CONF");
     bool allow_rseq = wish == nullptr || std::strstr(wish, "rseq:0") == nullptr;
-    if (!heap.start(os::kVm, micro::kKeepAll, false)) return false;
+    if (!heap.start(os::kVm, micro::kKeepAll, {.huge_pages = page::Manners::HugePages::kNever}))
+      return false;
     g_has_rseq = g_registry.start(heap, allow_rseq, [](void* area) {
       g_registry.end_seat(area);
     }) != os::RseqMode::kNone;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "front/heap.h"
+#include "front/upkeep.h"
 #include "inspect/stats.h"
 #include "micro.h"
 

@@ -44,7 +44,7 @@ inline page::PageHeap& heap() {
   static constinit page::PageHeap heap;
   static const bool is_started = [] {
     os::start_env();
-    return heap.start(os::kVm, kKeepAll, false);
+    return heap.start(os::kVm, kKeepAll, {.huge_pages = page::Manners::HugePages::kNever});
   }();
   if (!is_started) abort();
   return heap;

@@ -14,6 +14,9 @@
 //   "rest"  memory is what is resident when the survivors alone are left, a tenth of the peak, and
 //           the program has been almost idle for a twentieth of a second. There is no time: it is
 //           that of "peak".
+//   "steady" and a number of seconds: phase after phase, for so long. What survived a phase ends
+//           when its size comes again. Memory is the mean of what is resident in the middle of each
+//           phase, live the mean of what is live then.
 
 #include "workload.h"
 
@@ -28,11 +31,22 @@ constexpr std::array<size_t, 8> kSizes = {48, 640, 96, 2400, 200, 32, 1200, 400}
 constexpr size_t kOneIn = 64;
 constexpr size_t kQuietSteps = 10;
 
+/// What is resident and what is live, looked at now and then.
+struct Means {
+  size_t looks = 0, kib = 0, live = 0;
+  void look() {
+    ++looks;
+    kib += workload::resident_kib();
+    live += workload::live.now();
+  }
+};
+
 struct Server {
   workload::Rng rng{1};
-  Blocks survivors;
+  std::array<Blocks, kSizes.size()> survivors;  // Of each phase.
   size_t replacements = 0;
   uint64_t sum = 0;
+  Means* means = nullptr;
 
   void replace(Block& block, size_t smallest) {
     if (block.memory != nullptr) sum += workload::end_block(workload::live, block);
@@ -40,13 +54,21 @@ struct Server {
     ++replacements;
   }
 
-  void live_through_phase(size_t smallest) {
+  void end_survivors(size_t phase) {
+    for (const Block& block : survivors[phase]) sum += workload::end_block(workload::live, block);
+    survivors[phase].clear();
+  }
+
+  void live_through_phase(size_t phase) {
+    const size_t smallest = kSizes[phase];
+    end_survivors(phase);
     Blocks blocks(kPhaseBytes / (smallest * 3 / 2));
     for (Block& block : blocks) replace(block, smallest);
     for (size_t i = 0; i < blocks.size(); ++i) replace(blocks[rng.below(blocks.size())], smallest);
+    if (means != nullptr) means->look();
     for (const Block& block : blocks) {
       if (rng.below(kOneIn) == 0) {
-        survivors.push_back(block);
+        survivors[phase].push_back(block);
       } else {
         sum += workload::end_block(workload::live, block);
       }
@@ -67,12 +89,23 @@ struct Server {
 
 int main(int argc, char** argv) {
   const bool wants_rest = argc > 1 && std::strcmp(argv[1], "rest") == 0;
+  const bool is_steady = argc > 1 && std::strcmp(argv[1], "steady") == 0;
+  const double end =
+      workload::wall_ns() + 1e9 * static_cast<double>(workload::argument(argc, argv, 2, 0));
   Server server;
+  Means means;
+  if (is_steady) server.means = &means;
   const double start = workload::cpu_ns();
-  for (size_t smallest : kSizes) server.live_through_phase(smallest);
+  do {
+    for (size_t phase = 0; phase < kSizes.size(); ++phase) server.live_through_phase(phase);
+  } while (is_steady && workload::wall_ns() < end);
   const double ns = workload::cpu_ns() - start;
 
-  if (wants_rest) {
+  if (is_steady) {
+    workload::report_ns(ns / static_cast<double>(server.replacements));
+    workload::report_kib(means.kib / means.looks);
+    workload::report_live(means.live / means.looks);
+  } else if (wants_rest) {
     server.be_quiet();
     workload::report_kib(workload::resident_kib());
     workload::report_live(workload::live.now());
@@ -80,7 +113,7 @@ int main(int argc, char** argv) {
     workload::report_ns(ns / static_cast<double>(server.replacements));
     workload::report_live(workload::live.most());
   }
-  for (const Block& block : server.survivors)
-    server.sum += workload::end_block(workload::live, block);
-  workload::report_answer(server.sum);
+  for (size_t phase = 0; phase < kSizes.size(); ++phase) server.end_survivors(phase);
+  // How often the phases came around depends on how fast they were.
+  workload::report_answer(is_steady ? 0 : server.sum);
 }

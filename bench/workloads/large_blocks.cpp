@@ -1,12 +1,17 @@
-// bench/workloads/large_blocks.cpp -- blocks of 5 to 25 MiB with random lifetimes.
+// bench/workloads/large_blocks.cpp -- large blocks with random lifetimes.
 //
 // Models
-//   Image and matrix buffers. Each block is written in full pages, so an allocator that gives every
-//   block back to the kernel pays for its pages again and again, and one that keeps them all shows
-//   it in its resident memory.
+//   Image and matrix buffers of 5 to 25 MiB; network and file buffers of 64 KiB to 4 MiB. Each
+//   block is written in full pages, so an allocator that gives every block back to the kernel pays
+//   for its pages again and again, and one that keeps them all shows it in its resident memory.
 //
 // Operation
 //   One replacement of a block, with one word written to and checked in each of its pages.
+//
+// Arguments
+//   least, most   sizes in KiB; 5120 and 25600 where they are not given
+//   blocks        that live at a time; 6
+//   times         replacements; 30
 
 #include "workload.h"
 
@@ -14,9 +19,7 @@ namespace {
 
 using workload::Block;
 
-constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kPage = 4096;
-constexpr size_t kReplacements = 30;
 
 Block new_pages(size_t size, uint64_t key) {
   char* bytes = static_cast<char*>(workload::must(std::malloc(size)));
@@ -38,28 +41,32 @@ uint64_t end_pages(const Block& block) {
   return sum;
 }
 
-size_t large_size(workload::Rng& rng) {
-  return rng.between(5 * kMiB, 25 * kMiB) / kPage * kPage;
-}
+struct Sizes {
+  size_t least, most;
+  size_t next(workload::Rng& rng) const { return rng.between(least, most) / kPage * kPage; }
+};
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const Sizes sizes{workload::argument(argc, argv, 1, 5120) * 1024,
+                    workload::argument(argc, argv, 2, 25600) * 1024};
+  workload::Vector<Block> blocks(workload::argument(argc, argv, 3, 6));
+  const size_t replacements = workload::argument(argc, argv, 4, 30);
   workload::Rng rng(1);
-  std::array<Block, 6> blocks;
 
   uint64_t sum = 0;
   const double start = workload::cpu_ns();
-  for (Block& block : blocks) block = new_pages(large_size(rng), rng.next());
-  for (size_t i = 0; i < kReplacements; ++i) {
+  for (Block& block : blocks) block = new_pages(sizes.next(rng), rng.next());
+  for (size_t i = 0; i < replacements; ++i) {
     Block& block = blocks[rng.below(blocks.size())];
     sum += end_pages(block);
-    block = new_pages(large_size(rng), rng.next());
+    block = new_pages(sizes.next(rng), rng.next());
   }
   for (const Block& block : blocks) sum += end_pages(block);
   const double ns = workload::cpu_ns() - start;
 
-  workload::report_ns(ns / static_cast<double>(blocks.size() + kReplacements));
+  workload::report_ns(ns / static_cast<double>(blocks.size() + replacements));
   workload::report_live(workload::live.most());
   workload::report_answer(sum);
 }

@@ -11,79 +11,21 @@
 //   thousand; the histogram holds them all.
 //
 // Clock
-//   On x86-64 the time stamp counter, fenced, else clock_gettime. Between two readings with nothing
-//   between them there is a median time, and it is subtracted from each call; steps shorter than
-//   the clock can tell are zeros. It does not stop when something else takes the CPU: interrupts
-//   and other programs are in the tail, under every allocator alike. A program cannot tell them
-//   from the allocator's own doing. Compare the tails of an idle machine.
+//   That of histogram.h. It does not stop when something else takes the CPU: interrupts and other
+//   programs are in the tail, under every allocator alike. A program cannot tell them from the
+//   allocator's own doing. Compare the tails of an idle machine.
 
-#include <bit>
-
-#include "workload.h"
-
-#ifdef __x86_64__
-#include <x86intrin.h>
-#endif
+#include "histogram.h"
 
 namespace {
 
 using workload::Block;
+using workload::Histogram;
+using workload::ticks;
 
 constexpr size_t kSlots = 30'000;  // Half of them are filled.
 constexpr size_t kWarmUp = 300'000;
 constexpr size_t kSteps = 2'000'000;
-
-uint64_t ticks() {
-#ifdef __x86_64__
-  _mm_lfence();
-  const uint64_t now = __rdtsc();
-  _mm_lfence();
-  return now;
-#else
-  return static_cast<uint64_t>(workload::wall_ns());
-#endif
-}
-
-/// Durations in buckets, 16 for each power of two: bounds are 3 to 6 % apart.
-class Histogram {
- public:
-  void record(uint64_t duration) {
-    const unsigned shift = duration < 16 ? 0 : std::bit_width(duration) - 5;
-    Bucket& bucket = buckets_[shift * 16 + (duration >> shift)];
-    ++bucket.count;
-    bucket.ticks += duration;
-  }
-
-  void report(const char* row, double ns_per_tick) const {
-    size_t calls = 0;
-    for (const Bucket& bucket : buckets_) calls += bucket.count;
-    size_t fast = 0, fast_ticks = 0;
-    const char* separator = "";
-    std::printf("lat.%s=", row);
-    for (size_t i = 0; i < buckets_.size(); ++i) {
-      const auto [count, sum] = buckets_[i];
-      if (count == 0) continue;
-      if (fast + count <= calls - calls / 1000) fast += count, fast_ticks += sum;
-      std::printf("%s%.2f:%zu", separator, upper_bound(i) * ns_per_tick, count);
-      separator = ",";
-    }
-    std::printf("\n");
-    workload::report_ns(row, ns_per_tick * static_cast<double>(fast_ticks) / fast);
-  }
-
- private:
-  struct Bucket {
-    size_t count = 0;
-    size_t ticks = 0;
-  };
-
-  static double upper_bound(size_t index) {
-    const size_t shift = index < 32 ? 0 : index / 16 - 1;
-    return static_cast<double>((index - shift * 16 + 1) << shift);
-  }
-
-  std::array<Bucket, 1024> buckets_;
-};
 
 struct Recorder {
   uint64_t overhead = 0;
@@ -117,29 +59,17 @@ struct Recorder {
   }
 };
 
-uint64_t clock_overhead() {
-  static std::array<uint64_t, 10'001> durations;
-  for (uint64_t& duration : durations) {
-    const uint64_t start = ticks();
-    duration = ticks() - start;
-  }
-  std::nth_element(durations.begin(), durations.begin() + durations.size() / 2, durations.end());
-  return durations[durations.size() / 2];
-}
-
 }  // namespace
 
 int main() {
   static Recorder recorder;
   for (size_t i = 0; i < kWarmUp; ++i) recorder.step();
   recorder.mallocs = recorder.frees = Histogram();
-  recorder.overhead = clock_overhead();
+  recorder.overhead = workload::clock_overhead();
 
-  const double start = workload::wall_ns();
-  const uint64_t start_ticks = ticks();
+  const workload::TickLength tick;
   for (size_t i = 0; i < kSteps; ++i) recorder.step();
-  const double ns_per_tick =
-      (workload::wall_ns() - start) / static_cast<double>(ticks() - start_ticks);
+  const double ns_per_tick = tick.ns();
   for (const Block& block : recorder.slots) {
     if (block.memory != nullptr) recorder.sum += workload::end_block(block);
   }
