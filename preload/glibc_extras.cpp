@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"
 

@@ -174,6 +174,8 @@ blackbox_test(fault.exhaustion VARIANTS preload fallback slabs slob LABELS fault
 
 blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
+blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.mappings VARIANTS preload slob LABELS memory COMMAND mappings_test)
 
 # ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
 
@@ -183,6 +185,15 @@ target_compile_definitions(limits_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BIN
 add_dependencies(limits_test locked)
 blackbox_test(limits.limits VARIANTS glibc preload fallback slabs slob LABELS limits
   COMMAND limits_test)
+
+blackbox_program(bounds_test ${bb}/limits/bounds_test.cpp ${bb}/support/blackbox_main.cpp)
+target_include_directories(bounds_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
+blackbox_test(limits.bounds VARIANTS preload fallback slabs slob LABELS limits TIMEOUT 300
+  COMMAND bounds_test)
+
+blackbox_program(zones_test ${bb}/limits/zones_test.cpp ${bb}/support/blackbox_main.cpp)
+target_include_directories(zones_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
+blackbox_test(limits.zones VARIANTS preload slabs slob LABELS limits COMMAND zones_test)
 
 # The conformance and thread suites again, under 1 and 4 GiB of address space.
 foreach(gib 1 4)

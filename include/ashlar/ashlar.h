@@ -18,7 +18,8 @@
  *   signals              as for any malloc: not to be called from a handler; fork() in a handler
  *                        is safe
  *   system calls         mmap, madvise, mremap, munmap, membarrier, futex, sched_getaffinity,
- *                        sched_yield, uname (aarch64); write and abort on misuse
+ *                        sched_yield, uname (aarch64); from 16 MiB on prctl, openat, read, close;
+ *                        write and abort on misuse
  */
 #ifndef ASHLAR_ASHLAR_H
 #define ASHLAR_ASHLAR_H

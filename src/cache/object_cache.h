@@ -81,6 +81,8 @@ class ObjectCache {
   slab::SlabStock& stock() { return stock_; }
   Depot& depot() { return depot_; }
   uint8_t id() const { return id_.load(std::memory_order_relaxed); }
+  /// Objects in a full-grown magazine.
+  unsigned capacity() const { return capacity_; }
   CacheStats stats();
   void audit();
 

@@ -5,6 +5,29 @@ namespace {
 
 // Magazines of one CPU that hold less than this together need no thought.
 constexpr size_t kMuchHeld = size_t{128} << 10;
+// From here on it is worth a fence to empty magazines that nobody uses.
+constexpr size_t kMuchIdle = size_t{64} << 10;
+
+uint64_t load_word(const Area& area, size_t index) {
+  return __atomic_load_n(&area.words[index], __ATOMIC_RELAXED);
+}
+
+// Tells one word from another with little doubt, and from none. A magazine that is taken for idle
+// is refilled, and no more than that.
+uint16_t mark_of(uint64_t word) {
+  return static_cast<uint16_t>(word ^ word >> 16 ^ word >> 32 ^ word >> 48) | 1;
+}
+
+bool is_idle(const Area& area, size_t index) {
+  uint64_t word = load_word(area, index);
+  return !is_empty(word) && mark_of(word) == area.seen[index];
+}
+
+template <class Visit>
+void for_each_area(Visit visit) {
+  for (unsigned id = 0; id < cpu_bound(); ++id)
+    if (Area* area = cpu_area(id)) visit(*area);
+}
 
 }  // namespace
 
@@ -52,22 +75,73 @@ void Registry::fade(const Seat& seat) {
 void Registry::reap() {
   for_each([](ObjectCache& cache) { cache.reap(false); });
   if (Seat own = own_seat(); !own.is_none()) fade(own);
-  for (unsigned id = 0; id < cpu_bound(); ++id)
-    if (Area* area = cpu_area(id)) fade({area, false});
+  for_each_area([&](Area& area) { fade({&area, false}); });
+  reap_idle();
 }
 
-void Registry::empty_area(Area& area) {
+// Gives the objects of those magazines back that are `wanted(index, magazine)`. Nobody sits there.
+template <class Wanted>
+void Registry::flush_area(Area& area, Wanted wanted) {
   for_each([&](ObjectCache& cache) {
     for (size_t index : {size_t{cache.id()}, spare_of(cache.id())}) {
       uint64_t magazine = area.words[index];
-      if (is_empty(magazine)) continue;
+      if (is_empty(magazine) || !wanted(index, magazine)) continue;
       area.words[index] = index == cache.id() ? os::kClosedWord : kNoMagazine;
+      if (index == cache.id()) area.habits[index] = {};
       cache.flush(magazine);
     }
+  });
+}
+
+void Registry::empty_area(Area& area) {
+  flush_area(area, [](size_t, uint64_t) { return true; });
+  for_each([&](ObjectCache& cache) {
     area.words[cache.id()] = os::kClosedWord;
     area.habits[cache.id()] = {};
   });
   area.held = 0;
+}
+
+// What magazines may hold in which nothing has changed since they were last looked at.
+size_t Registry::idle_bytes(const Area& area) {
+  size_t bytes = 0;
+  for_each([&](ObjectCache& cache) {
+    size_t whole = cache.capacity() * size_t{cache.stock().layout().object_size};
+    if (is_idle(area, cache.id())) bytes += whole;
+    if (is_idle(area, spare_of(cache.id()))) bytes += whole;
+  });
+  return bytes;
+}
+
+void Registry::note_seen(Area& area) {
+  for_each([&](ObjectCache& cache) {
+    for (size_t index : {size_t{cache.id()}, spare_of(cache.id())})
+      area.seen[index] = mark_of(load_word(area, index));
+  });
+}
+
+// A CPU that no longer runs this process, or a class that had its time, keeps nothing for long.
+void Registry::reap_idle() {
+  size_t idle = 0;
+  auto flush_idle = [&](Area& area) {
+    flush_area(area, [&](size_t index, uint64_t) { return is_idle(area, index); });
+  };
+  if (has_thread_seats()) {
+    Area* own = static_cast<Area*>(os::this_thread().fallback);
+    if (own == nullptr) return;
+    if (idle_bytes(*own) >= kMuchIdle) flush_idle(*own);
+    note_seen(*own);
+    return;
+  }
+  for_each_area([&](Area& area) { idle += idle_bytes(area); });
+  if (idle >= kMuchIdle) {
+    os::Locked held(seat_lock());
+    if (drain_seats()) {
+      for_each_area(flush_idle);
+      restore_seats();
+    }
+  }
+  for_each_area([&](Area& area) { note_seen(area); });
 }
 
 void Registry::reap_everything() {
@@ -76,8 +150,7 @@ void Registry::reap_everything() {
   } else {
     os::Locked held(seat_lock());
     if (drain_seats()) {
-      for (unsigned id = 0; id < cpu_bound(); ++id)
-        if (Area* area = cpu_area(id)) empty_area(*area);
+      for_each_area([&](Area& area) { empty_area(area); });
       restore_seats();
     }
   }
@@ -100,7 +173,7 @@ size_t Registry::purge(size_t most, uint64_t now_ms) {
 
 size_t Registry::trim(uint64_t now_ms) {
   size_t live = heap_->slabs().live_bytes() >> base::kFrameShift;
-  size_t surplus = heap_->vacancy().begin(live, now_ms);
+  size_t surplus = heap_->vacancy().begin(live, heap_->budget().over(), now_ms);
   if (surplus == 0) return 0;
   // What depots hold beyond their bound, which falls as others free, may empty pages.
   for_each([](ObjectCache& cache) { cache.trim_depot(); });
@@ -112,8 +185,7 @@ size_t Registry::purge_everything(uint64_t now_ms) {
 }
 
 void Registry::forget_magazines() {
-  for (unsigned id = 0; id < cpu_bound(); ++id)
-    if (Area* area = cpu_area(id)) close_words(*area);
+  for_each_area(close_words);
 }
 
 void Registry::end_seat(void* area) {

@@ -38,8 +38,8 @@ class Registry {
   /// magazines of their own, only the caller's are counted.
   void count_ready(size_t (&counts)[base::kMaxCaches]);
 
-  /// Empties the depots of what the last interval did not need, and halves magazines where they
-  /// hold much.
+  /// Ends an interval. Empties the depots of what it did not need and, where they hold much, the
+  /// magazines that it did not touch; halves the others where they may hold much.
   void reap();
   /// Empties all CPUs' magazines, all depots, and keeps no empty slab.
   void reap_everything();
@@ -76,7 +76,12 @@ class Registry {
   void audit();
 
  private:
+  template <class Wanted>
+  void flush_area(Area& area, Wanted wanted);
   void empty_area(Area& area);
+  size_t idle_bytes(const Area& area);
+  void note_seen(Area& area);
+  void reap_idle();
   void fade(const Seat& seat);
   size_t purge(size_t most, uint64_t now_ms);
 

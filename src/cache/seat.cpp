@@ -127,7 +127,7 @@ void restore_seats() {
 void leave_seat(Area* area) {
   os::ThreadState& thread = os::this_thread();
   thread.fallback = nullptr;
-  thread.has_exited = 1;
+  thread.has_exited = true;
   close_words(*area);
   os::Locked held(g_lock);
   area->next = g_unused;

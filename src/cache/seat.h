@@ -39,7 +39,8 @@ struct alignas(2) Habit {
 struct Area : os::CpuArea {
   Habit habits[base::kMaxCaches];
   uint32_t held;  ///< bytes that magazines of these capacities hold; a hint, too
-  Area* next;     ///< unused areas of threads that have ended
+  uint16_t seen[2 * base::kMaxCaches];  ///< marks of all words, when they were last looked at
+  Area* next;                           ///< unused areas of threads that have ended
 };
 
 constexpr size_t spare_of(size_t cache) {

@@ -7,6 +7,8 @@
 #include "cache/registry.h"
 #include "front/contract.h"
 #include "front/process.h"
+#include "front/shrinkers.h"
+#include "front/upkeep.h"
 #include "harden/misuse.h"
 #include "large/large.h"
 #include "os/env.h"
@@ -29,17 +31,9 @@ using page::Zone;
 enum class State : uint32_t { kNew, kStarting, kStarted };
 ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 
-// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all
-// calls are slow, and most processes end before there is anything to give back.
-constexpr uint32_t kTickEvery = 8;
-constexpr uint32_t kTickEveryBySlob = 256;
-static_assert(base::is_power_of_two(kTickEvery) && base::is_power_of_two(kTickEveryBySlob));
-ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
-
 // Where there is no memory beside the heap while a fork is under way, a request waits so often, a
 // millisecond each time. Then memory is out for it: the fork may be waiting for this very thread.
 constexpr unsigned kMostGateWaits = 10'000;
-ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
@@ -47,39 +41,23 @@ page::Retention retention_of(const Options& options) {
           .interval_ms = options.decay_ms};
 }
 
+page::Manners manners_of(const Options& options) {
+  using HugePages = page::Manners::HugePages;
+  HugePages huge = options.thp == Options::kAuto    ? HugePages::kAuto
+                   : options.thp == Options::kNever ? HugePages::kNever
+                                                    : HugePages::kAlways;
+  return {.huge_pages = huge, .name = options.names != 0 ? "ashlar slabs" : nullptr};
+}
+
+// A bound in frames.
+size_t frames_of(uint64_t kib) {
+  constexpr uint64_t kKibOfFrame = base::kFrameSize / 1024;
+  return kib == Options::kUnlimited ? page::Budget::kUnlimited
+                                    : std::max(kib / kKibOfFrame, uint64_t{1});
+}
+
 uint64_t slob_max_of(const Options& options) {
   return options.slob_max == Options::kUnlimited ? Promotion::kUnlimited : options.slob_max * 1024;
-}
-
-bool ensure_started() {
-  State state = g_state.load(std::memory_order_acquire);
-  if (state == State::kStarted) [[likely]]
-    return true;
-  if (state == State::kNew &&
-      g_state.compare_exchange_strong(state, State::kStarting, std::memory_order_acquire)) {
-    bool is_started = g_heap.start();
-    g_state.store(is_started ? State::kStarted : State::kNew, std::memory_order_release);
-    return is_started;
-  }
-  while (g_state.load(std::memory_order_acquire) == State::kStarting) os::yield_cpu();
-  return g_state.load(std::memory_order_acquire) == State::kStarted;
-}
-
-uint64_t now_ms() {
-  return g_heap.pages().slabs().vm().now_ms();
-}
-
-// Zones look at the clock themselves, each at its own pace.
-void reap_idle() {
-  uint64_t now = now_ms();
-  if (g_heap.is_promoted()) g_registry.trim(now);
-  g_heap.pages().trim();
-  uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
-  // One thread of those that see the time come ends the interval.
-  if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.options().decay_ms))
-    return;
-  g_heap.promotion().end_interval();
-  if (g_heap.is_promoted()) g_registry.reap();
 }
 
 void free_inside(Zone& zone, void* p);
@@ -101,17 +79,11 @@ void tidy_beside() {
   g_heap.pages().trim_beside();
 }
 
-// What the slow path does on its way out, with no lock held: give back what need not be kept.
-void maintain() {
-  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
-  g_ticks.store(ticks + 1, std::memory_order_relaxed);
+// On the way out of the slow path, with no lock held.
+void leave() {
   if (is_gate_open()) [[likely]]
     tidy_beside();
-  // Slabs first: what they leave empty is the zone's.
-  if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
-  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
-  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
-  if ((ticks & mask) == mask) reap_idle();
+  maintain();
 }
 
 cache::ObjectCache& cache_for(uint8_t id) {
@@ -166,9 +138,12 @@ struct Request {
   size_t size;
   size_t align = kGrain;
   large::Fill fill = large::Fill::kWhole;
+  page::Manners::Where where = page::Manners::Where::kAnywhere;
 };
 
 large::Memory alloc_once(Request request) {
+  if (request.where != page::Manners::Where::kAnywhere)
+    return large::alloc_in(g_heap.pages(), request.where, request.size, request.align);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
   if (request.size < slob::kEnd && request.align <= base::kFrameSize)
@@ -176,21 +151,20 @@ large::Memory alloc_once(Request request) {
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
-void reap_caches() {
-  g_heap.slob().reap();
-  if (g_heap.is_promoted()) g_registry.reap_everything();
-}
-
 large::Memory alloc_inside(Request request) {
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
-    // Free objects of other classes may make up whole frames.
-    reap_caches();
+    // Free objects of other classes may make up whole frames, and what is kept counts against the
+    // bound.
+    if (g_heap.pages().budget().is_limited())
+      give_back();
+    else
+      reap_caches();
     memory = alloc_once(request);
     // And one zone's free address space may be what the other lacks.
     if (memory.address == nullptr && g_heap.pages().retract()) memory = alloc_once(request);
   }
-  maintain();
+  leave();
   return memory;
 }
 
@@ -212,9 +186,7 @@ bool free_to_own_seat(Zone& zone, void* p) {
   return static_cast<FreeObject*>(p)->key != os::free_key() && seat.push(id, p);
 }
 
-// Every allocation that the fast path does not serve comes through here.
-large::Memory alloc_memory(Request request) {
-  if (request.size > kMaxRequest || !ensure_started()) return {};
+large::Memory alloc_through_gate(Request request) {
   for (unsigned wait = 0; wait < kMostGateWaits; ++wait) {
     {
       GateEntry entry;
@@ -224,6 +196,23 @@ large::Memory alloc_memory(Request request) {
     if (void* block = alloc_beside(request.size, request.align)) return {block, false};
   }
   return {};
+}
+
+// Every allocation that the fast path does not serve comes through here. The program's own caches
+// are asked when the gate has been left.
+large::Memory alloc_memory(Request request) {
+  if (request.size > kMaxRequest || !start_heap()) return {};
+  large::Memory memory = alloc_through_gate(request);
+  attend();
+  if (!base::kHasCaches) return memory;
+  if (memory.address != nullptr) [[likely]] {
+    if (size_t wish = g_heap.take_wish()) [[unlikely]]
+      g_shrinkers.ask(wish);
+    return memory;
+  }
+  if (g_shrinkers.ask(request.size) > 0) memory = alloc_through_gate(request);
+  if (memory.address == nullptr) g_heap.pages().budget().open_reserve();
+  return memory;
 }
 
 }  // namespace
@@ -279,8 +268,9 @@ void free_inside(Zone& zone, void* p) {
 }
 
 // Whether a block of `have` bytes of frames may stay one when it is `size` bytes long.
-bool stays_in_frames(size_t have, size_t size) {
-  return size > kMaxCached || (have <= kMaxCached && size >= slob::kEnd);
+bool stays_in_frames(const Zone& zone, size_t have, size_t size) {
+  bool is_named = zone.where() != page::Manners::Where::kAnywhere;
+  return is_named || size > kMaxCached || (have <= kMaxCached && size >= slob::kEnd);
 }
 
 // A block that is no object, made longer or shorter without copying; null where that cannot be.
@@ -288,9 +278,9 @@ void* resize_inside(Zone& zone, Frame& frame, void* p, size_t size) {
   void* resized = nullptr;
   if (frame.kind == FrameKind::kSlob)
     resized = size < slob::kEnd ? resize_by_slob(frame, p, size) : nullptr;
-  else if (stays_in_frames(base::Pages(frame.count).bytes(), size))
+  else if (stays_in_frames(zone, base::Pages(frame.count).bytes(), size))
     resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
-  maintain();
+  leave();
   return resized;
 }
 
@@ -302,8 +292,10 @@ void end_thread(void* area) {
   }
 }
 
-void* copy_to_new(void* p, size_t have, size_t size) {
-  void* fresh = alloc(size);
+void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
+  void* fresh = zone.where() == page::Manners::Where::kAnywhere
+                    ? alloc(size)
+                    : alloc_memory({.size = size, .where = zone.where()}).address;
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));
   free(p);
@@ -315,9 +307,39 @@ void* copy_to_new(void* p, size_t have, size_t size) {
 bool Heap::start() {
   os::start_env();
   options_ = options_from_environment();
-  if (!pages_.start(os::kVm, retention_of(options_), options_.thp != 0)) return false;
+  if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
+  apply(options_);
   slob_.start(pages_.slabs(), pages_.meta());
   promotion_.start(slob_max_of(options_));
+  return true;
+}
+
+void Heap::apply(const Options& options) {
+  options_ = options;
+  interval_ms_.store(options.decay_ms, std::memory_order_relaxed);
+  pages_.budget().set(
+      {.soft = frames_of(options.soft_limit_kib), .hard = frames_of(options.limit_kib)});
+  follows_container_.store(options.container != 0, std::memory_order_relaxed);
+}
+
+bool Heap::is_short(uint64_t now_ms) {
+  if (!base::kHasCaches) return pages_.budget().over() > 0;  // the small library reads no files
+  Pressure::Rules rules{.follows = follows_container_.load(std::memory_order_relaxed),
+                        .interval_ms = interval_ms()};
+  return pressure_.look(pages_.budget(), rules, now_ms);
+}
+
+void Heap::note_relief() {
+  wish_.store(pressure_.wish(pages_.budget()), std::memory_order_relaxed);
+}
+
+bool Heap::configure(const char* text, base::Text& faults) {
+  os::Locked held(promotion_lock_);
+  Options options = options_;
+  parse_options(text, When::kLater, options, faults);
+  if (faults.size() > 0) return false;
+  apply(options);
+  pages_.set_retention(retention_of(options));
   return true;
 }
 
@@ -355,6 +377,20 @@ void Heap::publish() {
   __atomic_store_n(&page.cached_end, kMaxCached + 1, __ATOMIC_RELEASE);
 }
 
+bool start_heap() {
+  State state = g_state.load(std::memory_order_acquire);
+  if (state == State::kStarted) [[likely]]
+    return true;
+  if (state == State::kNew &&
+      g_state.compare_exchange_strong(state, State::kStarting, std::memory_order_acquire)) {
+    bool is_started = g_heap.start();
+    g_state.store(is_started ? State::kStarted : State::kNew, std::memory_order_release);
+    return is_started;
+  }
+  while (g_state.load(std::memory_order_acquire) == State::kStarting) os::yield_cpu();
+  return g_state.load(std::memory_order_acquire) == State::kStarted;
+}
+
 bool is_heap_started() {
   return g_state.load(std::memory_order_acquire) == State::kStarted;
 }
@@ -381,6 +417,14 @@ void* alloc_zeroed(size_t size) {
   return memory.address;
 }
 
+void* alloc_zeroed_in(page::Manners::Where where, size_t size) {
+  size_t bytes = std::max(base::Pages::ceil(size), base::Pages(1)).bytes();
+  large::Memory memory = alloc_memory(
+      {.size = bytes, .align = base::kFrameSize, .fill = large::Fill::kSparse, .where = where});
+  if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, bytes);
+  return memory.address;
+}
+
 void free_slow(void* p) {
   if (p == nullptr) return;
   Zone* zone = g_heap.pages().zone_of(p);
@@ -390,11 +434,12 @@ void free_slow(void* p) {
     GateEntry entry;
     if (entry.is_open()) {
       free_inside(*zone, p);
-      maintain();
-      return;
+      leave();
+      p = nullptr;
     }
   }
-  free_beside(p);
+  if (p != nullptr) free_beside(p);
+  attend();
 }
 
 void free_sized(void* p, size_t size) {
@@ -439,23 +484,7 @@ void* resize(void* p, size_t size) {
     if (entry.is_open())
       if (void* resized = resize_inside(zone, frame, p, size)) return resized;
   }
-  return copy_to_new(p, have, size);
-}
-
-bool reap() {
-  if (!is_heap_started()) return false;
-  GateEntry entry;
-  if (!entry.is_open()) return false;
-  reap_caches();
-  bool has_purged = g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
-  has_purged |= g_heap.pages().purge(0) > 0;
-  return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
-}
-
-void set_retention(size_t percent, size_t least_bytes) {
-  if (!ensure_started()) return;
-  g_heap.pages().set_retention(
-      {.percent = percent, .least_bytes = least_bytes, .interval_ms = g_heap.options().decay_ms});
+  return copy_to_new(zone, p, have, size);
 }
 
 }  // namespace front

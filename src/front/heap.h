@@ -28,6 +28,7 @@
 #include "base/attributes.h"
 #include "cache/magazine.h"
 #include "front/options.h"
+#include "front/pressure.h"
 #include "front/promotion.h"
 #include "front/size_class.h"
 #include "os/rseq.h"
@@ -42,9 +43,15 @@ class Heap {
   slob::Slob& slob() { return slob_; }
   Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
+  /// After so long what nobody needed goes back.
+  uint64_t interval_ms() const { return interval_ms_.load(std::memory_order_relaxed); }
   os::RseqMode mode() const { return mode_; }
   /// Lays out what SLOB needs. False where the kernel gives no address space.
   bool start();
+
+  /// Sets options that may be changed while the process runs, from "key:value,...". False, with the
+  /// faults, where a word of it is wrong; then nothing has changed.
+  bool configure(const char* text, base::Text& faults) ASHLAR_EXCLUDES(promotion_lock_);
 
   /// Readies object caches and, where there are restartable sequences, the fast path. False where
   /// memory is out; then nothing has changed.
@@ -54,6 +61,19 @@ class Heap {
   bool is_promoted() const {
     return base::kHasCaches && is_promoted_.load(std::memory_order_acquire);
   }
+
+  /// Whether a thread of our own gives memory back while the program sleeps.
+  bool has_reaper() const { return options_.reaper == Options::kAuto; }
+
+  /// What the program's own caches shall free, in bytes, 0 mostly; it is the caller's to see to.
+  size_t take_wish() {
+    if (wish_.load(std::memory_order_relaxed) == 0) [[likely]]
+      return 0;
+    return wish_.exchange(0, std::memory_order_relaxed);
+  }
+  /// Whether memory is short, so that the caller shall give back what can be; then it has.
+  bool is_short(uint64_t now_ms);
+  void note_relief();
 
   /// Calls visit(os::Lock&) for each lock that is neither the caches' nor the page heap's, in
   /// order.
@@ -65,21 +85,28 @@ class Heap {
 
  private:
   void publish();
+  void apply(const Options& options);
 
   slob::Slob slob_{};
   Options options_{};
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready
   std::atomic<bool> is_published_{false};  // and the fast path leads to them
+  std::atomic<size_t> wish_{0};
+  std::atomic<uint64_t> interval_ms_{0};
+  std::atomic<bool> follows_container_{false};
   os::Lock promotion_lock_{os::LockRank::kPromotion};
   page::PageHeap pages_{};  // what is touched first stands first in it
   Promotion promotion_{};
+  Pressure pressure_{};  // small processes never come so far
 };
 
 /// The process's heap.
 ASHLAR_HIDDEN extern Heap g_heap;
 
 bool is_heap_started();
+/// Starts it, if it has not. False where the kernel gives no address space.
+bool start_heap();
 
 /// At least `size` bytes, 16-aligned; null when memory is out. errno is left alone.
 void* alloc_slow(size_t size);
@@ -89,6 +116,9 @@ void* alloc_aligned(size_t size, size_t align);
 
 /// As alloc_slow, zeroed.
 void* alloc_zeroed(size_t size);
+
+/// Zeroed frames for at least `size` bytes, in a zone; realloc leaves them there.
+void* alloc_zeroed_in(page::Manners::Where where, size_t size);
 
 /// As C's realloc; p and size are not 0.
 void* resize(void* p, size_t size);
@@ -107,12 +137,6 @@ size_t usable_size(const void* p);
 
 /// Ends the process for an address of the zone's window at which no block begins.
 [[noreturn]] void tell_misuse(page::Zone& zone, const void* p);
-
-/// Returns all memory that can be to the kernel. Whether any was.
-bool reap();
-
-/// Sets what is kept of free memory, in percent of live memory and in bytes at least.
-void set_retention(size_t percent, size_t least_bytes);
 
 /// An object of a class from this CPU's magazine; null where it takes the slow path. Only where
 /// the fast page says that there are classes.

@@ -4,7 +4,7 @@
 //   One table of keys with range, default and meaning; one parser. ASHLAR_CONF holds
 //   "key:value,key:value". A fault in it gets one line on standard error that names the key, the
 //   value and what is allowed, and the program runs on with the default. In a setuid process the
-//   variable is not read.
+//   variable is not read. A program may set most of them later, by the same words.
 #pragma once
 
 #include <cstddef>
@@ -18,21 +18,27 @@ struct Options {
   uint64_t retain_percent = 10;
   uint64_t retain_kib = 256;
   uint64_t decay_ms = 1000;
+  uint64_t limit_kib = kUnlimited;
+  uint64_t soft_limit_kib = kUnlimited;
+  uint64_t container = 1;
+  uint64_t reaper = kNever;
+  uint64_t thp = kAuto;
+  uint64_t names = 1;
   uint64_t rseq = 1;
-  uint64_t thp = 1;
   uint64_t slob_max = 1024;  ///< KiB
 
   static constexpr uint64_t kUnlimited = UINT64_MAX;
+  enum : uint64_t { kNever, kAuto, kAlways };  ///< values of reaper and thp
 };
 
-/// Reads "key:value,..." into options. Appends a line to `faults` for each fault; that entry, and
-/// no other, keeps its default.
-Options parse_options(const char* text, base::Text& faults);
+/// Which keys may be set: those that are fixed when a process starts only then.
+enum class When : uint8_t { kStart, kLater };
+
+/// Reads "key:value,..." into `options`. Appends a line to `faults` for each fault; that entry, and
+/// no other, keeps its value.
+void parse_options(const char* text, When when, Options& options, base::Text& faults);
 
 /// The options of this process, from the environment. Faults are written to standard error.
 Options options_from_environment();
-
-/// The table as text: a line a key, with what is allowed, the default and the meaning.
-void describe_options(base::Text& text);
 
 }  // namespace front

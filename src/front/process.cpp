@@ -7,6 +7,8 @@
 #include "base/units.h"
 #include "cache/registry.h"
 #include "front/heap.h"
+#include "front/reaper.h"
+#include "front/shrinkers.h"
 #include "os/lock.h"
 #include "os/thread.h"
 
@@ -114,6 +116,8 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   if (base::kHasCaches) cache::g_registry.for_each_lock(reset);
   g_heap.pages().for_each_lock(reset);
   g_heap.pages().reset_in_child();
+  g_shrinkers.reset_in_child();
+  forget_reaper();
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);

@@ -37,6 +37,7 @@ SmallHeap* SmallHeap::create(size_t limit) {
   void* memory = front::alloc(sizeof(SmallHeap));
   if (memory == nullptr) return nullptr;
   SmallHeap* heap = new (memory) SmallHeap;
+  heap->zone_.join(g_heap.pages().budget());
   // The page size is known, and the options are, since malloc has started.
   if (heap->zone_.start(os::kVm, g_heap.pages().retention(), limit)) {
     heap->meta_.start(os::kVm, heap->zone_.place(), heap->zone_.meta_first(),

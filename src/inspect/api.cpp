@@ -1,6 +1,7 @@
 #include "ashlar/ashlar.h"
 #include "ashlar/inspect.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
 #include "inspect/audit.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"

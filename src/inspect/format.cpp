@@ -35,6 +35,33 @@ void add_free_blocks(base::Text& text, const char* name, page::Zone& zone) {
   text.add("\n");
 }
 
+// What stands in the way of a free huge page: nothing, or a number from 0, too little is free, to
+// 1000, it is in pieces.
+void add_fragmentation(base::Text& text, const char* name, page::Zone& zone) {
+  int index = zone.fragmentation(base::Order::ceil(base::Pages::ceil(base::kHugeSize)));
+  text.add(" ").add(name).add(" ");
+  if (index < 0)
+    text.add("none");
+  else
+    text.add_decimal(static_cast<uint64_t>(index));
+}
+
+void add_bound(base::Text& text, const char* name, size_t frames) {
+  text.add(", ").add(name).add(" ");
+  if (frames == page::Budget::kUnlimited)
+    text.add("unlimited");
+  else
+    text.add_decimal(base::Pages(frames).bytes());
+}
+
+void add_limits(base::Text& text, const page::Budget& budget) {
+  text.add("held ").add_decimal(base::Pages(budget.held()).bytes());
+  add_bound(text, "soft limit", budget.bounds().soft);
+  add_bound(text, "hard limit", budget.bounds().hard);
+  add_bound(text, "container", budget.outer());
+  text.add("\n");
+}
+
 }  // namespace
 
 void describe(base::Text& text) {
@@ -45,6 +72,8 @@ void describe(base::Text& text) {
   text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
   text.add(", committed ").add_decimal(totals.committed);
   text.add(", metadata ").add_decimal(totals.metadata).add("\n");
+  page::PageHeap& pages = front::g_heap.pages();
+  add_limits(text, pages.budget());
   text.add(
       "cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
   for_each_cache(snapshot, [&](const CacheTotals& cache) {
@@ -63,8 +92,12 @@ void describe(base::Text& text) {
   text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
   text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
   text.add("free blocks of 4 KiB << 0, 1, 2 ...\n");
-  add_free_blocks(text, "slabs", front::g_heap.pages().slabs());
-  add_free_blocks(text, "giants", front::g_heap.pages().giants());
+  add_free_blocks(text, "slabs", pages.slabs());
+  add_free_blocks(text, "giants", pages.giants());
+  text.add("fragmentation of 2 MiB:");
+  add_fragmentation(text, "slabs", pages.slabs());
+  add_fragmentation(text, "giants", pages.giants());
+  text.add("\n");
 }
 
 void describe_xml(base::Text& text) {

@@ -9,9 +9,8 @@ namespace {
 
 using base::Pages;
 
-void add_zone(Snapshot& snapshot, unsigned index, page::Zone& zone) {
+void add_zone(Snapshot& snapshot, page::Zone& zone) {
   page::ZoneStats stats = zone.stats();
-  snapshot.zones[index] = stats;
   Totals& totals = snapshot.totals;
   totals.committed += Pages(stats.committed).bytes();
   totals.dirty += Pages(stats.dirty).bytes();
@@ -53,8 +52,7 @@ void take_snapshot(Snapshot& snapshot) {
   front::GateEntry entry;
   if (!entry.is_open()) return;
   page::PageHeap& pages = front::g_heap.pages();
-  add_zone(snapshot, 0, pages.slabs());
-  add_zone(snapshot, 1, pages.giants());
+  pages.for_each_zone([&](page::Zone& zone) { add_zone(snapshot, zone); });
   snapshot.totals.live = snapshot.totals.large_bytes;
   add_slob(snapshot);
   if (base::kHasCaches) add_caches(snapshot);

@@ -29,7 +29,6 @@ struct CacheTotals {
 
 struct Snapshot {
   Totals totals;
-  page::ZoneStats zones[2];
   slob::SlobStats slob;
   CacheTotals caches[base::kMaxCaches];  ///< by id; those without a name do not exist
 };

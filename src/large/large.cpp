@@ -19,10 +19,26 @@ void* address_of(Block block) {
   return block.zone->address_of(*block.frame);
 }
 
+Order order_of(size_t align) {
+  return align <= base::kFrameSize ? Order(0) : Order::ceil(Pages::ceil(align));
+}
+
+Pages pages_of(size_t size) {
+  return std::max(Pages::ceil(size), Pages(1));
+}
+
+// null where there is no block, or it is not aligned: beyond what the window itself is aligned to.
+void* address_if_aligned(PageHeap& heap, Block block, size_t align) {
+  if (block.frame == nullptr) return nullptr;
+  void* address = address_of(block);
+  if (base::is_aligned(address, align)) return address;
+  free(heap, block);
+  return nullptr;
+}
+
 // Blocks of the second zone that will be filled get huge pages.
-void advise(PageHeap& heap, Block block) {
-  if (heap.uses_huge_pages() && usable_size(block) >= base::kAdviseFrom)
-    block.zone->advise_huge(*block.frame);
+void advise(Block block) {
+  if (usable_size(block) >= base::kAdviseFrom) block.zone->advise_huge(*block.frame);
 }
 
 // The kernel works on whole pages: where those are larger than frames, a neighbour's may be
@@ -33,8 +49,8 @@ bool is_in_whole_pages(Block block) {
 }
 
 void* move(PageHeap& heap, Block block, Pages pages) {
-  if (!is_in_whole_pages(block)) return nullptr;
-  Block target = heap.alloc_large(pages, Order(0));
+  if (!is_in_whole_pages(block) || block.zone->is_pinned()) return nullptr;
+  Block target = heap.alloc_in(block.zone->where(), pages, Order(0));
   if (target.frame == nullptr) return nullptr;
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
@@ -49,23 +65,23 @@ void* move(PageHeap& heap, Block block, Pages pages) {
 }  // namespace
 
 Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
-  Order order = align <= base::kFrameSize ? Order(0) : Order::ceil(Pages::ceil(align));
-  Pages pages = std::max(Pages::ceil(size), Pages(1));
   Block block;
-  if (fill == Fill::kSparse && size >= base::kGiantSize) block = heap.alloc_clean(pages);
-  if (block.frame == nullptr) block = heap.alloc_large(pages, order);
-  if (block.frame == nullptr) return {};
-  void* address = address_of(block);
-  if (!base::is_aligned(address, align)) {  // beyond what the window itself is aligned to
-    free(heap, block);
-    return {};
-  }
-  if (fill == Fill::kWhole) advise(heap, block);
+  if (fill == Fill::kSparse && size >= base::kGiantSize) block = heap.alloc_clean(pages_of(size));
+  if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
+  void* address = address_if_aligned(heap, block, align);
+  if (address == nullptr) return {};
+  if (fill == Fill::kWhole) advise(block);
   bool is_zero = block.frame->is_new != 0;
   // Clearing a giant would make all of it resident; purging it costs no more and holds nothing.
   if (fill == Fill::kSparse && size >= base::kGiantSize && !is_zero && is_in_whole_pages(block))
     is_zero = heap.slabs().vm().purge(static_cast<char*>(address), usable_size(block));
   return {address, is_zero};
+}
+
+Memory alloc_in(PageHeap& heap, page::Manners::Where where, size_t size, size_t align) {
+  Block block = heap.alloc_in(where, pages_of(size), order_of(align));
+  void* address = address_if_aligned(heap, block, align);
+  return {address, address != nullptr && block.frame->is_new != 0};
 }
 
 void* try_resize(PageHeap& heap, Block block, size_t size) {

@@ -38,6 +38,9 @@ enum class Fill : uint8_t {
 /// out.
 Memory alloc(page::PageHeap& heap, size_t size, size_t align, Fill fill);
 
+/// The same in a zone that the request names.
+Memory alloc_in(page::PageHeap& heap, page::Manners::Where where, size_t size, size_t align);
+
 inline void free(page::PageHeap& heap, Block block) {
   heap.free_large(block);
 }

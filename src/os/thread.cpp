@@ -1,18 +1,42 @@
 #include "os/thread.h"
 
+#include <linux/prctl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 
+#include <cstdint>
+
 #include "os/syscall.h"
+
+// A program that is linked statically and has no threads must not get them from us.
+extern "C" {
+extern decltype(pthread_create) pthread_create [[gnu::weak]];
+extern decltype(pthread_attr_init) pthread_attr_init [[gnu::weak]];
+extern decltype(pthread_attr_setdetachstate) pthread_attr_setdetachstate [[gnu::weak]];
+extern decltype(pthread_attr_setstacksize) pthread_attr_setstacksize [[gnu::weak]];
+}
 
 namespace os {
 
 ASHLAR_THREAD_LOCAL ThreadState t_state{};
 
 namespace {
+
 pthread_key_t g_exit_key;
+
+// Beside the program's thread-local variables, which lie in it, too.
+constexpr size_t kStack = size_t{256} << 10;
+const char* g_thread_name = nullptr;
+
+void* run_thread(void* run) {
+  call(SYS_prctl, PR_SET_NAME, g_thread_name);
+  reinterpret_cast<void (*)()>(run)();
+  return nullptr;
 }
+
+}  // namespace
 
 bool start_thread_exit(void (*hook)(void*)) {
   return pthread_key_create(&g_exit_key, hook) == 0;
@@ -24,6 +48,22 @@ bool at_thread_exit(void* object) {
 
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
   pthread_atfork(prepare, parent, child);
+}
+
+bool start_thread(void (*run)(), const char* name) {
+  if (pthread_create == nullptr) return false;
+  g_thread_name = name;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, kStack);
+  // A thread inherits what is blocked. The kernel's mask is a word, whatever libc's is.
+  uint64_t all = UINT64_MAX, before = 0;
+  call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
+  pthread_t thread;
+  int answer = pthread_create(&thread, &attributes, run_thread, reinterpret_cast<void*>(run));
+  call(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+  return answer == 0;
 }
 
 unsigned cpu_bound() {

@@ -19,11 +19,12 @@ extern char __libc_single_threaded [[gnu::weak]];
 namespace os {
 
 struct ThreadState {
-  void* fallback;        ///< cache/: the thread's own magazines where there is no rseq
-  uint32_t gate_depth;   ///< front/: how often this thread is inside the slow path
-  uint16_t held_ranks;   ///< debug builds: ranks of the locks held
-  uint8_t has_exited;    ///< the exit hook has run; what follows goes without magazines
-  uint8_t last_closing;  ///< front/: the closing of the gate at which it has waited last
+  void* fallback;         ///< cache/: the thread's own magazines where there is no rseq
+  uint32_t gate_depth;    ///< front/: how often this thread is inside the slow path
+  uint16_t held_ranks;    ///< debug builds: ranks of the locks held
+  bool has_exited : 1;    ///< the exit hook has run; what follows goes without magazines
+  bool is_shrinking : 1;  ///< front/: inside a shrinker of the program's
+  uint8_t last_closing;   ///< front/: the closing of the gate at which it has waited last
 };
 static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
 
@@ -41,6 +42,10 @@ bool start_thread_exit(void (*hook)(void*));
 /// False, and no more than that, where it cannot be had. (libc's list of such destructors would end
 /// the process where memory is out.)
 bool at_thread_exit(void* object);
+
+/// Starts a detached thread under this name, with a small stack and all signals blocked. False
+/// where it cannot be had, or the program has been linked without threads. Allocates.
+bool start_thread(void (*run)(), const char* name);
 
 /// Registers the three fork handlers. With libc's dozens of handlers it may allocate.
 void at_fork(void (*prepare)(), void (*parent)(), void (*child)());

@@ -18,6 +18,8 @@ namespace {
 // Linux values that older headers lack.
 constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
 constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
+constexpr int kSetVma = 0x53564d41;   // PR_SET_VMA, 5.17
+constexpr int kAnonName = 0;          // PR_SET_VMA_ANON_NAME
 
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
@@ -123,6 +125,30 @@ bool vm_decommit(const Place& place, char* at, size_t size) {
   return !is_error(map(at, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED));
 }
 
+// From the top down: programs that are not relocatable, and what they grow by, stand at the bottom.
+Place vm_reserve_low(size_t size, size_t least) {
+  constexpr size_t kStep = kGiB / 4;
+  for (; size >= least; size /= 2) {
+    if (size > 2 * kGiB) continue;
+    size_t step = size < kStep ? size : kStep;
+    for (size_t start = 4 * kGiB - size; start >= kStep; start -= step) {
+      char* base = reinterpret_cast<char*>(start);
+      if (!map_if_free(base, size, PROT_NONE)) continue;
+      unmap(word(base), size);
+      return {base, size, false};
+    }
+  }
+  return {};
+}
+
+bool vm_lock(char* at, size_t size) {
+  return !is_error(call(SYS_mlock, at, size));
+}
+
+bool vm_name(char* at, size_t size, const char* name) {
+  return !is_error(call(SYS_prctl, kSetVma, kAnonName, at, size, name));
+}
+
 uint64_t vm_now_ms() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // answered by the vDSO, without a system call
@@ -131,7 +157,8 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve,     vm_release, vm_commit,   vm_purge,     vm_move,
-                          vm_advise_huge, vm_now_ms,  vm_decommit, vm_purge_each};
+constinit const Vm kVm = {vm_reserve,    vm_release,     vm_commit,      vm_purge,
+                          vm_move,       vm_advise_huge, vm_now_ms,      vm_decommit,
+                          vm_purge_each, vm_name,        vm_reserve_low, vm_lock};
 
 }  // namespace os

@@ -69,6 +69,15 @@ struct Vm {
   /// process_madvise would take a third of the time for single pages, from Linux 6.14 on, but
   /// filters of system calls that let madvise pass may end the process for that one.)
   size_t (*purge_each)(const Range* ranges, size_t count);
+  /// Has the kernel show what is mapped in [at, at + size), which may have holes, under this name
+  /// in /proc/PID/smaps; the text stays where it is. False where the kernel has no such names, or
+  /// where there are holes.
+  bool (*name)(char* at, size_t size, const char* name);
+  /// As reserve, below 4 GiB, aligned to its own size or 256 MiB. The place is not held.
+  Place (*reserve_low)(size_t size, size_t least);
+  /// Has the memory behind [at, at + size) fetched and kept in place. False where the kernel
+  /// refuses (RLIMIT_MEMLOCK); then some of it may be.
+  bool (*lock)(char* at, size_t size);
 };
 
 /// The real kernel.

@@ -286,6 +286,15 @@ void Buddy::put_back(uint32_t first) {
   give_block(first, order, dirty_map_.count(first, Order(order).pages().n));
 }
 
+int Buddy::fragmentation(Order order) const {
+  if (nonempty_ >> order.n != 0) return -1000;
+  size_t pieces = 0;
+  for (unsigned n = 0; n < order.n; ++n) pieces += blocks(Order(n));
+  if (pieces == 0) return 0;
+  size_t parts = (1000 + free_ * 1000 / order.pages().n) / pieces;
+  return parts > 1000 ? 0 : 1000 - static_cast<int>(parts);
+}
+
 size_t Buddy::blocks(Order order) const {
   size_t count = 0;
   for (uint32_t at = lists_[order.n].first; at != kNone; at = frames_[at].link.next) ++count;

@@ -100,6 +100,9 @@ class Buddy {
   size_t dirty_frames() const { return dirty_; }
   /// Free blocks of an order, for buddyinfo. Costs a walk.
   size_t blocks(base::Order order) const;
+  /// Why a block of this order could not be had: from 0, there is too little memory, to 1000, there
+  /// is enough of it, in pieces. -1000 where it could. Linux's extfrag_index. Costs a walk.
+  int fragmentation(base::Order order) const;
 
   void audit() const;
 

@@ -20,6 +20,8 @@ constexpr size_t kWindow = size_t{1} << 40;
 // call each time, nor shall a few that replace one another (bench/workloads/large_blocks).
 constexpr size_t kGiantFactor = 128;
 
+constexpr char kGiantsName[] = "ashlar giants";
+
 Retention giant_retention(Retention retention) {
   retention.more = Retention::More::kToPeak;
   retention.least_bytes *= kGiantFactor;
@@ -28,11 +30,13 @@ Retention giant_retention(Retention retention) {
 
 }  // namespace
 
-bool PageHeap::start(const os::Vm& vm, const Retention& retention, bool use_huge_pages) {
-  uses_huge_pages_ = use_huge_pages;
+bool PageHeap::start(const os::Vm& vm, const Retention& retention, const Manners& manners) {
+  manners_ = manners;
   vm_ = &vm;
   retention_ = retention;
   vacancy_.set(retention);
+  slabs_.join(budget_);
+  slabs_.set_manners(manners);
   if (!slabs_.start(vm, retention, kWindow)) return false;
   meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());
   meta_.donate(slabs_.spare(), Zone::kSpare);
@@ -43,6 +47,9 @@ bool PageHeap::start_giants() {
   if (has_giants()) return true;
   os::Locked held(start_);
   if (has_giants()) return true;
+  giants_.join(budget_);
+  giants_.set_manners({.huge_pages = manners_.huge_pages,
+                       .name = manners_.name == nullptr ? nullptr : kGiantsName});
   if (!giants_.start(*vm_, giant_retention(retention_), kWindow, &slabs_)) return false;
   has_giants_.store(true, std::memory_order_release);
   return true;
@@ -58,10 +65,38 @@ PageHeap::Block PageHeap::alloc_clean(Pages pages) {
   return {&giants_, start_giants() ? giants_.alloc_clean(pages) : nullptr};
 }
 
+// Laid out when first asked for; without address space for it, each time.
+Zone* PageHeap::start_named(Manners::Where where) {
+  std::atomic<Zone*>& named = named_[where == Manners::Where::kLow ? 0 : 1];
+  if (Zone* zone = named.load(std::memory_order_acquire)) return zone;
+  os::Locked held(start_);
+  if (Zone* zone = named.load(std::memory_order_relaxed)) return zone;
+  if (unstarted_ == nullptr) unstarted_ = meta_.alloc(sizeof(Zone), alignof(Zone));
+  if (unstarted_ == nullptr) return nullptr;
+  Zone* zone = new (unstarted_) Zone;
+  zone->join(budget_);
+  zone->set_manners({.huge_pages = manners_.huge_pages,
+                     .where = where,
+                     .name = where == Manners::Where::kLow ? "ashlar low" : "ashlar pinned"});
+  Retention retention = retention_;
+  if (where == Manners::Where::kPinned) retention.least_bytes = SIZE_MAX / 2;
+  if (!zone->start(*vm_, retention, kWindow)) return nullptr;
+  unstarted_ = nullptr;
+  named.store(zone, std::memory_order_release);
+  return zone;
+}
+
+PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align) {
+  // The small library has no named zones.
+  if (!base::kHasCaches || where == Manners::Where::kAnywhere) return alloc_large(pages, align);
+  Zone* zone = start_named(where);
+  return {zone, zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge)};
+}
+
 bool PageHeap::retract() {
-  bool of_slabs = slabs_.retract();
-  bool of_giants = has_giants() && giants_.retract();
-  return of_slabs || of_giants;
+  bool is_any = false;
+  for_each_zone([&](Zone& zone) { is_any |= zone.retract(); });
+  return is_any;
 }
 
 void PageHeap::start_beside() {
@@ -91,8 +126,7 @@ bool PageHeap::try_free_beside(const void* p) {
 }
 
 void PageHeap::trim() {
-  slabs_.trim();
-  if (has_giants()) giants_.trim();
+  for_each_zone([](Zone& zone) { zone.trim(); });
 }
 
 void PageHeap::set_retention(const Retention& retention) {
@@ -103,8 +137,7 @@ void PageHeap::set_retention(const Retention& retention) {
 }
 
 void PageHeap::audit() {
-  slabs_.audit();
-  giants_.audit();
+  for_each_zone([](Zone& zone) { zone.audit(); });
 }
 
 void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align) {

@@ -8,6 +8,9 @@
 //   zone is out of memory the answer is null; whoever can give something back does so and asks
 //   again. Nothing here calls upward.
 //
+//   Further zones serve only requests that name them: one below 4 GiB, one that is locked in
+//   memory.
+//
 //   While a fork is under way, a third zone *beside* the heap serves other threads (front/process).
 //   The child, whose copy of it may be torn, abandons that zone: blocks in it can be used, but what
 //   is freed there is lost, and its next fork has another.
@@ -23,6 +26,7 @@
 #include <cstddef>
 
 #include "base/units.h"
+#include "page/budget.h"
 #include "page/meta_arena.h"
 #include "page/vacancy.h"
 #include "page/zone.h"
@@ -34,8 +38,7 @@ class PageHeap {
   constexpr PageHeap() = default;
 
   /// Lays out the first zone. False where there is no address space.
-  bool start(const os::Vm& vm, const Retention& retention, bool use_huge_pages);
-  bool uses_huge_pages() const { return uses_huge_pages_; }
+  bool start(const os::Vm& vm, const Retention& retention, const Manners& manners = {});
 
   /// A block of frames and the zone it lies in.
   struct Block {
@@ -51,6 +54,10 @@ class PageHeap {
     // Asked for before the lock, too, which in the child of a fork may be nobody's.
     if (!block.zone->is_abandoned()) block.zone->free_large(*block.frame);
   }
+
+  /// A kLarge block of a zone that requests must name; frame is null when memory is out, or no such
+  /// zone is to be had.
+  Block alloc_in(Manners::Where where, base::Pages pages, base::Order align);
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();
@@ -69,10 +76,23 @@ class PageHeap {
   /// Gives a block of the zone beside back, also while a fork is under way. False for all else.
   bool try_free_beside(const void* p);
 
+  /// Calls visit(Zone&) for each zone that has been laid out, but for the one beside.
+  template <class Visit>
+  void for_each_zone(Visit visit) {
+    visit(slabs_);
+    if (has_giants()) visit(giants_);
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_acquire)) visit(*zone);
+  }
+
   /// The zone whose window an address lies in; null for memory that is not ours.
   Zone* zone_of(const void* p) {
     if (slabs_.contains(p)) return &slabs_;
     if (giants_.contains(p)) return &giants_;  // a window is empty until it is laid out
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->contains(p))
+          [[unlikely]]
+        return zone;
     for (unsigned i = 0; i < kBesides; ++i)
       if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
     return nullptr;
@@ -84,6 +104,8 @@ class PageHeap {
   MetaArena& meta() { return meta_; }
   /// The frames of slabs that are not in use.
   Vacancy& vacancy() { return vacancy_; }
+  /// What all zones but the one beside may hold.
+  Budget& budget() { return budget_; }
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
@@ -94,8 +116,8 @@ class PageHeap {
 
   /// Returns to the kernel all free memory but `keep` frames in each zone. Frames returned.
   size_t purge(size_t keep) {
-    size_t purged = slabs_.purge(keep);
-    if (has_giants()) purged += giants_.purge(keep);
+    size_t purged = 0;
+    for_each_zone([&](Zone& zone) { purged += zone.purge(keep); });
     return purged;
   }
   void set_retention(const Retention& retention);
@@ -107,12 +129,20 @@ class PageHeap {
     visit(start_);
     visit(slabs_.lock());
     visit(giants_.lock());
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_relaxed)) visit(zone->lock());
     visit(vacancy_.lock());
     visit(meta_.lock());
   }
 
-  size_t table_bytes() const { return slabs_.table_bytes() + giants_.table_bytes(); }
+  size_t table_bytes() {
+    size_t bytes = 0;
+    for_each_zone([&](Zone& zone) { bytes += zone.table_bytes(); });
+    return bytes;
+  }
   void reset_in_child() {
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_relaxed)) zone->reset_in_child();
     if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
     slabs_.reset_in_child();
     giants_.reset_in_child();
@@ -123,6 +153,7 @@ class PageHeap {
 
  private:
   bool start_giants();
+  Zone* start_named(Manners::Where where);
   // null where there is none; also for a moment in a child whose fork has interrupted the caller.
   Zone* beside() const {
     if (!has_beside_.load(std::memory_order_acquire)) return nullptr;
@@ -133,16 +164,20 @@ class PageHeap {
   Zone slabs_{};
   Vacancy vacancy_{};
   MetaArena meta_{};
+  Budget budget_{};
   std::atomic<unsigned> beside_{0};  // those in front are abandoned
   std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false};
-  bool uses_huge_pages_ = false;
   const os::Vm* vm_ = nullptr;
+  Manners manners_{};
   Retention retention_{};
   Zone giants_{};
   static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
   Zone* besides_[kBesides + 1]{};          // made when needed; the last never is
+  static constexpr unsigned kNamed = 2;
+  std::atomic<Zone*> named_[kNamed]{};                   // low, pinned: made when needed
+  void* unstarted_ ASHLAR_GUARDED_BY(start_) = nullptr;  // a record for the next of them
 };
 
 /// Zeroed metadata for a record of a tenant, `align` and a multiple of that long; null when memory

@@ -44,7 +44,9 @@ size_t Keeping::most(Frames now) const {
                       : std::max(least(now), now.live / 2);
   size_t live = now.live + now.other;
   size_t peak = std::max({peak_, last_peak_, live});
-  return std::min(wanted, peak - live + peak / kPeakShare);
+  size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
+  size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
+  return std::min({wanted, peak - live + peak / kPeakShare, allowed});
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.

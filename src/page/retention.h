@@ -15,6 +15,8 @@
 //   freed in order to allocate as much again stays, while as much is live. The interval there
 //   follows from the cost of fetching the memory again.
 //
+//   What a heap holds above its soft bound (page/budget.h) goes first of all.
+//
 // Locking
 //   None here. Callers hold their zone's lock (LockRank::kZone).
 //
@@ -46,6 +48,7 @@ struct Frames {
   size_t live = 0;   ///< in the hands of tenants
   size_t dirty = 0;  ///< free, and backed by memory
   size_t other = 0;  ///< live in a zone with which this one shares its peak
+  size_t over = 0;   ///< that must go, dirty ones first: the heap is above its soft bound
 };
 
 class Keeping {

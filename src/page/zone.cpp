@@ -24,7 +24,13 @@ constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
   keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()));
-  note_surplus();  // what is kept may not have fitted
+  note_change();  // what is kept may not have fitted
+}
+
+void Zone::tell_budget() {
+  size_t held = live_ - hollow_ + dirty_frames();
+  if (budget_ != nullptr && held != told_) budget_->change(held - told_);
+  told_ = held;
 }
 
 Frame* Zone::take_waiting(Pages pages) {
@@ -102,7 +108,9 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
   if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
-  if (is_abandoned()) return nullptr;
+  bool is_small = kind != FrameKind::kLarge || pages.bytes() <= base::kMaxCached;
+  if (is_abandoned() || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
+    return nullptr;
   size_t before = dirty_frames();
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
   if (is_plain_large)
@@ -124,13 +132,15 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
 Frame* Zone::alloc_clean(Pages pages) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
   os::Locked held(lock_);
+  if (!has_room(pages.n, Budget::For::kLarge)) return nullptr;
   size_t before = dirty_frames();
   uint32_t block = buddy_.take_clean(pages, FrameKind::kLarge);
   if (block == kNone) block = take(pages, Order(0), FrameKind::kLarge);
   return let(block, before);
 }
 
-void Zone::note_surplus() {
+void Zone::note_change() {
+  tell_budget();
   if (keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
@@ -139,7 +149,7 @@ void Zone::free(uint32_t first, Pages pages) {
   hollow_ -= pages.n - dirty_.count(first, pages.n);
   buddy_.give_partly_dirty(first, pages);
   live_ -= pages.n;
-  note_surplus();
+  note_change();
 }
 
 void Zone::free_large(Frame& block) {
@@ -149,7 +159,7 @@ void Zone::free_large(Frame& block) {
   --large_blocks_;
   live_ -= block.count;
   let_wait(block);
-  note_surplus();
+  note_change();
 }
 
 bool Zone::try_grow(Frame& block, Pages pages) {
@@ -160,6 +170,7 @@ bool Zone::try_grow(Frame& block, Pages pages) {
   uint32_t first = number_of(block);
   uint32_t end = first + block.count;
   size_t more = pages.n - block.count;
+  if (!has_room(more, Budget::For::kLarge)) return false;
   size_t have = window_size() / kFrameSize;
   if (end + more > have) {
     // At the window's end there is nothing in the way but the end itself.
@@ -183,7 +194,7 @@ void Zone::shrink(Frame& block, Pages pages) {
   large_ -= less;
   live_ -= less;
   buddy_.give(number_of(block) + static_cast<uint32_t>(pages.n), Pages(less));
-  note_surplus();
+  note_change();
 }
 
 void Zone::trim() {
@@ -243,7 +254,7 @@ void Zone::purge_records(const os::Range& block) {
 size_t Zone::purge(size_t keep) {
   size_t done = 0;
   lock_.acquire();
-  bool mine = !is_purging_ && !is_abandoned();
+  bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
   while (mine && buddy_.dirty_frames() > keep) {
@@ -258,6 +269,7 @@ size_t Zone::purge(size_t keep) {
     if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
   if (mine) is_purging_ = false;
+  tell_budget();
   keeping_.note_purge(now(), done);
   purged_ += done;
   lock_.release();
@@ -268,6 +280,7 @@ void Zone::hollow_out(uint32_t first, Pages pages) {
   os::Locked held(lock_);
   hollow_ += dirty_.count(first, pages.n);
   dirty_.clear(first, pages.n);
+  tell_budget();
 }
 
 size_t Zone::touch(uint32_t first, Pages pages) {
@@ -275,6 +288,7 @@ size_t Zone::touch(uint32_t first, Pages pages) {
   size_t hollow = pages.n - dirty_.count(first, pages.n);
   dirty_.set(first, pages.n);
   hollow_ -= hollow;
+  tell_budget();
   return hollow;
 }
 
@@ -294,6 +308,7 @@ size_t Zone::purge_let(const os::Range* ranges, size_t count) {
     dirty_.clear(first, pages);
   }
   hollow_ += frames;
+  tell_budget();
   purged_ += frames;
   purges_ += ranges_done;
   return frames;
@@ -303,7 +318,7 @@ void Zone::advise_huge(const Frame& block) {
   constexpr size_t kUnit = base::kHugeSize / kFrameSize;
   size_t first = base::round_up(number_of(block), kUnit);
   size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);
-  if (first >= end) return;
+  if (first >= end || manners_.huge_pages != Manners::HugePages::kAuto) return;
   {
     os::Locked held(lock_);
     if (!start_table(kAdvised)) return;
@@ -349,6 +364,11 @@ size_t Zone::free_blocks(Order order) {
   return buddy_.blocks(order);
 }
 
+int Zone::fragmentation(Order order) {
+  os::Locked held(lock_);
+  return buddy_.fragmentation(order);
+}
+
 Zone::SlabFrames Zone::slab_frames() {
   os::Locked held(lock_);
   SlabFrames slabs;
@@ -366,6 +386,8 @@ void Zone::audit() {
   buddy_.audit();
   size_t frames = window_size() / kFrameSize;
   ASHLAR_CHECK(frames == live_ + buddy_.free_frames() + waiting_ + isolated_ + holes_);
+  // While blocks are isolated, what of them is dirty is about to go.
+  ASHLAR_CHECK(isolated_ != 0 || told_ == live_ - hollow_ + dirty_frames());
 }
 
 }  // namespace page

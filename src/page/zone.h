@@ -16,7 +16,7 @@
 //   without it, in one call, and are put back clean. Nobody waits for madvise. With a large block
 //   go the records of the frames inside it.
 //
-//   How much is kept is decided in page/retention.h.
+//   How much is kept is decided in page/retention.h, and how much may be held in page/budget.h.
 //
 //   A frame of a slab may hold no memory either: it has not been touched yet, or none of its
 //   objects is in use and it was purged (page/vacancy.h). Such *hollow* frames are let, but clean
@@ -30,6 +30,7 @@
 //   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
 //   4. hollow frames are frames of slabs whose dirty bit is clear: proved by the stocks.
+//   5. What the budget was told is live - hollow + dirty.
 //
 // Locking
 //   lock_ (LockRank::kZone). frame_at, class_map and the window's bounds are read without it.
@@ -47,10 +48,29 @@
 #include "os/lock.h"
 #include "os/vm.h"
 #include "page/buddy.h"
+#include "page/budget.h"
 #include "page/frame.h"
 #include "page/retention.h"
 
 namespace page {
+
+/// What a zone says to the kernel of its memory, besides asking for it.
+struct Manners {
+  enum class HugePages : uint8_t {
+    kAuto,    ///< for blocks that will fill them (advise_huge)
+    kNever,   ///< also where the system would make them of its own accord
+    kAlways,  ///< wherever they fit
+  };
+  HugePages huge_pages = HugePages::kAuto;
+  enum class Where : uint8_t {
+    kAnywhere,
+    kLow,     ///< below 4 GiB of address space
+    kPinned,  ///< locked in memory, which never goes back
+  };
+  Where where = Where::kAnywhere;
+  /// What large zones are called in /proc/PID/smaps; null: nothing.
+  const char* name = nullptr;
+};
 
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
@@ -62,6 +82,12 @@ struct ZoneStats {
 class Zone {
  public:
   constexpr Zone() = default;
+
+  /// What this zone holds counts in a budget. Called in front of start(), like the next.
+  void join(Budget& budget) { budget_ = &budget; }
+  void set_manners(const Manners& manners) { manners_ = manners; }
+  Manners::Where where() const { return manners_.where; }
+  bool is_pinned() const { return where() == Manners::Where::kPinned; }
 
   /// Lays out the estate, for a window of up to `window_size` bytes, rounded up to 64 KiB. False
   /// where no address space is to be had. A zone with an `other` shares its peak with it: as the
@@ -96,6 +122,8 @@ class Zone {
   size_t purge_let(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
   size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   size_t count_hollow(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+  /// Whether the budget has room for so many hollow frames to be touched.
+  bool may_touch(size_t frames) const { return has_room(frames, Budget::For::kSmall); }
 
   /// Makes a block longer without moving it. False where what follows is not free.
   bool try_grow(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -112,7 +140,7 @@ class Zone {
   bool wants_trim() const { return wants_trim_.load(std::memory_order_relaxed); }
 
   /// Asks for huge pages behind the part of a block that covers them whole, unless that has been
-  /// done. Called by the block's owner, with no lock held.
+  /// done or manners forbid it. Called by the block's owner, with no lock held.
   void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Gives the address space of free frames at the window's end back: for when another zone, or
@@ -194,6 +222,8 @@ class Zone {
   }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
+  /// As Buddy::fragmentation.
+  int fragmentation(base::Order order) ASHLAR_EXCLUDES(lock_);
   /// What records and class map say of slabs. Looks at every frame; while others carve and retire
   /// slabs the two may disagree for a moment.
   struct SlabFrames {
@@ -216,12 +246,17 @@ class Zone {
     return base::Pages(is_short_ ? 1 : base::kHugeSize / base::kFrameSize);
   }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
   void decommit(uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
-  void note_surplus() ASHLAR_REQUIRES(lock_);
+  bool has_room(size_t frames, Budget::For whom) const {
+    return budget_ == nullptr || budget_->has_room(frames, whom);
+  }
+  void tell_budget() ASHLAR_REQUIRES(lock_);
+  void note_change() ASHLAR_REQUIRES(lock_);
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
@@ -230,8 +265,10 @@ class Zone {
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   Frames now() const ASHLAR_REQUIRES(lock_) {
-    size_t others = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift;
-    return {live_ - hollow_, dirty_frames(), others};
+    return {.live = live_ - hollow_,
+            .dirty = dirty_frames(),
+            .other = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift,
+            .over = budget_ == nullptr ? 0 : budget_->over()};
   }
   // Blocks that are purged at once.
   static constexpr size_t kBatch = 64;
@@ -246,6 +283,8 @@ class Zone {
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
   const Zone* other_ = nullptr;
+  Budget* budget_ = nullptr;
+  Manners manners_{};
   os::Place place_{};
   Frame* frames_ = nullptr;
   uint8_t* class_map_ = nullptr;
@@ -272,6 +311,8 @@ class Zone {
   std::atomic<bool> is_abandoned_{false};
 
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
+  size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // to the budget
+  bool is_named_ ASHLAR_GUARDED_BY(lock_) = false;
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = kNone;

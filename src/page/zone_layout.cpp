@@ -32,6 +32,10 @@ constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 3
 // store when their addresses agree in the lowest twelve bits, and objects that programs use closely
 // together tend to lie at the starts of frames. (bench/micro/front: pairs)
 constexpr size_t kMapOffset = 2560;
+// A zone that is smaller is not worth the calls that name its mappings: small processes start with
+// as few as may be.
+constexpr size_t kNamedFrom = (size_t{16} << 20) / kFrameSize;
+constexpr char kTablesName[] = "ashlar tables";
 
 }  // namespace
 
@@ -40,7 +44,8 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   other_ = other;
   for (unsigned attempt = 0; attempt < kPlaces; ++attempt) {
     size_t part = std::bit_ceil(std::max(window_size, kLeastWindow));
-    os::Place place = vm.reserve(2 * part, 2 * kLeastWindow);
+    bool is_low = where() == Manners::Where::kLow;
+    os::Place place = (is_low ? vm.reserve_low : vm.reserve)(2 * part, 2 * kLeastWindow);
     if (place.base == nullptr) return false;
     lay_out(vm, place);
     max_size_ = std::min(max_size_, base::round_up(window_size, kStep * kFrameSize));
@@ -92,6 +97,7 @@ void Zone::stop() {
   }
   decommit(0, end);
   leave_place();
+  if (budget_ != nullptr) budget_->change(0 - std::exchange(told_, 0));
 }
 
 void Zone::decommit(uint32_t first, uint32_t end) {
@@ -156,11 +162,32 @@ bool Zone::cover_classes() {
   return true;
 }
 
+// Says to the kernel what is to be said of `count` more frames.
+void Zone::introduce(size_t first, size_t count) {
+  char* at = address_of(static_cast<uint32_t>(first));
+  if (manners_.huge_pages != Manners::HugePages::kAuto)
+    vm_->advise_huge(at, count * kFrameSize, manners_.huge_pages == Manners::HugePages::kAlways);
+  if (manners_.name == nullptr || first + count < kNamedFrom) return;
+  // What is there by now, the first time; and the tables, which may have grown, each time.
+  bool was_named = std::exchange(is_named_, true);
+  char* from = was_named ? at : window_;
+  if (!vm_->name(from, static_cast<size_t>(at - from) + count * kFrameSize, manners_.name)) {
+    manners_.name = nullptr;  // not asked again
+    return;
+  }
+  vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
+}
+
 // Commits `count` frames at `first` and gives them to the buddy heap.
 bool Zone::add(size_t first, size_t count) {
   if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
-  if (!vm_->commit(place_, address_of(static_cast<uint32_t>(first)), count * kFrameSize))
+  char* at = address_of(static_cast<uint32_t>(first));
+  if (!vm_->commit(place_, at, count * kFrameSize)) return false;
+  if (is_pinned() && !vm_->lock(at, count * kFrameSize)) {
+    vm_->decommit(place_, at, count * kFrameSize);
     return false;
+  }
+  introduce(first, count);
   buddy_.extend(static_cast<uint32_t>(first), Pages(count));
   ++growths_;
   // Published last: from now on free() may look these frames up.
@@ -172,7 +199,8 @@ bool Zone::add(size_t first, size_t count) {
 // goes on behind it, with the `alone` frames that are needed if nothing in front counts (0: not).
 bool Zone::grow(size_t more, size_t alone) {
   size_t have = window_size() / kFrameSize;
-  size_t generous = std::clamp(have / 8, kLeastGrowth, kMostGrowth);
+  // What is pinned is never more than was asked for.
+  size_t generous = is_pinned() ? 0 : std::clamp(have / 8, kLeastGrowth, kMostGrowth);
   // From the first refusal of a moderate amount on, no address space is wasted on alignment.
   bool was_short = std::exchange(is_short_, is_short_ || std::max(more, alone) <= kMostGrowth);
   for (size_t skip : kSkips) {
@@ -209,10 +237,13 @@ bool Zone::retract() {
   if (first == kNone) return false;
   set_window_size(first);
   size_t count = end - first;
-  if (vm_->decommit(place_, address_of(first), count * kFrameSize)) return true;
-  buddy_.unretract(first, Pages(count));
-  set_window_size(end);
-  return false;
+  bool is_gone = vm_->decommit(place_, address_of(first), count * kFrameSize);
+  if (!is_gone) {
+    buddy_.unretract(first, Pages(count));
+    set_window_size(end);
+  }
+  tell_budget();
+  return is_gone;
 }
 
 }  // namespace page

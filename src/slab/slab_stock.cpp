@@ -127,6 +127,7 @@ unsigned SlabStock::refill(void** out, unsigned most) {
     if (slab == nullptr && count > 0) break;  // what is there will do; grow only when it is not
     if (slab == nullptr) slab = carve();
     if (slab == nullptr) break;
+    if (slab->hollow != 0 && !heap_->slabs().may_touch(slab->hollow)) break;
     if (slab == idle_) idle_ = nullptr;
     unsigned taken = slab->take(*layout_, out + count, most - count);
     if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);

@@ -115,6 +115,38 @@ TEST_F(HoldingTest, WhoComesLaterGetsRoomInTime) {
   EXPECT_EQ(capacity(late), 128u);
 }
 
+// Objects in magazines and depot.
+size_t ready(const ObjectCache& cache) {
+  size_t counts[base::kMaxCaches] = {};
+  g_registry.count_ready(counts);
+  return counts[cache.id()];
+}
+
+TEST_F(HoldingTest, WhatAnIntervalDidNotTouchGoesBack) {
+  ObjectCache& idle = test::new_cache(kMedium, "idle");
+  ObjectCache& busy = test::new_cache(kMedium, "busy");
+  breathe(idle);
+  for (int interval = 0; interval < 4; ++interval) {
+    breathe(busy);
+    g_registry.reap();
+  }
+  EXPECT_EQ(ready(idle), 0u);
+  EXPECT_GT(ready(busy), 0u) << "it was used in each";
+  breathe(idle);
+  EXPECT_GT(ready(idle), 0u) << "and it goes on";
+}
+
+TEST_F(HoldingTest, LittleThatIsIdleStays) {
+  ObjectCache& idle = test::new_cache(kSmall, "little");
+  std::vector<void*> objects(60);
+  for (void*& object : objects) object = cache_alloc(idle);
+  for (void* object : objects) cache_free(idle, object);
+  size_t before = ready(idle);
+  for (int interval = 0; interval < 4; ++interval) g_registry.reap();
+  EXPECT_GT(before, 0u);
+  EXPECT_EQ(ready(idle), before) << "a fence costs more than it is worth";
+}
+
 TEST_F(RegistryTest, ReapingEverythingLeavesNothing) {
   ObjectCache& small = test::new_cache(kSmall, "small");
   ObjectCache& big = test::new_cache(kBig, "big");

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cache/registry.h"
+#include "front/upkeep.h"
 #include "inspect/audit.h"
 #include "support/rng.h"
 
@@ -198,28 +199,6 @@ TEST_F(HeapTest, FreedMemoryIsUsedAgain) {
   }
 }
 
-TEST_F(HeapTest, ReapGivesBackWhatIsFreeAndLeavesWhatIsLive) {
-  std::vector<void*> live, gone;
-  for (int i = 0; i < 20000; ++i) {
-    gone.push_back(front::alloc(1000));
-    fill(gone.back(), 1000);
-    if (i % 500 == 0) {
-      live.push_back(front::alloc(777));
-      fill(live.back(), 777);
-    }
-  }
-  for (void* p : gone) front::free(p);
-  EXPECT_TRUE(front::reap());
-  page::ZoneStats stats = front::g_heap.pages().slabs().stats();
-  EXPECT_EQ(stats.dirty, 0u);
-  EXPECT_LE(stats.live * 4096, size_t{4} * kMiB) << "20 MB were free";
-  for (void* p : live) {
-    EXPECT_TRUE(is_filled(p, 777, 777));
-    front::free(p);
-  }
-}
-
-// The second level of the fast path: blocks freed by a thread that never allocates.
 TEST_F(HeapTest, OtherThreadsMayFree) {
   for (int round = 0; round < 20; ++round) {
     std::vector<void*> blocks;

@@ -16,6 +16,7 @@
 namespace {
 
 using front::Options;
+using front::When;
 
 struct Parsed {
   Options options;
@@ -23,7 +24,8 @@ struct Parsed {
 };
 Parsed parse(const char* text) {
   base::Line<4096> faults;
-  Options options = front::parse_options(text, faults);
+  Options options;
+  front::parse_options(text, When::kStart, options, faults);
   return {options, faults.data()};
 }
 
@@ -104,7 +106,8 @@ TEST(Options, AnEndlessLineIsCutNotOverrun) {
   std::string text;
   for (int i = 0; i < 2000; ++i) text += "nonsense" + std::to_string(i) + ":1,";
   base::Line<256> faults;
-  front::parse_options(text.c_str(), faults);
+  Options options;
+  front::parse_options(text.c_str(), When::kStart, options, faults);
   EXPECT_TRUE(faults.is_cut());
   EXPECT_LT(faults.size(), 256u);
 }
@@ -140,17 +143,30 @@ TEST(Options, AStrangersEnvironmentIsNotRead) {
   unsetenv("ASHLAR_CONF");
 }
 
-TEST(Options, TheTableDescribesEachKey) {
-  base::Line<4096> text;
-  front::describe_options(text);
-  std::string described = text.data();
-  std::string keys = known_keys() + ", ";
-  for (size_t at = 0; at < keys.size();) {
-    size_t end = keys.find(", ", at);
-    EXPECT_NE(described.find(keys.substr(at, end - at) + ": "), std::string::npos) << keys;
-    at = end + 2;
-  }
-  EXPECT_FALSE(text.is_cut());
+TEST(Options, SomeAreWords) {
+  EXPECT_EQ(parse("").options.thp, Options::kAuto);
+  EXPECT_EQ(parse("thp:never").options.thp, Options::kNever);
+  EXPECT_EQ(parse("thp:always").options.thp, Options::kAlways);
+  EXPECT_EQ(parse("thp:always,thp:auto").options.thp, Options::kAuto);
+  for (const char* bad : {"0", "1", "", "Auto", "autos"})
+    EXPECT_EQ(parse(("thp:" + std::string(bad)).c_str()).faults,
+              "ashlar: ASHLAR_CONF: key \"thp\" has value \"" + std::string(bad) +
+                  "\"; allowed: auto, never, always\n");
+}
+
+TEST(Options, LaterOnlySomeMayBeSetAndTheOthersStay) {
+  Options options;
+  options.decay_ms = 5;
+  base::Line<1024> faults;
+  front::parse_options("retain_percent:3,limit_kib:100", When::kLater, options, faults);
+  EXPECT_EQ(faults.size(), 0u);
+  EXPECT_EQ(options.retain_percent, 3u);
+  EXPECT_EQ(options.limit_kib, 100u);
+  EXPECT_EQ(options.decay_ms, 5u);
+  front::parse_options("limit_kib:unlimited,rseq:0", When::kLater, options, faults);
+  EXPECT_EQ(options.limit_kib, Options::kUnlimited);
+  EXPECT_EQ(options.rseq, 1u);
+  EXPECT_STREQ(faults.data(), "ashlar: key \"rseq\" is fixed when the process starts\n");
 }
 
 }  // namespace

@@ -5,12 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "ashlar/inspect.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
 
 namespace {
 
@@ -124,8 +127,25 @@ TEST(Format, WhatSlobHoldsHasALine) {
   EXPECT_NE(xml().find(is_slobs ? "<small pages=\"1\" live=\"112\"/>"
                                 : "<small pages=\"0\" live=\"0\"/>"),
             std::string::npos);
-  EXPECT_EQ(is_slobs, front::g_heap.options().slob_max != 0);
+  const char* conf = getenv("ASHLAR_CONF");
+  EXPECT_EQ(is_slobs, conf == nullptr || std::strstr(conf, "slob_max:0") == nullptr);
   front::free(p);
+}
+
+TEST(Format, WhatTheHeapMayHoldHasALine) {
+  front::free(front::alloc(64));
+  EXPECT_NE(table().find(", soft limit unlimited, hard limit unlimited, container "),
+            std::string::npos)
+      << table();
+  ASSERT_TRUE(front::set_limits({.soft = 1u << 20, .hard = 1u << 21}));
+  EXPECT_NE(table().find(", soft limit 4294967296, hard limit 8589934592, container "),
+            std::string::npos)
+      << table();
+  ASSERT_TRUE(front::set_limits({}));
+}
+
+TEST(Format, WhyThereIsNoHugePageHasALine) {
+  EXPECT_NE(table().find("\nfragmentation of 2 MiB: slabs "), std::string::npos) << table();
 }
 
 // Whatever classes are in use: all of them fit the buffer that malloc_info has.

@@ -9,6 +9,7 @@
 
 #include "ashlar/inspect.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
 #include "inspect/audit.h"
 
 namespace {

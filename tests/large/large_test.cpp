@@ -23,7 +23,7 @@ constexpr size_t kMiB = size_t{1} << 20;
 
 class LargeTest : public testing::Test {
  protected:
-  LargeTest() { EXPECT_TRUE(heap.start(vm.vm(), kKeepAll, false)); }
+  LargeTest() { EXPECT_TRUE(heap.start(vm.vm(), kKeepAll)); }
 
   Block block_of(void* p) {
     page::Zone* zone = heap.zone_of(p);

@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "front/heap.h"
+#include "front/upkeep.h"
 #include "inspect/audit.h"
 #include "support/model.h"
 

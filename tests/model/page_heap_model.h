@@ -84,7 +84,7 @@ struct PageHeapModel {
 
   PageHeapModel() {
     MODEL_REQUIRE(
-        heap.start(vm.vm(), {.percent = 20, .least_bytes = 1 << 20, .interval_ms = 1000}, false));
+        heap.start(vm.vm(), {.percent = 20, .least_bytes = 1 << 20, .interval_ms = 1000}));
   }
   static uint64_t* word_of(const Block& block, size_t frame) {
     return reinterpret_cast<uint64_t*>(block.zone->address_of(*block.frame) + frame * 4096);

@@ -88,7 +88,7 @@ struct SlabModel {
 
   SlabModel() {
     MODEL_REQUIRE(
-        heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}, false));
+        heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}));
     const char* names[] = {"small", "odd", "page"};
     for (uint8_t i = 0; i < 3; ++i)
       stocks[i].stock.start(heap, stocks[i].layout, static_cast<uint8_t>(i + 1), names[i]);

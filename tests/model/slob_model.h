@@ -71,7 +71,7 @@ struct SlobModel {
 
   SlobModel() {
     MODEL_REQUIRE(
-        heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}, false));
+        heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}));
     slob.start(heap.slabs(), heap.meta());
   }
   page::Frame& frame_of(const void* p) { return heap.slabs().frame_of(p); }

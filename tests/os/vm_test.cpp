@@ -11,6 +11,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "os/env.h"
 
@@ -191,6 +194,17 @@ TEST_F(VmTest, AdviceIsHarmless) {
   os::kVm.advise_huge(place.base, 4 * kMiB, true);
   os::kVm.advise_huge(place.base, 4 * kMiB, false);
   EXPECT_TRUE(is_all(place.base, 4 * kMiB, 7));
+}
+
+TEST_F(VmTest, ANameIsShownWhereTheKernelHasSuch) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  bool is_named = os::kVm.name(place.base, kMiB, "ashlar test");
+  EXPECT_TRUE(is_all(place.base, kMiB, 7));
+  if (!is_named) GTEST_SKIP() << "not run: the kernel has no names for mappings";
+  std::ifstream file("/proc/self/maps");
+  std::string maps{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(maps.find("[anon:ashlar test]"), std::string::npos) << maps;
 }
 
 TEST_F(VmTest, TheClockRunsForward) {

@@ -302,6 +302,18 @@ TEST_F(BuddyTest, EveryCountComesBackToOneBlockInEveryOrderOfReturn) {
   }
 }
 
+TEST_F(BuddyTest, TheIndexTellsWantFromPieces) {
+  EXPECT_EQ(buddy.fragmentation(Order(3)), 0) << "nothing is free";
+  extend(0, 64);
+  EXPECT_EQ(buddy.fragmentation(Order(6)), -1000) << "it could be had";
+  EXPECT_EQ(buddy.fragmentation(Order(7)), 0) << "half of it, in one piece";
+  for (int i = 0; i < 64; ++i) ASSERT_NE(take(1), kNone);
+  for (uint32_t frame = 0; frame < 64; frame += 2) give(frame, 1);
+  // 32 pieces of one frame: four times what is asked for.
+  EXPECT_EQ(buddy.fragmentation(Order(3)), 1000 - (1000 + 4000) / 32);
+  EXPECT_EQ(buddy.fragmentation(Order(0)), -1000);
+}
+
 TEST_F(BuddyTest, AuditSeesAWrongOrder) {
   extend(0, 64);
   frames[0].order = 5;

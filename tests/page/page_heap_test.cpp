@@ -22,7 +22,7 @@ constexpr size_t kGiantPages = base::kGiantSize / base::kFrameSize;
 
 class PageHeapTest : public testing::Test {
  protected:
-  void start() { ASSERT_TRUE(heap.start(vm.vm(), kKeepAll, false)); }
+  void start() { ASSERT_TRUE(heap.start(vm.vm(), kKeepAll)); }
   PageHeap::Block alloc(size_t pages, unsigned align = 0) {
     PageHeap::Block block = heap.alloc_large(Pages(pages), Order(align));
     heap.audit();
@@ -34,7 +34,7 @@ class PageHeapTest : public testing::Test {
 
 TEST_F(PageHeapTest, NoAddressSpaceNoHeap) {
   vm.failing_reserves = 1;
-  EXPECT_FALSE(heap.start(vm.vm(), kKeepAll, false));
+  EXPECT_FALSE(heap.start(vm.vm(), kKeepAll));
   heap.audit();
   EXPECT_EQ(heap.zone_of(&vm), nullptr);
 }
@@ -131,7 +131,7 @@ TEST_P(PageHeapOnLargePages, ServesBothZones) {
   test::PageSize page(GetParam());
   test::FakeVm vm;
   PageHeap heap;
-  ASSERT_TRUE(heap.start(vm.vm(), kKeepAll, false));
+  ASSERT_TRUE(heap.start(vm.vm(), kKeepAll));
   for (size_t pages : {size_t{1}, size_t{9}, kGiantPages, kGiantPages + 3}) {
     PageHeap::Block block = heap.alloc_large(Pages(pages), Order(0));
     ASSERT_NE(block.frame, nullptr);

@@ -19,8 +19,8 @@ class VacancyTest : public testing::Test {
   VacancyTest() { vacancy.set(kTenth); }
 
   // What the stocks do: as many go as are asked for.
-  size_t trim(size_t live) {
-    size_t most = vacancy.begin(live + vacancy.frames(), now_ms);
+  size_t trim(size_t live, size_t over = 0) {
+    size_t most = vacancy.begin(live + vacancy.frames(), over, now_ms);
     if (most == 0) return 0;
     vacancy.remove(most);
     vacancy.note_purged(most);
@@ -54,6 +54,14 @@ TEST_F(VacancyTest, TheBoundFollowsWhatIsLive) {
   EXPECT_LE(vacancy.frames(), kLive / 100);
 }
 
+TEST_F(VacancyTest, AboveTheSoftBoundNoMoreStaysThanMay) {
+  trim(kLive);
+  vacancy.add(500);
+  EXPECT_EQ(trim(kLive, 300), 300u);
+  EXPECT_EQ(vacancy.frames(), 200u);
+  EXPECT_EQ(trim(kLive, 1000), 200u);
+}
+
 TEST_F(VacancyTest, WhatWasPurgedAndSoonWantedAgainIsKeptTheNextTime) {
   trim(kLive);
   size_t gone[2];
@@ -81,23 +89,23 @@ TEST_F(VacancyTest, ByAgeWhatNobodyNeededGoes) {
 
 TEST_F(VacancyTest, OneThreadTrimsAtATime) {
   vacancy.add(5000);
-  EXPECT_GT(vacancy.begin(kLive, now_ms), 0u);
-  EXPECT_EQ(vacancy.begin(kLive, now_ms), 0u);
+  EXPECT_GT(vacancy.begin(kLive, 0, now_ms), 0u);
+  EXPECT_EQ(vacancy.begin(kLive, 0, now_ms), 0u);
   EXPECT_FALSE(vacancy.begin_all());
   vacancy.end(now_ms, false);
   EXPECT_TRUE(vacancy.begin_all());
   vacancy.reset_in_child();
-  EXPECT_GT(vacancy.begin(kLive, now_ms), 0u) << "whoever trimmed is not in the child";
+  EXPECT_GT(vacancy.begin(kLive, 0, now_ms), 0u) << "whoever trimmed is not in the child";
 }
 
 TEST_F(VacancyTest, AKernelThatRefusesIsLeftAloneForAnInterval) {
   vacancy.add(5000);
-  ASSERT_GT(vacancy.begin(kLive, now_ms), 0u);
+  ASSERT_GT(vacancy.begin(kLive, 0, now_ms), 0u);
   vacancy.end(now_ms, true);
   vacancy.add(5000);
   EXPECT_FALSE(vacancy.wants_trim());
-  EXPECT_EQ(vacancy.begin(kLive, now_ms + 999), 0u);
-  EXPECT_GT(vacancy.begin(kLive, now_ms + 1000), 0u);
+  EXPECT_EQ(vacancy.begin(kLive, 0, now_ms + 999), 0u);
+  EXPECT_GT(vacancy.begin(kLive, 0, now_ms + 1000), 0u);
 }
 
 }  // namespace

@@ -49,6 +49,68 @@ TEST_F(ZoneLayoutTest, AWindowEndsWhereItWasToldTo) {
   EXPECT_EQ(frames, 3 * test::kMiB / 4096);
 }
 
+TEST_F(ZoneLayoutTest, ASmallZoneHasNoNameAndALargeOneHasOneThroughout) {
+  zone.set_manners({.name = "test"});
+  start();
+  alloc(1024);
+  EXPECT_TRUE(vm.named.empty());
+  alloc(8192);
+  ASSERT_EQ(vm.named.size(), 2u);
+  EXPECT_EQ(vm.named[0].second, "test");
+  EXPECT_EQ(vm.named[0].first.at, zone.window());
+  EXPECT_EQ(vm.named[0].first.size, zone.window_size());
+  EXPECT_EQ(vm.named[1].second, "ashlar tables");
+  EXPECT_EQ(vm.named[1].first.at + vm.named[1].first.size, zone.window());
+  size_t had = zone.window_size();
+  alloc(8192);
+  ASSERT_EQ(vm.named.size(), 4u);
+  EXPECT_EQ(vm.named[2].first.at, zone.window() + had) << "only what is new";
+  EXPECT_EQ(vm.named[2].first.size, zone.window_size() - had);
+}
+
+TEST_F(ZoneLayoutTest, AKernelWithoutNamesIsAskedOnce) {
+  vm.has_names = false;
+  zone.set_manners({.name = "test"});
+  start();
+  alloc(8192);
+  alloc(8192);
+  EXPECT_EQ(vm.named.size(), 1u);
+}
+
+TEST_F(ZoneLayoutTest, WithoutANameNothingIsNamed) {
+  start();
+  alloc(16384);
+  EXPECT_TRUE(vm.named.empty());
+}
+
+TEST_F(ZoneLayoutTest, HugePagesAreAskedForNeverOrAlwaysWhereMemoryComes) {
+  using HugePages = page::Manners::HugePages;
+  for (HugePages mode : {HugePages::kNever, HugePages::kAlways}) {
+    vm.advised.clear();
+    Zone other;
+    other.set_manners({.huge_pages = mode});
+    ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 64 * test::kMiB));
+    Frame* block = other.alloc(base::Pages(4096), base::Order(0), FrameKind::kLarge);
+    ASSERT_NE(block, nullptr);
+    other.advise_huge(*block);
+    size_t bytes = 0;
+    for (const auto& [range, is_huge] : vm.advised) {
+      EXPECT_EQ(is_huge, mode == HugePages::kAlways);
+      bytes += range.size;
+    }
+    EXPECT_EQ(bytes, other.window_size());
+    other.stop();
+  }
+}
+
+TEST_F(ZoneLayoutTest, ByDefaultOnlyBlocksThatWillBeFilledAreAdvised) {
+  start();
+  Frame* block = alloc(4096);
+  EXPECT_TRUE(vm.advised.empty());
+  zone.advise_huge(*block);
+  EXPECT_EQ(vm.advised.size(), 1u);
+}
+
 TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
   for (bool is_reserving : {false, true}) {
     vm.is_reserving = is_reserving;

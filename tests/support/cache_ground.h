@@ -21,7 +21,7 @@ struct CacheGround {
 
   CacheGround() {
     page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
-    if (!heap.start(vm.vm(), keep_all, false)) abort();
+    if (!heap.start(vm.vm(), keep_all)) abort();
     const char* wish = getenv("ASHLAR_CONF");
     mode = cache::g_registry.start(heap, wish == nullptr || std::strstr(wish, "rseq:0") == nullptr,
                                    [](void* area) { cache::g_registry.end_seat(area); });

@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "os/vm.h"
@@ -53,6 +55,8 @@ class FakeVm {
   unsigned failing_purges = 0;
   unsigned failing_moves = 0;
   bool loses_targets = false;  ///< when a move fails
+  bool has_names = true;       ///< for mappings
+  size_t most_locked = SIZE_MAX, locked = 0;
   unsigned failing_decommits = 0;
   size_t limit = SIZE_MAX;      ///< bytes that may be committed at a time, all in all
   std::vector<Range> occupied;  ///< somebody else's mappings: commits that meet them fail
@@ -62,6 +66,8 @@ class FakeVm {
   // What has been asked of it.
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0;
   std::vector<Range> purged;
+  std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
+  std::vector<std::pair<Range, std::string>> named;
   size_t committed_bytes() const {
     size_t sum = 0;
     for (const Range& range : committed_) sum += range.size;
@@ -201,14 +207,28 @@ class FakeVm {
     return os::Moved::kYes;
   }
 
-  static void advise_huge(char*, size_t, bool) {}
+  static void advise_huge(char* at, size_t size, bool huge) {
+    s_current->advised.push_back({{at, size}, huge});
+  }
+  static bool lock(char* at, size_t size) {
+    FakeVm& me = *s_current;
+    require_pages(at, size);
+    require(me.is_committed({at, size}), "lock: not committed");
+    if (me.locked + size > me.most_locked) return false;
+    me.locked += size;
+    return true;
+  }
+  static bool name(char* at, size_t size, const char* name) {
+    s_current->named.push_back({{at, size}, name});
+    return s_current->has_names;
+  }
   static uint64_t clock() {
     ++s_current->clock_looks;
     return s_current->now_ms;
   }
 
-  static constexpr os::Vm kTable = {reserve,     release, commit,   purge,     move,
-                                    advise_huge, clock,   decommit, purge_each};
+  static constexpr os::Vm kTable = {reserve, release,  commit,     purge, move,    advise_huge,
+                                    clock,   decommit, purge_each, name,  reserve, lock};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;

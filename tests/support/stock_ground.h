@@ -19,7 +19,7 @@ inline constexpr page::Retention kKeepEverything{
 class StockGround : public testing::Test {
  public:
   explicit StockGround(size_t size = 256) : layout(slab::layout_for(size, 16)) {
-    EXPECT_TRUE(heap.start(vm.vm(), kKeepEverything, false));
+    EXPECT_TRUE(heap.start(vm.vm(), kKeepEverything));
     stock.start(heap, layout, 7, "test-256");
   }
   std::vector<void*> take(unsigned most) {

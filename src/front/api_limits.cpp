@@ -1,0 +1,83 @@
+// front/api_limits.cpp -- the C entry points of ashlar/limits.h and ashlar/pages.h. The small
+// library goes without them.
+//
+// Idea
+//   What the functions add to the front are C's rules: bytes for frames, and errno.
+#include <cerrno>
+#include <iterator>
+
+#include "ashlar/limits.h"
+#include "ashlar/pages.h"
+#include "front/contract.h"
+#include "front/heap.h"
+#include "front/shrinkers.h"
+#include "front/upkeep.h"
+
+#define ASHLAR_EXPORT [[gnu::visibility("default")]]
+
+namespace {
+
+void* null_and(int error) {
+  errno = error;
+  return nullptr;
+}
+
+// A C function's result: 0, or -1 and errno.
+int zero_or_errno(bool is_done, int error) {
+  if (!is_done) errno = error;
+  return is_done ? 0 : -1;
+}
+
+size_t frames_within(size_t bytes) {
+  if (bytes == ASHLAR_UNLIMITED) return page::Budget::kUnlimited;
+  return bytes < base::kFrameSize ? 1 : bytes / base::kFrameSize;
+}
+
+size_t bytes_of(size_t frames) {
+  return frames == page::Budget::kUnlimited ? ASHLAR_UNLIMITED : frames * base::kFrameSize;
+}
+
+}  // namespace
+
+extern "C" {
+
+ASHLAR_EXPORT void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count) {
+  using Where = page::Manners::Where;
+  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
+  bool is_known = size <= front::kMaxRequest && count > 0;
+  for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
+  if (!is_known) return null_and(EINVAL);
+  for (size_t i = 0; i < count; ++i)
+    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size)) return pages;
+  return null_and(ENOMEM);
+}
+
+ASHLAR_EXPORT int ashlar_set_limits(size_t soft, size_t hard) {
+  return zero_or_errno(
+      front::set_limits({.soft = frames_within(soft), .hard = frames_within(hard)}), ENOMEM);
+}
+
+ASHLAR_EXPORT void ashlar_get_limits(ashlar_limits* limits) {
+  const page::Budget& budget = front::g_heap.pages().budget();
+  *limits = {.soft = bytes_of(budget.bounds().soft),
+             .hard = bytes_of(budget.bounds().hard),
+             .container = bytes_of(budget.outer()),
+             .held = budget.held() * base::kFrameSize};
+}
+
+ASHLAR_EXPORT int ashlar_shrinker_register(ashlar_shrink* shrink, void* data) {
+  if (shrink == nullptr) return zero_or_errno(false, EINVAL);
+  unsigned slot = front::g_shrinkers.add(shrink, data);
+  return slot == front::Shrinkers::kNone ? zero_or_errno(false, ENOMEM) : static_cast<int>(slot);
+}
+
+ASHLAR_EXPORT int ashlar_shrinker_unregister(int shrinker) {
+  return zero_or_errno(front::g_shrinkers.remove(static_cast<unsigned>(shrinker)), EINVAL);
+}
+
+ASHLAR_EXPORT int ashlar_configure(const char* options) {
+  base::Line<256> faults;
+  return zero_or_errno(front::configure(options, faults), EINVAL);
+}
+
+}  // extern "C"

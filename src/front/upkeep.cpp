@@ -1,0 +1,106 @@
+#include "front/upkeep.h"
+
+#include <atomic>
+
+#include "base/bits.h"
+#include "cache/registry.h"
+#include "front/heap.h"
+#include "front/process.h"
+#include "front/reaper.h"
+
+namespace front {
+
+using cache::g_registry;
+
+namespace {
+
+// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all
+// calls are slow, and most processes end before there is anything to give back.
+constexpr uint32_t kTickEvery = 8;
+constexpr uint32_t kTickEveryBySlob = 256;
+static_assert(base::is_power_of_two(kTickEvery) && base::is_power_of_two(kTickEveryBySlob));
+ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
+
+ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
+
+uint64_t now_ms() {
+  return g_heap.pages().slabs().vm().now_ms();
+}
+
+// Zones look at the clock themselves, each at its own pace.
+void reap_idle() {
+  uint64_t now = now_ms();
+  if (g_heap.is_promoted()) g_registry.trim(now);
+  g_heap.pages().trim();
+  if (g_heap.is_short(now)) [[unlikely]] {
+    give_back();
+    g_heap.note_relief();
+  }
+  uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
+  // One thread of those that see the time come ends the interval.
+  if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.interval_ms())) return;
+  g_heap.promotion().end_interval();
+  if (g_heap.is_promoted()) g_registry.reap();
+}
+
+}  // namespace
+
+void reap_caches() {
+  g_heap.slob().reap();
+  if (g_heap.is_promoted()) g_registry.reap_everything();
+}
+
+bool give_back() {
+  reap_caches();
+  bool has_purged = g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
+  has_purged |= g_heap.pages().purge(0) > 0;
+  return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
+}
+
+void maintain() {
+  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
+  g_ticks.store(ticks + 1, std::memory_order_relaxed);
+  // Slabs first: what they leave empty is the zone's.
+  if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
+  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
+  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
+  if ((ticks & mask) == mask) reap_idle();
+}
+
+void attend() {
+  if (base::kHasCaches && g_heap.has_reaper() && os::has_other_threads()) [[unlikely]]
+    wake_reaper();
+}
+
+bool reap() {
+  if (!is_heap_started()) return false;
+  GateEntry entry;
+  return entry.is_open() && give_back();
+}
+
+uint32_t slow_calls() {
+  return g_ticks.load(std::memory_order_relaxed);
+}
+
+void reap_by_age() {
+  GateEntry entry;
+  if (entry.is_open()) reap_idle();
+}
+
+void set_retention(size_t percent, size_t least_bytes) {
+  if (!start_heap()) return;
+  g_heap.pages().set_retention(
+      {.percent = percent, .least_bytes = least_bytes, .interval_ms = g_heap.interval_ms()});
+}
+
+bool configure(const char* text, base::Text& faults) {
+  return start_heap() && g_heap.configure(text, faults);
+}
+
+bool set_limits(page::Budget::Bounds bounds) {
+  if (!start_heap()) return false;
+  g_heap.pages().budget().set(bounds);
+  return true;
+}
+
+}  // namespace front

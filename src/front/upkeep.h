@@ -1,0 +1,51 @@
+// front/upkeep.h -- what is done now and then, beside serving requests.
+//
+// Idea
+//   There is no thread for it: whoever comes by in the slow path gives back what need not be kept,
+//   each so many calls looks at the clock, ends intervals, and sees whether memory is short. What a
+//   user may ask for at any time, the return of all that can be and other bounds, is here, too.
+//
+// Locking
+//   None of its own. Called with no lock held, and inside the gate but where it is said.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/text.h"
+#include "page/budget.h"
+
+namespace front {
+
+/// What the slow path does on its way out: gives back what need not be kept.
+void maintain();
+
+/// The same outside the gate: a thread of our own is started or woken, where there is to be one.
+void attend();
+
+/// Calls of the slow path so far, about, modulo 2^32.
+uint32_t slow_calls();
+
+/// Empties magazines, depots and slabs. Where memory is out their objects may make up whole frames.
+void reap_caches();
+
+/// The same, and returns all that can be to the kernel. Whether anything was.
+bool give_back();
+
+/// As give_back, of the process's heap, if it has started. Not inside the gate, like all that
+/// follows.
+bool reap();
+
+/// Returns what age and bounds say, as the slow path does now and then.
+void reap_by_age();
+
+/// Sets what is kept of free memory, in percent of live memory and in bytes at least.
+void set_retention(size_t percent, size_t least_bytes);
+
+/// As Heap::configure, of the process's heap, which is started if need be.
+bool configure(const char* text, base::Text& faults);
+
+/// Sets what the heap may hold. False where the kernel gives no address space for it at all.
+bool set_limits(page::Budget::Bounds bounds);
+
+}  // namespace front

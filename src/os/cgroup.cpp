@@ -1,0 +1,133 @@
+#include "os/cgroup.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "os/syscall.h"
+
+namespace os {
+namespace {
+
+constexpr size_t kUnbounded = SIZE_MAX;
+// Version 1 says "unbounded" by the largest number of whole pages.
+constexpr size_t kAsGoodAsUnbounded = size_t{1} << 60;
+
+struct Content {
+  char text[2048];
+  size_t size = 0;
+  const char* end() const { return text + size; }
+};
+
+// A small file's beginning; empty where it cannot be read.
+Content read_file(const char* path) {
+  Content content;
+  long file = call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  if (is_error(file)) return content;
+  long size = call(SYS_read, file, content.text, sizeof content.text - 1);
+  call(SYS_close, file);
+  content.size = is_error(size) ? 0 : static_cast<size_t>(size);
+  content.text[content.size] = '\0';
+  return content;
+}
+
+// The number that a file holds, on its one line; unbounded where it says "max" or is not there.
+size_t read_bytes(const base::Text& path) {
+  Content content = read_file(path.data());
+  const char* end = std::find(content.text, content.text + content.size, '\n');
+  base::Number number = base::parse_decimal(content.text, end);
+  bool is_bound = number.is_number && number.value < kAsGoodAsUnbounded;
+  return is_bound ? number.value : kUnbounded;
+}
+
+// Whether "memory" is one of the words between commas.
+bool names_memory(const char* words, const char* end) {
+  constexpr char kName[] = "memory";
+  while (words < end) {
+    const char* comma = std::find(words, end, ',');
+    if (comma - words == sizeof kName - 1 && std::memcmp(words, kName, sizeof kName - 1) == 0)
+      return true;
+    words = comma == end ? end : comma + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Cgroup::find(const char* root) {
+  root_ = root;
+  base::Line<256> list;
+  list.add(root).add("/proc/self/cgroup");
+  Content content = read_file(list.data());
+  mount_length_ = 0;
+  // A line a hierarchy, "number:controllers:path"; that of version 2 has none and is number 0.
+  for (const char* line = content.text; line < content.end();) {
+    const char* end = std::find(line, content.end(), '\n');
+    const char* names = std::find(line, end, ':');
+    const char* path = names == end ? end : std::find(names + 1, end, ':');
+    if (path == end) break;
+    bool is_first = names_memory(names + 1, path);
+    if (is_first || (mount_length_ == 0 && names + 1 == path)) {
+      base::Text folder(folder_, sizeof folder_);
+      folder.add(root).add(is_first ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup");
+      mount_length_ = folder.size();
+      is_first_ = is_first;
+      if (end - path > 2) folder.add(path + 1, static_cast<size_t>(end - path - 1));
+      if (folder.is_cut()) mount_length_ = 0;
+    }
+    line = end == content.end() ? end : end + 1;
+  }
+  return mount_length_ != 0;
+}
+
+size_t Cgroup::least_of(const char* folder, size_t length) const {
+  size_t least = kUnbounded;
+  auto look = [&](const char* name) {
+    base::Line<kMostPath + 32> path;
+    path.add(folder, length).add(name);
+    least = std::min(least, read_bytes(path));
+  };
+  if (is_first_) {
+    look("/memory.limit_in_bytes");
+  } else {
+    look("/memory.max");
+    look("/memory.high");
+  }
+  return least;
+}
+
+size_t Cgroup::bound() const {
+  if (mount_length_ == 0) return kUnbounded;
+  size_t least = kUnbounded;
+  for (size_t length = std::strlen(folder_);; --length) {
+    least = std::min(least, least_of(folder_, length));
+    while (length > mount_length_ && folder_[length - 1] != '/') --length;
+    if (length <= mount_length_) return least;
+  }
+}
+
+unsigned Cgroup::pressure() const {
+  Content content;
+  if (mount_length_ != 0 && !is_first_) {
+    base::Line<kMostPath + 32> path;
+    path.add(folder_).add("/memory.pressure");
+    content = read_file(path.data());
+  }
+  if (content.size == 0 && root_ != nullptr) {
+    base::Line<256> path;
+    path.add(root_).add("/proc/pressure/memory");
+    content = read_file(path.data());
+  }
+  // "some avg10=1.23 avg60=..."
+  constexpr char kBefore[] = "some avg10=";
+  constexpr size_t kLength = sizeof kBefore - 1;
+  if (content.size < kLength || std::memcmp(content.text, kBefore, kLength) != 0) return 0;
+  const char* first = content.text + kLength;
+  base::Number number = base::parse_decimal(first, std::find(first, content.end(), '.'));
+  return number.is_number && number.value <= 100 ? static_cast<unsigned>(number.value) : 0;
+}
+
+}  // namespace os

@@ -1,0 +1,50 @@
+// os/cgroup.h -- what the container may have of memory, and how short of it the system is.
+//
+// Idea
+//   A control group bounds the memory of all its processes together, and the groups above it bound
+//   it in turn. The kernel tells the bounds in files, and how long tasks have waited for memory
+//   (PSI) in others. They are opened, read and closed each time: a descriptor kept open would be in
+//   the way of programs that close all there are, and would soon be somebody else's.
+//
+//   Version 2 of the interface is read (memory.max, memory.high, memory.pressure), or version 1
+//   where that rules memory (memory.limit_in_bytes). A folder of the path that is not there, as in
+//   a container that sees only its own part of the tree, bounds nothing.
+//
+// Invariants
+//   1. No descriptor is left open. errno is not touched.
+//
+// Locking
+//   None: one thread finds the group, any may ask afterwards.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace os {
+
+class Cgroup {
+ public:
+  constexpr Cgroup() = default;
+  /// Finds the group of this process in the file system below `root`: "" but for tests. False
+  /// where the kernel does not tell.
+  bool find(const char* root);
+
+  /// The least that this group and those above it may have, in bytes; SIZE_MAX where that is
+  /// unbounded. A few system calls for each folder of the path.
+  size_t bound() const;
+
+  /// In how many percent of the last ten seconds some task of the group, or where the kernel does
+  /// not tell that, of the system, has waited for memory. 0 where it tells neither.
+  unsigned pressure() const;
+
+ private:
+  size_t least_of(const char* folder, size_t length) const;
+
+  static constexpr size_t kMostPath = 1024;
+  const char* root_ = nullptr;  // all zero until it is used, like the rest
+  char folder_[kMostPath]{};    // of this group
+  size_t mount_length_ = 0;     // of the part that is the mount point
+  bool is_first_ = false;       // version 1
+};
+
+}  // namespace os

@@ -1,0 +1,89 @@
+// page/budget.h -- how much memory the heap may hold: pure arithmetic over counts of frames.
+//
+// Idea
+//   *Held* is what all zones have of the system's memory: live frames and dirty free ones, but no
+//   hollow ones. It has two bounds. The *soft* one is where the kernel's low watermark is: above it
+//   no free memory is kept, down to the high watermark, a sixteenth below, and whoever can give
+//   something back is asked to. The *hard* one is the min watermark: what would lift held memory
+//   above it is refused, as if the system had no more.
+//
+//   Behind the hard bound lies a *reserve*, a small share of it. It opens when a request has been
+//   refused for good, for requests up to the largest cached class: a program that has just been
+//   told that memory is out can write its log line, unwind and free. It closes when as much again
+//   has come free.
+//
+// Invariants
+//   1. held() is the sum of what the zones say.
+//   2. The reserve is open only after a refusal.
+//
+// Locking
+//   None: each zone tells its changes under its own lock, the sum is atomic. Zones that grow at the
+//   same moment may together pass a bound by what they ask for.
+//
+// Source
+//   Watermarks: Linux, mm/page_alloc.c. The reserve: its emergency pools.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace page {
+
+class Budget {
+ public:
+  static constexpr size_t kUnlimited = SIZE_MAX;
+
+  /// Bounds in frames. A soft bound above the hard one is an eighth below it.
+  struct Bounds {
+    size_t soft = kUnlimited;
+    size_t hard = kUnlimited;
+  };
+
+  constexpr Budget() = default;
+  /// The bounds that the program has chosen. Those that it exceeds already only hold from now on.
+  void set(Bounds bounds);
+  Bounds bounds() const { return {soft_.load(kRelaxed), hard_.load(kRelaxed)}; }
+  /// A bound from outside, the container's: it counts like a soft one, if it is lower.
+  void set_outer(size_t frames) { outer_.store(frames, kRelaxed); }
+  size_t outer() const { return outer_.load(kRelaxed); }
+
+  /// A zone holds so many frames more, or, modulo 2^64, less.
+  void change(size_t frames) { held_.fetch_add(frames, kRelaxed); }
+  size_t held() const { return held_.load(kRelaxed); }
+
+  /// Who asks: blocks above the largest cached class, or all others, which may use the reserve.
+  enum class For : unsigned char { kLarge, kSmall };
+  /// Whether so many frames more may be held.
+  bool has_room(size_t more, For whom) const {
+    size_t hard = hard_.load(kRelaxed);
+    return hard == kUnlimited || fits(more, hard, whom);
+  }
+  bool is_limited() const { return hard_.load(kRelaxed) != kUnlimited; }
+
+  /// A request was refused for good. Whether the reserve has been opened for it just now.
+  bool open_reserve();
+  /// Closes the reserve if enough is free again. Called now and then.
+  void close_reserve();
+
+  /// How many frames must go: down to the high watermark, once there are more than at the low one.
+  size_t over() const {
+    size_t low = least_soft(), held = this->held();
+    return held <= low ? 0 : held - high_below(low);
+  }
+
+ private:
+  static constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+  static constexpr size_t high_below(size_t low) { return low - low / 16; }
+  static size_t reserve_of(size_t hard);
+  bool fits(size_t more, size_t hard, For whom) const;
+  size_t least_soft() const {
+    size_t soft = soft_.load(kRelaxed), outer = outer_.load(kRelaxed);
+    return soft < outer ? soft : outer;
+  }
+
+  std::atomic<size_t> held_{0};
+  std::atomic<size_t> soft_{kUnlimited}, hard_{kUnlimited}, outer_{kUnlimited};
+  std::atomic<bool> is_open_{false};
+};
+
+}  // namespace page

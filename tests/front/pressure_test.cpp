@@ -1,0 +1,123 @@
+// front/pressure_test.cpp -- proves when memory counts as short: above the soft bound, the
+// container's, and where the kernel says that tasks wait; that small heaps open no file, and that
+// what was read once is forgotten when it counts no more.
+
+#include "front/pressure.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace {
+
+namespace fs = std::filesystem;
+using page::Budget;
+
+constexpr size_t kFramesOfMib = 256;
+
+class PressureTest : public testing::Test {
+ protected:
+  PressureTest() {
+    char name[] = "/tmp/ashlar-pressure-XXXXXX";
+    root = mkdtemp(name);
+    rules = {.follows = true, .interval_ms = 1000, .root = root.c_str()};
+    write("/proc/self/cgroup", "0::/\n");
+    budget.change(100 * kFramesOfMib);
+  }
+  ~PressureTest() override { fs::remove_all(root); }
+
+  void write(const std::string& file, const std::string& content) {
+    fs::create_directories(fs::path(root + file).parent_path());
+    std::ofstream(root + file) << content;
+  }
+  void set_container(size_t mib) {
+    write("/sys/fs/cgroup/memory.max", std::to_string(mib << 20) + "\n");
+  }
+  void set_waiting(unsigned percent) {
+    write("/proc/pressure/memory", "some avg10=" + std::to_string(percent) + ".00 avg60=0.00\n");
+  }
+  bool look() { return pressure.look(budget, rules, now_ms); }
+  bool look_later(uint64_t ms) {
+    now_ms += ms;
+    return look();
+  }
+
+  std::string root;
+  front::Pressure::Rules rules;
+  Budget budget;
+  front::Pressure pressure;
+  uint64_t now_ms = 5000;
+};
+
+TEST_F(PressureTest, WithoutBoundsMemoryIsNotShort) {
+  EXPECT_FALSE(look());
+  EXPECT_EQ(pressure.wish(budget), 0u);
+}
+
+TEST_F(PressureTest, AboveTheSoftBoundItIsShortSomeTimesAnInterval) {
+  budget.set({.soft = 64 * kFramesOfMib});
+  EXPECT_TRUE(look());
+  EXPECT_FALSE(look_later(100)) << "it was relieved just now";
+  EXPECT_TRUE(look_later(50));
+  EXPECT_EQ(pressure.wish(budget), size_t{40} << 20) << "a sixteenth below";
+  budget.change(size_t{0} - 50 * kFramesOfMib);
+  EXPECT_FALSE(look_later(1000));
+  EXPECT_EQ(pressure.wish(budget), 0u);
+}
+
+TEST_F(PressureTest, TheContainerMakesASoftBound) {
+  set_container(104);
+  EXPECT_TRUE(look()) << "seven eighths are 91 MiB";
+  EXPECT_EQ(budget.outer(), 91 * kFramesOfMib);
+}
+
+TEST_F(PressureTest, TheContainersBoundIsFollowed) {
+  set_container(1000);
+  EXPECT_FALSE(look());
+  set_container(104);
+  EXPECT_FALSE(look_later(1)) << "files are not read that often";
+  bool is_short = false;
+  for (int interval = 0; interval < 8; ++interval) is_short |= look_later(1001);
+  EXPECT_TRUE(is_short);
+  fs::remove(root + "/sys/fs/cgroup/memory.max");
+  for (int interval = 0; interval < 8; ++interval) is_short = look_later(1001);
+  EXPECT_FALSE(is_short);
+  EXPECT_EQ(budget.outer(), Budget::kUnlimited);
+}
+
+TEST_F(PressureTest, WhereTasksWaitMemoryIsShort) {
+  set_waiting(9);
+  EXPECT_FALSE(look());
+  set_waiting(10);
+  EXPECT_TRUE(look_later(1001));
+  EXPECT_TRUE(pressure.is_system_short());
+  EXPECT_GT(pressure.wish(budget), 0u);
+  set_waiting(0);
+  EXPECT_FALSE(look_later(1001));
+}
+
+TEST_F(PressureTest, ASmallHeapAsksNobody) {
+  set_container(1);
+  set_waiting(100);
+  budget.change(size_t{0} - 90 * kFramesOfMib);
+  EXPECT_FALSE(look());
+  EXPECT_EQ(budget.outer(), Budget::kUnlimited);
+  budget.change(6 * kFramesOfMib);
+  EXPECT_TRUE(look_later(1));
+}
+
+TEST_F(PressureTest, WhatWasReadIsForgottenWhereItCountsNoMore) {
+  set_container(50);
+  set_waiting(100);
+  EXPECT_TRUE(look());
+  rules.follows = false;
+  EXPECT_FALSE(look_later(1001));
+  EXPECT_EQ(budget.outer(), Budget::kUnlimited);
+  rules.follows = true;
+  EXPECT_TRUE(look_later(1001));
+}
+
+}  // namespace

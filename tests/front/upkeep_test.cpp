@@ -1,0 +1,135 @@
+// front/upkeep_test.cpp -- proves what is given back when asked for, what bounds refuse, and whom
+// they ask first. Run in all the ways that heap_test.cpp is.
+
+#include "front/upkeep.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "front/heap.h"
+#include "front/shrinkers.h"
+#include "inspect/audit.h"
+
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kFramesOfMib = 256;
+
+class UpkeepTest : public testing::Test {
+ protected:
+  ~UpkeepTest() override {
+    front::set_limits({});
+    inspect::audit();
+  }
+  static size_t held() { return front::g_heap.pages().budget().held(); }
+  static size_t kept() {
+    page::PageHeap& pages = front::g_heap.pages();
+    return base::Pages(pages.slabs().stats().dirty + pages.giants().stats().dirty).bytes();
+  }
+};
+
+TEST_F(UpkeepTest, ReapGivesBackWhatIsFreeAndLeavesWhatIsLive) {
+  std::vector<void*> live, gone;
+  for (int i = 0; i < 20000; ++i) {
+    gone.push_back(front::alloc(1000));
+    std::memset(gone.back(), 1, 1000);
+    if (i % 500 == 0) {
+      live.push_back(front::alloc(777));
+      std::memset(live.back(), i / 500 % 256, 777);
+    }
+  }
+  for (void* p : gone) front::free(p);
+  EXPECT_TRUE(front::reap());
+  page::ZoneStats stats = front::g_heap.pages().slabs().stats();
+  EXPECT_EQ(stats.dirty, 0u);
+  EXPECT_LE(stats.live * 4096, size_t{4} * kMiB) << "20 MB were free";
+  for (size_t i = 0; i < live.size(); ++i) {
+    const std::vector<unsigned char> expected(777, static_cast<unsigned char>(i));
+    EXPECT_EQ(std::memcmp(live[i], expected.data(), 777), 0);
+    front::free(live[i]);
+  }
+}
+
+// The second level of the fast path: blocks freed by a thread that never allocates.
+TEST_F(UpkeepTest, WhatTheBoundRefusesIsServedOnceItIsLifted) {
+  front::free(front::alloc(100));
+  ASSERT_TRUE(front::set_limits({.hard = held() + 64 * kFramesOfMib}));
+  std::vector<void*> blocks;
+  while (void* block = front::alloc(kMiB)) blocks.push_back(block);
+  EXPECT_GE(blocks.size(), 60u);
+  EXPECT_LE(blocks.size(), 64u);
+  EXPECT_EQ(front::resize(blocks[0], 3 * kMiB), nullptr);
+  ASSERT_TRUE(front::set_limits({}));
+  blocks.push_back(front::alloc(kMiB));
+  EXPECT_NE(blocks.back(), nullptr);
+  for (void* block : blocks) front::free(block);
+}
+
+TEST_F(UpkeepTest, WhatIsKeptGivesWayBeforeTheBoundRefuses) {
+  base::Line<512> faults;
+  ASSERT_TRUE(front::configure("retain_percent:1000,retain_kib:1048576", faults));
+  std::vector<void*> blocks;
+  for (int i = 0; i < 3000; ++i) blocks.push_back(front::alloc(3000));
+  for (void* block : blocks) front::free(block);
+  EXPECT_GT(held(), 6 * kFramesOfMib) << "else nothing is proved";
+  ASSERT_TRUE(front::set_limits({.hard = held() + kFramesOfMib}));
+  void* block = front::alloc(5 * kMiB);
+  EXPECT_NE(block, nullptr);
+  front::free(block);
+  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:256", faults));
+}
+
+TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
+  struct Cache {
+    std::vector<void*> blocks;
+    size_t calls = 0;
+  } cache;
+  for (int i = 0; i < 8; ++i) cache.blocks.push_back(front::alloc(kMiB));
+  auto shrink = [](void* data, size_t) -> size_t {
+    Cache& cache = *static_cast<Cache*>(data);
+    ++cache.calls;
+    EXPECT_EQ(os::this_thread().gate_depth, 0u);
+    EXPECT_EQ(os::this_thread().held_ranks, 0u);
+    for (void* block : cache.blocks) front::free(block);
+    front::free(front::alloc(50));
+    cache.blocks.clear();
+    return 8 * kMiB;
+  };
+  unsigned slot = front::g_shrinkers.add(shrink, &cache);
+  ASSERT_TRUE(front::set_limits({.hard = held() + 2 * kFramesOfMib}));
+  void* block = front::alloc(6 * kMiB);
+  EXPECT_NE(block, nullptr);
+  EXPECT_EQ(cache.calls, 1u);
+  front::g_shrinkers.remove(slot);
+  front::free(block);
+}
+
+TEST_F(UpkeepTest, OptionsAreTakenAsAWholeOrNotAtAll) {
+  base::Line<512> faults;
+  front::free(front::alloc(100));
+  EXPECT_FALSE(front::configure("decay_ms:77,retain_kib:x", faults));
+  EXPECT_GT(faults.size(), 0u);
+  EXPECT_NE(front::g_heap.interval_ms(), 77u);
+  base::Line<512> none;
+  uint64_t before = front::g_heap.interval_ms();
+  EXPECT_TRUE(front::configure("decay_ms:77,limit_kib:1048576", none));
+  EXPECT_EQ(front::g_heap.interval_ms(), 77u);
+  EXPECT_EQ(front::g_heap.pages().budget().bounds().hard, 1024 * kFramesOfMib);
+  base::Line<64> restore;
+  restore.add("limit_kib:unlimited,decay_ms:").add_decimal(before);
+  EXPECT_TRUE(front::configure(restore.data(), none));
+}
+
+TEST_F(UpkeepTest, ALowerShareIsKeptFromNowOn) {
+  base::Line<512> faults;
+  ASSERT_TRUE(front::configure("retain_percent:0,retain_kib:0", faults));
+  std::vector<void*> blocks;
+  for (int i = 0; i < 64; ++i) std::memset(blocks.emplace_back(front::alloc(100000)), 1, 100000);
+  for (void* block : blocks) front::free(block);
+  EXPECT_LE(kept(), 2 * kMiB);
+  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:256", faults));
+}
+
+}  // namespace

@@ -1,0 +1,86 @@
+// memory/mappings_test.cpp -- however long a program runs, its heap stays a few mappings, and they
+// have names.
+//
+// A user would notice: mmap() that fails in the middle of the night, since the process has 65,530
+// mappings, most of them the allocator's; or a /proc/PID/smaps of which half has no name.
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../support/rng.h"
+#include "../support/subject.h"
+#include "../threads/stamped.h"
+
+namespace {
+
+constexpr size_t kMiB = size_t{1} << 20;
+// Windows, tables and what was advised to be in huge pages, apart from what stands between.
+constexpr size_t kMostMappings = 400;
+
+std::vector<std::string> mappings() {
+  std::ifstream file("/proc/self/maps");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+size_t some_size(test::Rng& rng) {
+  const uint64_t permille = rng.below(1000);
+  if (permille < 900) return 16 + rng.below(2000);
+  if (permille < 985) return 2000 + rng.below(60000);
+  if (permille < 998) return 64 * 1024 + rng.below(kMiB);
+  return kMiB + rng.below(12 * kMiB);
+}
+
+// A kernel may have been built without them.
+bool has_names() {
+  void* page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const int answer = prctl(0x53564d41, 0, page, 4096, "test");  // PR_SET_VMA_ANON_NAME
+  munmap(page, 4096);
+  return answer == 0;
+}
+
+void churn(uint64_t seed, size_t steps) {
+  test::Rng rng(seed);
+  std::vector<test::Stamped> blocks(2000);
+  for (size_t step = 0; step < steps; ++step) {
+    test::Stamped& block = blocks[rng.below(blocks.size())];
+    if (block.block != nullptr) test::free_stamped(block);
+    block = {};
+    if (rng.below(3) != 0) block = test::make_stamped(some_size(rng), rng.next());
+  }
+  for (const test::Stamped& block : blocks)
+    if (block.block != nullptr) test::free_stamped(block);
+}
+
+TEST(Mappings, StayFewHoweverLongTheChurn) {
+  const size_t before = mappings().size();
+  churn(1, 200'000);
+  EXPECT_LE(mappings().size(), before + kMostMappings);
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 2; seed < 5; ++seed) threads.emplace_back(churn, seed, 100'000);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LE(mappings().size(), before + kMostMappings);
+}
+
+TEST(Mappings, OfALargeHeapHaveNames) {
+  std::vector<test::Stamped> blocks;
+  for (size_t bytes = 0; bytes < 40 * kMiB; bytes += blocks.back().size)
+    blocks.push_back(test::make_stamped(1000, bytes));
+  blocks.push_back(test::make_stamped(30 * kMiB, 1));
+  std::string all;
+  for (const std::string& line : mappings()) all += line + "\n";
+  for (const test::Stamped& block : blocks) test::free_stamped(block);
+  if (!has_names()) GTEST_SKIP() << "not run: the kernel has no names for mappings";
+  EXPECT_NE(all.find("[anon:ashlar slabs]"), std::string::npos) << all;
+  EXPECT_NE(all.find("[anon:ashlar giants]"), std::string::npos) << all;
+  EXPECT_NE(all.find("[anon:ashlar tables]"), std::string::npos) << all;
+}
+
+}  // namespace
