@@ -322,17 +322,6 @@ void Heap::apply(const Options& options) {
   follows_container_.store(options.container != 0, std::memory_order_relaxed);
 }
 
-bool Heap::is_short(uint64_t now_ms) {
-  if (!base::kHasCaches) return pages_.budget().over() > 0;  // the small library reads no files
-  Pressure::Rules rules{.follows = follows_container_.load(std::memory_order_relaxed),
-                        .interval_ms = interval_ms()};
-  return pressure_.look(pages_.budget(), rules, now_ms);
-}
-
-void Heap::note_relief() {
-  wish_.store(pressure_.wish(pages_.budget()), std::memory_order_relaxed);
-}
-
 bool Heap::configure(const char* text, base::Text& faults) {
   os::Locked held(promotion_lock_);
   Options options = options_;

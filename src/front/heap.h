@@ -28,7 +28,6 @@
 #include "base/attributes.h"
 #include "cache/magazine.h"
 #include "front/options.h"
-#include "front/pressure.h"
 #include "front/promotion.h"
 #include "front/size_class.h"
 #include "os/rseq.h"
@@ -71,9 +70,9 @@ class Heap {
       return 0;
     return wish_.exchange(0, std::memory_order_relaxed);
   }
-  /// Whether memory is short, so that the caller shall give back what can be; then it has.
-  bool is_short(uint64_t now_ms);
-  void note_relief();
+  void set_wish(size_t bytes) { wish_.store(bytes, std::memory_order_relaxed); }
+  /// Whether the container's bound and the kernel's word of pressure count.
+  bool follows_container() const { return follows_container_.load(std::memory_order_relaxed); }
 
   /// Calls visit(os::Lock&) for each lock that is neither the caches' nor the page heap's, in
   /// order.
@@ -98,7 +97,6 @@ class Heap {
   os::Lock promotion_lock_{os::LockRank::kPromotion};
   page::PageHeap pages_{};  // what is touched first stands first in it
   Promotion promotion_{};
-  Pressure pressure_{};  // small processes never come so far
 };
 
 /// The process's heap.

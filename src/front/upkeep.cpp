@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "cache/registry.h"
 #include "front/heap.h"
+#include "front/pressure.h"
 #include "front/process.h"
 #include "front/reaper.h"
 
@@ -23,8 +24,28 @@ ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
 
 ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
+// Not in the heap: a small process never comes so far as to touch it.
+constinit Pressure g_pressure;
+
 uint64_t now_ms() {
   return g_heap.pages().slabs().vm().now_ms();
+}
+
+// While memory is short: all that can be goes back, and the program's caches are asked for the
+// rest.
+void relieve(uint64_t now) {
+  page::Budget& budget = g_heap.pages().budget();
+  // The small library reads no files.
+  bool is_short =
+      base::kHasCaches
+          ? g_pressure.look(
+                budget,
+                {.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()}, now)
+          : budget.over() > 0;
+  if (!is_short) [[likely]]
+    return;
+  give_back();
+  if (base::kHasCaches) g_heap.set_wish(g_pressure.wish(budget));
 }
 
 // Zones look at the clock themselves, each at its own pace.
@@ -32,10 +53,7 @@ void reap_idle() {
   uint64_t now = now_ms();
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
-  if (g_heap.is_short(now)) [[unlikely]] {
-    give_back();
-    g_heap.note_relief();
-  }
+  relieve(now);
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.interval_ms())) return;
