@@ -109,17 +109,14 @@ uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {
   return block;
 }
 
-// Calls visit(block) for up to `most` free blocks of this kind, the largest first.
+// Calls visit(block) for up to `most` free blocks of this kind in each list, the smallest first.
 template <class Visit>
 void Buddy::for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const {
-  for (uint32_t lists = nonempty_; lists != 0;) {
-    unsigned order = base::log2_floor(lists);
-    if (order < least_order) return;
-    lists &= ~(1u << order);
-    for (uint32_t at = lists_[order].first;
-         at != kNone && (run == Run::kFree || frames_[at].count != 0); at = frames_[at].link.next) {
+  for (uint32_t lists = nonempty_ >> least_order << least_order; lists != 0; lists &= lists - 1) {
+    uint32_t at = lists_[base::lowest_bit(lists)].first;
+    for (unsigned looks = 0; looks < most && at != kNone && is_of(at, run); ++looks) {
       visit(at);
-      if (--most == 0) return;
+      at = frames_[at].link.next;
     }
   }
 }
@@ -159,6 +156,13 @@ void Buddy::unretract(uint32_t first, Pages pages) {
   give(first, pages, Content::kDirty);
 }
 
+// Where the adjacent free blocks from `first` on end; not looked at beyond `enough`.
+uint32_t Buddy::run_end(uint32_t first, uint32_t enough, Run kind) const {
+  while (first < enough && first < end_ && is_of(first, kind))
+    first += static_cast<uint32_t>(Order(frames_[first].order).pages().n);
+  return first;
+}
+
 bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
   while (first < end && first < end_ && frames_[first].kind == FrameKind::kFree)
     first += static_cast<uint32_t>(Order(frames_[first].order).pages().n);
@@ -166,18 +170,25 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
 }
 
 uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
-  constexpr unsigned kLooks = 32;
-  constexpr unsigned kLeastOrder = 6;
-  uint32_t best = kNone, best_start = 0;
+  constexpr unsigned kLooks = 16;
+  // A run's largest block has a quarter of its frames at least.
+  unsigned least_order = base::log2_floor(pages.n);
+  least_order = least_order < 2 ? 0 : least_order - 2;
+  auto count = static_cast<uint32_t>(pages.n);
+  uint32_t best = kNone, best_start = 0, shortest = UINT32_MAX;
   size_t best_dirty = 0;
-  for_blocks(kLeastOrder, kLooks, run, [&](uint32_t block) {
+  for_blocks(least_order, kLooks, run, [&](uint32_t block) {
     uint32_t start = run_start(block, run);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
-    if (first == best || !is_run_free(start, first + static_cast<uint32_t>(pages.n))) return;
+    // Of what is twice as long as need be no more is to be known.
+    uint32_t end = run_end(start, first + 2 * count, Run::kFree);
+    if (first == best || end < first + count) return;
     size_t dirty = dirty_map_.count(first, pages.n);
-    if (best != kNone && dirty <= best_dirty) return;
+    bool is_better = dirty > best_dirty || (dirty == best_dirty && end - start < shortest);
+    if (best != kNone && !is_better) return;
     best = first;
     best_start = start;
+    shortest = end - start;
     best_dirty = dirty;
   });
   return best == kNone ? kNone : take_within(best_start, best, pages, kind);

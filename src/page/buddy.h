@@ -62,8 +62,9 @@ class Buddy {
   enum class Run : uint8_t { kFree, kDirty };
 
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
-  /// hold `pages`, from a multiple of `unit` on. So memory that came free is used again
-  /// whatever its shape. kNone where the dirty blocks it looks at, a bounded number, lead to none.
+  /// hold `pages`, from a multiple of `unit` on, and takes the shortest run of those that hold most
+  /// memory. So memory that came free is used again whatever its shape. kNone where the blocks it
+  /// looks at, a bounded number, lead to none.
   uint32_t take_run(base::Pages pages, base::Pages unit, Run run, FrameKind kind);
 
   /// Takes frames from a multiple of `unit` on out of the free run at the very end of the address
@@ -118,7 +119,12 @@ class Buddy {
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
+  bool is_of(uint32_t block, Run kind) const {
+    const Frame& frame = frames_[block];
+    return frame.kind == FrameKind::kFree && (kind == Run::kFree || frame.count != 0);
+  }
   uint32_t run_start(uint32_t end, Run kind) const;
+  uint32_t run_end(uint32_t first, uint32_t enough, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
   bool follows_on(base::Pages pages, bool are_others_dirty) const;
   template <class Visit>

@@ -18,6 +18,8 @@ constexpr size_t kFramesPerMs = 16;
 // different sizes that replace one another are purged and fetched over and over
 // (bench/workloads/large_blocks).
 constexpr size_t kPeakShare = 16;
+// And where blocks are so large that their sizes seldom fit each other's places, by this one.
+constexpr size_t kPeakShareOfLarge = 8;
 
 }  // namespace
 
@@ -39,14 +41,14 @@ size_t Keeping::least(Frames now) const {
 }
 
 size_t Keeping::most(Frames now) const {
-  size_t wanted = retention_.more == Retention::More::kRegretted
-                      ? least(now) + regretted_
-                      : std::max(least(now), now.live / 2);
+  bool are_large = retention_.more == Retention::More::kToPeak;
+  size_t wanted = are_large ? std::max(least(now), now.live / 2) : least(now) + regretted_;
   size_t live = now.live + now.other;
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  return std::min({wanted, peak - live + peak / kPeakShare, allowed});
+  size_t margin = peak / (are_large ? kPeakShareOfLarge : kPeakShare);
+  return std::min({wanted, peak - live + margin, allowed});
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.

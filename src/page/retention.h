@@ -11,9 +11,9 @@
 //   Live and kept memory together stay within a sixteenth of the most that was live in this
 //   interval and the last, so that what is kept hardly raises a program's peak. Zones may share a
 //   peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
-//   would be large as well, this bound and half of the live memory take the regrets' place: what is
-//   freed in order to allocate as much again stays, while as much is live. The interval there
-//   follows from the cost of fetching the memory again.
+//   would be large as well, this bound, an eighth there, and half of the live memory take the
+//   regrets' place: what is freed in order to allocate as much again stays, while as much is live.
+//   The interval there follows from the cost of fetching the memory again.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //

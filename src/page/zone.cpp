@@ -79,7 +79,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   if (block != kNone) return block;
   bool by_run = align.n == 0 && pages.bytes() >= base::kHugeSize;
   size_t whole = std::max(Order::ceil(pages), align).pages().n;
-  Pages unit = by_run ? run_unit() : Pages(whole);
+  Pages unit = by_run ? run_unit(pages) : Pages(whole);
   size_t span = by_run ? pages.n : whole;
   size_t have = window_size() / kFrameSize;
   size_t end = base::round_up(have - buddy_.free_tail().n, unit.n) + span;
@@ -120,7 +120,7 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
     end_waiting();
     // Where address space is short, any run will do before a whole block is broken up.
     Buddy::Run run = is_short_ ? Buddy::Run::kFree : Buddy::Run::kDirty;
-    block = buddy_.take_run(pages, run_unit(), run, kind);
+    block = buddy_.take_run(pages, run_unit(pages), run, kind);
   }
   if (block == kNone) block = take(pages, align, kind);
   // No block of a power of two is whole any more, but their parts may be neighbours.

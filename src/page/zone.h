@@ -241,9 +241,10 @@ class Zone {
   void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
   void leave_place() ASHLAR_REQUIRES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
-  // Where large runs begin: with a huge page, unless address space is short.
-  base::Pages run_unit() const ASHLAR_REQUIRES(lock_) {
-    return base::Pages(is_short_ ? 1 : base::kHugeSize / base::kFrameSize);
+  // Where large runs begin: with a huge page, if they may get some, unless address space is short.
+  base::Pages run_unit(base::Pages pages) const ASHLAR_REQUIRES(lock_) {
+    bool is_huge = pages.bytes() >= base::kAdviseFrom && !is_short_;
+    return base::Pages(is_huge ? base::kHugeSize / base::kFrameSize : 1);
   }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);

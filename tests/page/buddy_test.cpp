@@ -274,6 +274,19 @@ TEST_F(BuddyTest, ARangeIsTakenWholeOrNotAtAll) {
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
 }
 
+TEST_F(BuddyTest, OfRunsThatHoldAsMuchTheShortestIsTaken) {
+  extend(0, 1024);
+  // Runs of 300, 90 and 120 frames between others, all used.
+  ASSERT_TRUE(buddy.try_take_range(0, Pages(1024)));
+  for (auto [first, pages] : {std::pair{10u, 300u}, {400u, 90u}, {600u, 120u}}) give(first, pages);
+  EXPECT_EQ(buddy.take_run(Pages(80), Pages(1), Buddy::Run::kDirty, FrameKind::kLarge), 400u);
+  buddy.audit();
+  EXPECT_EQ(buddy.take_run(Pages(100), Pages(1), Buddy::Run::kDirty, FrameKind::kLarge), 600u);
+  EXPECT_EQ(buddy.take_run(Pages(301), Pages(1), Buddy::Run::kDirty, FrameKind::kLarge), kNone);
+  EXPECT_EQ(buddy.take_run(Pages(300), Pages(1), Buddy::Run::kDirty, FrameKind::kLarge), 10u);
+  buddy.audit();
+}
+
 TEST_F(BuddyTest, ARangeThatSomebodyHoldsPartOfIsRefusedUnchanged) {
   extend(0, 64);
   uint32_t a = take(8), b = take(8), c = take(8);

@@ -118,7 +118,7 @@ TEST_F(RetentionTest, ToItsPeakKeptMemoryNeverRaisesIt) {
     if (zone.wants_trim()) zone.trim();
     page::ZoneStats stats = zone.stats();
     live_peak = std::max(live_peak, stats.live);
-    EXPECT_LE(stats.live + stats.dirty, live_peak + live_peak / 16 + 64)
+    EXPECT_LE(stats.live + stats.dirty, live_peak + live_peak / 8 + 64)
         << "after replacement " << i;
   }
 }
@@ -149,7 +149,7 @@ TEST_F(RetentionTest, ToItsPeakAnOldPeakIsForgotten) {
     vm.now_ms += 1001;
     zone.trim();
   }
-  EXPECT_LE(zone.stats().dirty, 4096u / 16 + 64) << "nobody has wanted it for three intervals";
+  EXPECT_LE(zone.stats().dirty, 4096u / 8 + 64) << "nobody has wanted it for three intervals";
 }
 
 }  // namespace
