@@ -44,17 +44,18 @@ bool Pressure::look(page::Budget& budget, const Rules& rules, uint64_t now_ms) {
   bool is_watched = rules.follows && budget.held() >= kLeastWatched;
   if (is_watched && is_due(next_look_ms_, now_ms, rules.interval_ms))
     ask_kernel(budget, rules.root);
-  if (!is_watched) forget_kernel(budget);
+  if (!is_watched) is_system_short_.store(false, std::memory_order_relaxed);
+  if (!rules.follows) forget_bound(budget);
   if (budget.over() == 0 && !is_system_short()) return false;
   uint64_t pause_ms = std::max(rules.interval_ms / kReliefsPerInterval, uint64_t{1});
   return is_due(next_relief_ms_, now_ms, pause_ms);
 }
 
-// What was read once counts no more: the program has turned it off, or the heap is small again.
-void Pressure::forget_kernel(page::Budget& budget) {
+// The program has turned it off. (A heap that is small for a while keeps the bound that it knows: it
+// may grow again faster than files are read.)
+void Pressure::forget_bound(page::Budget& budget) {
   if (looks_ == 0) return;
   looks_ = 0;
-  is_system_short_.store(false, std::memory_order_relaxed);
   budget.set_outer(page::Budget::kUnlimited);
 }
 

@@ -47,7 +47,7 @@ class Pressure {
 
  private:
   void ask_kernel(page::Budget& budget, const char* root);
-  void forget_kernel(page::Budget& budget);
+  void forget_bound(page::Budget& budget);
 
   bool has_group_ = false;
   uint32_t looks_ = 0;

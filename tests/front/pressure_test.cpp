@@ -109,6 +109,18 @@ TEST_F(PressureTest, ASmallHeapAsksNobody) {
   EXPECT_TRUE(look_later(1));
 }
 
+// It may grow again within the interval.
+TEST_F(PressureTest, AHeapThatBecameSmallKeepsTheBoundThatItKnows) {
+  set_container(104);
+  set_waiting(50);
+  EXPECT_TRUE(look());
+  budget.change(size_t{0} - 95 * kFramesOfMib);
+  EXPECT_FALSE(look_later(200)) << "nor does it count that tasks waited";
+  budget.change(95 * kFramesOfMib);
+  EXPECT_TRUE(look_later(1));
+  EXPECT_EQ(budget.outer(), 91 * kFramesOfMib);
+}
+
 TEST_F(PressureTest, WhatWasReadIsForgottenWhereItCountsNoMore) {
   set_container(50);
   set_waiting(100);
