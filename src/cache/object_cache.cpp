@@ -22,7 +22,14 @@ constexpr size_t kOneWayShare = 8;
 // their addresses: with 1 MiB a set of 20,000 nodes that followed another was searched 20 % slower.
 constexpr size_t kDepotBytes = size_t{256} << 10;
 constexpr size_t kDepotShare = 64;
+// With what was regretted they may hold more. Beyond this, all of them together and what is in use
+// stay within a share above the most that was in use lately: else a program that uses one class
+// after the other, each again and again, would have the most that each ever held lie ready.
+constexpr size_t kRegretBytes = size_t{4} << 20;
+constexpr size_t kPeakShare = 16;
 std::atomic<size_t> g_in_depots{0};
+std::atomic<size_t> g_peak{0},
+    g_last_peak{0};  // bytes in use at most, in this interval and the last
 // Up to what all magazines of one CPU, or of a thread, may grow together, and spares the same
 // again.
 constexpr size_t kSeatBytes = size_t{256} << 10;
@@ -45,6 +52,14 @@ bool contains(uint64_t magazine, const void* object) {
   return false;
 }
 
+// What is in use of so much live memory, about; the most of that in this interval.
+size_t note_use(size_t live) {
+  size_t use = live - std::min(live, bytes_in_depots());
+  size_t peak = g_peak.load(std::memory_order_relaxed);
+  if (use > peak) g_peak.store(use, std::memory_order_relaxed);
+  return std::max(use, peak);
+}
+
 // Orders objects so that those next to each other are given out far apart: 0 4 2 6 1 5 3 7 of
 // eight.
 void spread(Batch& batch) {
@@ -58,6 +73,20 @@ void spread(Batch& batch) {
 }
 
 }  // namespace
+
+size_t always_in_depots(size_t live) {
+  return kDepotBytes + live / kDepotShare;
+}
+
+size_t bytes_in_depots() {
+  return g_in_depots.load(std::memory_order_relaxed);
+}
+
+void end_peak(size_t live) {
+  size_t peak = note_use(live);
+  g_last_peak.store(peak, std::memory_order_relaxed);
+  g_peak.store(live - std::min(live, bytes_in_depots()), std::memory_order_relaxed);
+}
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
                         const char* name) {
@@ -202,14 +231,17 @@ void ObjectCache::leave_depot(const Full& full) {
                         std::memory_order_relaxed);
 }
 
-size_t ObjectCache::allowed_in_depots() {
-  return kDepotBytes + stock_.heap().slabs().live_bytes() / kDepotShare;
+// Whether this depot may hold its magazines, or `more`, all depots together being so large.
+bool ObjectCache::fits_in_depots(size_t bytes, unsigned more) {
+  size_t live = stock_.heap().slabs().live_bytes();
+  if (bytes <= always_in_depots(live)) return true;
+  if (depot_.count() + more > regretted_.load(std::memory_order_relaxed)) return false;
+  size_t peak = std::max(note_use(live), g_last_peak.load(std::memory_order_relaxed));
+  return bytes <= kRegretBytes || live <= peak + peak / kPeakShare;
 }
 
 void ObjectCache::trim_depot() {
-  size_t allowed = allowed_in_depots();
-  while (g_in_depots.load(std::memory_order_relaxed) > allowed &&
-         depot_.count() > regretted_.load(std::memory_order_relaxed)) {
+  while (depot_.count() > 0 && !fits_in_depots(bytes_in_depots(), 0)) {
     Full surplus = depot_.take();
     if (surplus.magazine == kNoMagazine) return;
     leave_depot(surplus);
@@ -219,16 +251,14 @@ void ObjectCache::trim_depot() {
 
 void ObjectCache::give_back(Full full) {
   if (is_empty(full.magazine)) return;
-  size_t allowed = allowed_in_depots();
   size_t bytes = size_t{full.objects} * stock_.layout().object_size;
-  bool fits = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes <= allowed ||
-              depot_.count() < regretted_.load(std::memory_order_relaxed);
-  if (fits && depot_.try_put(full)) return;
+  size_t sum = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  if (fits_in_depots(sum, 1) && depot_.try_put(full)) return;
   leave_depot(full);
   flush(full.magazine);
   add(lately_flushed_, 1);
   // What was allowed while there was more live memory is too much now: shrink as others are freed.
-  if (g_in_depots.load(std::memory_order_relaxed) <= allowed) return;
+  if (fits_in_depots(bytes_in_depots(), 0)) return;
   if (Full surplus = depot_.take(); surplus.magazine != kNoMagazine) {
     leave_depot(surplus);
     flush(surplus.magazine);

@@ -8,7 +8,8 @@
 //   then the depot, and only then objects one by one to or from the slabs, in one batch.
 //
 //   All depots together hold a bounded amount; what does not fit goes to the slabs at once. If it
-//   is wanted again within the interval, that is *regretted*, and the depot may hold so much more.
+//   is wanted again within the interval, that is *regretted*, and the depot may hold so much more,
+//   as long as that does not lift memory above what was in use lately.
 //
 //   A magazine starts small and grows by a quarter each time it runs empty or full, so a process
 //   that uses little holds little. Where objects only come or only go, as between threads that
@@ -48,6 +49,15 @@ struct CacheStats {
   size_t depot_magazines = 0;
   slab::StockStats stock;
 };
+
+/// Bytes of the objects in all depots.
+size_t bytes_in_depots();
+
+/// What they may hold in any case, where so much memory is live.
+size_t always_in_depots(size_t live_bytes);
+
+/// Ends the interval within which the most that was in use bounds what depots hold.
+void end_peak(size_t live_bytes);
 
 class ObjectCache {
  public:
@@ -99,7 +109,7 @@ class ObjectCache {
   void give_back(Full full);
   void give_back(uint64_t magazine, unsigned objects) { give_back(Full{magazine, objects}); }
   void leave_depot(const Full& full);
-  size_t allowed_in_depots();
+  bool fits_in_depots(size_t bytes, unsigned more);
   Batch unchain(uint64_t magazine);
   template <class Visit>
   void for_each_magazine(const Area* own, Visit visit);

@@ -1,5 +1,7 @@
 #include "cache/registry.h"
 
+#include <algorithm>
+
 namespace cache {
 namespace {
 
@@ -73,6 +75,7 @@ void Registry::fade(const Seat& seat) {
 }
 
 void Registry::reap() {
+  end_peak(heap_->slabs().live_bytes());
   for_each([](ObjectCache& cache) { cache.reap(false); });
   if (Seat own = own_seat(); !own.is_none()) fade(own);
   for_each_area([&](Area& area) { fade({&area, false}); });
@@ -172,12 +175,16 @@ size_t Registry::purge(size_t most, uint64_t now_ms) {
 }
 
 size_t Registry::trim(uint64_t now_ms) {
-  size_t live = heap_->slabs().live_bytes() >> base::kFrameShift;
-  size_t surplus = heap_->vacancy().begin(live, heap_->budget().over(), now_ms);
-  if (surplus == 0) return 0;
-  // What depots hold beyond their bound, which falls as others free, may empty pages.
-  for_each([](ObjectCache& cache) { cache.trim_depot(); });
-  return purge(surplus, now_ms);
+  // What depots hold beyond their bound, which moves as others allocate and free, may empty pages.
+  if (bytes_in_depots() > always_in_depots(heap_->slabs().live_bytes()))
+    for_each([](ObjectCache& cache) { cache.trim_depot(); });
+  // What lies in depots is no more in use than what is vacant.
+  page::Frames zone = heap_->slabs().frames();
+  size_t ready = std::min(bytes_in_depots() / base::kFrameSize, zone.live);
+  zone.live -= ready;
+  zone.dirty += ready;
+  size_t surplus = heap_->vacancy().begin(zone, now_ms);
+  return surplus == 0 ? 0 : purge(surplus, now_ms);
 }
 
 size_t Registry::purge_everything(uint64_t now_ms) {

@@ -51,8 +51,8 @@ bool Pressure::look(page::Budget& budget, const Rules& rules, uint64_t now_ms) {
   return is_due(next_relief_ms_, now_ms, pause_ms);
 }
 
-// The program has turned it off. (A heap that is small for a while keeps the bound that it knows: it
-// may grow again faster than files are read.)
+// The program has turned it off. (A heap that is small for a while keeps the bound that it knows:
+// it may grow again faster than files are read.)
 void Pressure::forget_bound(page::Budget& budget) {
   if (looks_ == 0) return;
   looks_ = 0;

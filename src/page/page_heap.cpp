@@ -36,6 +36,7 @@ bool PageHeap::start(const os::Vm& vm, const Retention& retention, const Manners
   retention_ = retention;
   vacancy_.set(retention);
   slabs_.join(budget_);
+  slabs_.set_vacancy(vacancy_);
   slabs_.set_manners(manners);
   if (!slabs_.start(vm, retention, kWindow)) return false;
   meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());

@@ -47,8 +47,8 @@ size_t Keeping::most(Frames now) const {
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t margin = peak / (are_large ? kPeakShareOfLarge : kPeakShare);
-  return std::min({wanted, peak - live + margin, allowed});
+  size_t below_peak = peak - live + peak / (are_large ? kPeakShareOfLarge : kPeakShare);
+  return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});
 }
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.

@@ -45,9 +45,10 @@ struct Retention {
 
 /// A zone's frames at a moment.
 struct Frames {
-  size_t live = 0;   ///< in the hands of tenants
+  size_t live = 0;   ///< in the hands of tenants, and in use
   size_t dirty = 0;  ///< free, and backed by memory
   size_t other = 0;  ///< live in a zone with which this one shares its peak
+  size_t kept = 0;   ///< elsewhere, within the same peak
   size_t over = 0;   ///< that must go, dirty ones first: the heap is above its soft bound
 };
 

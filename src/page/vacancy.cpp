@@ -11,15 +11,14 @@ void Vacancy::set(const Retention& retention) {
   most_.store(keeping_.worth_from({}), std::memory_order_relaxed);
 }
 
-size_t Vacancy::begin(size_t live, size_t over, uint64_t now_ms) {
+size_t Vacancy::begin(const Frames& zone, uint64_t now_ms) {
   os::Locked held(lock_);
   wants_trim_.store(false, std::memory_order_relaxed);
   if (is_trimming_ || now_ms < refused_until_ms_) return 0;
   size_t vacant = frames();
-  live_ = live - std::min(live, vacant);
-  Frames now{.live = live_, .dirty = vacant, .over = over};
-  // What is vacant has been in use: to keep it raises no peak.
-  keeping_.note_demand({live, vacant}, wanted_.exchange(0, std::memory_order_relaxed));
+  live_ = zone.live - std::min(zone.live, vacant);
+  Frames now{.live = live_, .dirty = vacant, .kept = zone.dirty, .over = zone.over};
+  keeping_.note_demand(now, wanted_.exchange(0, std::memory_order_relaxed));
   size_t keep = keeping_.limit(now, now_ms);
   most_.store(keeping_.worth_from(now), std::memory_order_relaxed);
   if (vacant <= keep) return 0;

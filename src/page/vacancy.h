@@ -50,10 +50,10 @@ class Vacancy {
 
   bool wants_trim() const { return wants_trim_.load(std::memory_order_relaxed); }
 
-  /// How many vacant frames are to go, where `live` frames are live in the zone and the heap is
-  /// `over` its soft bound by so many; called now and then. If the answer is not 0, the caller
-  /// trims, alone, until it calls end().
-  size_t begin(size_t live, size_t over, uint64_t now_ms) ASHLAR_EXCLUDES(lock_);
+  /// How many vacant frames are to go. `zone` is what the zone holds: live frames, vacant ones
+  /// among them, and dirty ones; and by how much the heap is over its soft bound. Called now and
+  /// then. If the answer is not 0, the caller trims, alone, until it calls end().
+  size_t begin(const Frames& zone, uint64_t now_ms) ASHLAR_EXCLUDES(lock_);
   /// The same where all are to go. False if another thread is at it.
   bool begin_all() ASHLAR_EXCLUDES(lock_);
   /// `is_refused`: the kernel would not purge (locked memory), and is not asked for an interval.

@@ -51,6 +51,7 @@
 #include "page/budget.h"
 #include "page/frame.h"
 #include "page/retention.h"
+#include "page/vacancy.h"
 
 namespace page {
 
@@ -83,8 +84,10 @@ class Zone {
  public:
   constexpr Zone() = default;
 
-  /// What this zone holds counts in a budget. Called in front of start(), like the next.
+  /// What this zone holds counts in a budget. Called in front of start(), like the next two.
   void join(Budget& budget) { budget_ = &budget; }
+  /// Of its slabs' frames those are not in use.
+  void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const { return manners_.where; }
   bool is_pinned() const { return where() == Manners::Where::kPinned; }
@@ -221,6 +224,13 @@ class Zone {
     keeping_.set(retention);
   }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
+  /// What retention goes by, but that vacant frames count as live.
+  Frames frames() ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    Frames frames = now();
+    frames.live += frames.kept;
+    return frames;
+  }
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
   /// As Buddy::fragmentation.
   int fragmentation(base::Order order) ASHLAR_EXCLUDES(lock_);
@@ -266,9 +276,12 @@ class Zone {
   void end_waiting() ASHLAR_REQUIRES(lock_);
   size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
   Frames now() const ASHLAR_REQUIRES(lock_) {
-    return {.live = live_ - hollow_,
+    size_t live = live_ - hollow_;
+    size_t vacant = vacancy_ == nullptr ? 0 : std::min(vacancy_->frames(), live);
+    return {.live = live - vacant,
             .dirty = dirty_frames(),
             .other = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift,
+            .kept = vacant,
             .over = budget_ == nullptr ? 0 : budget_->over()};
   }
   // Blocks that are purged at once.
@@ -285,6 +298,7 @@ class Zone {
   const os::Vm* vm_ = nullptr;
   const Zone* other_ = nullptr;
   Budget* budget_ = nullptr;
+  const Vacancy* vacancy_ = nullptr;
   Manners manners_{};
   os::Place place_{};
   Frame* frames_ = nullptr;

@@ -20,7 +20,7 @@ class VacancyTest : public testing::Test {
 
   // What the stocks do: as many go as are asked for.
   size_t trim(size_t live, size_t over = 0) {
-    size_t most = vacancy.begin(live + vacancy.frames(), over, now_ms);
+    size_t most = vacancy.begin({.live = live + vacancy.frames(), .over = over}, now_ms);
     if (most == 0) return 0;
     vacancy.remove(most);
     vacancy.note_purged(most);
@@ -89,23 +89,23 @@ TEST_F(VacancyTest, ByAgeWhatNobodyNeededGoes) {
 
 TEST_F(VacancyTest, OneThreadTrimsAtATime) {
   vacancy.add(5000);
-  EXPECT_GT(vacancy.begin(kLive, 0, now_ms), 0u);
-  EXPECT_EQ(vacancy.begin(kLive, 0, now_ms), 0u);
+  EXPECT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
+  EXPECT_EQ(vacancy.begin({.live = kLive}, now_ms), 0u);
   EXPECT_FALSE(vacancy.begin_all());
   vacancy.end(now_ms, false);
   EXPECT_TRUE(vacancy.begin_all());
   vacancy.reset_in_child();
-  EXPECT_GT(vacancy.begin(kLive, 0, now_ms), 0u) << "whoever trimmed is not in the child";
+  EXPECT_GT(vacancy.begin({.live = kLive}, now_ms), 0u) << "whoever trimmed is not in the child";
 }
 
 TEST_F(VacancyTest, AKernelThatRefusesIsLeftAloneForAnInterval) {
   vacancy.add(5000);
-  ASSERT_GT(vacancy.begin(kLive, 0, now_ms), 0u);
+  ASSERT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
   vacancy.end(now_ms, true);
   vacancy.add(5000);
   EXPECT_FALSE(vacancy.wants_trim());
-  EXPECT_EQ(vacancy.begin(kLive, 0, now_ms + 999), 0u);
-  EXPECT_GT(vacancy.begin(kLive, 0, now_ms + 1000), 0u);
+  EXPECT_EQ(vacancy.begin({.live = kLive}, now_ms + 999), 0u);
+  EXPECT_GT(vacancy.begin({.live = kLive}, now_ms + 1000), 0u);
 }
 
 }  // namespace
