@@ -19,7 +19,7 @@
  *                        is safe
  *   system calls         mmap, madvise, mremap, munmap, membarrier, futex, sched_getaffinity,
  *                        sched_yield, uname (aarch64); from 16 MiB on prctl, openat, read, close;
- *                        write and abort on misuse
+ *                        mlock for pinned pages; write and abort on misuse
  */
 #ifndef ASHLAR_ASHLAR_H
 #define ASHLAR_ASHLAR_H
