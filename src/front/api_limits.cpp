@@ -44,11 +44,11 @@ extern "C" {
 ASHLAR_EXPORT void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count) {
   using Where = page::Manners::Where;
   constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
-  bool is_known = size <= front::kMaxRequest && count > 0;
+  bool is_known = count > 0;
   for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
   if (!is_known) return null_and(EINVAL);
-  for (size_t i = 0; i < count; ++i)
-    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size)) return pages;
+  for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
+    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size, i + 1 == count)) return pages;
   return null_and(ENOMEM);
 }
 

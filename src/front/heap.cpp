@@ -35,31 +35,6 @@ ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 // millisecond each time. Then memory is out for it: the fork may be waiting for this very thread.
 constexpr unsigned kMostGateWaits = 10'000;
 
-page::Retention retention_of(const Options& options) {
-  return {.percent = options.retain_percent,
-          .least_bytes = options.retain_kib * 1024,
-          .interval_ms = options.decay_ms};
-}
-
-page::Manners manners_of(const Options& options) {
-  using HugePages = page::Manners::HugePages;
-  HugePages huge = options.thp == Options::kAuto    ? HugePages::kAuto
-                   : options.thp == Options::kNever ? HugePages::kNever
-                                                    : HugePages::kAlways;
-  return {.huge_pages = huge, .name = options.names != 0 ? "ashlar slabs" : nullptr};
-}
-
-// A bound in frames.
-size_t frames_of(uint64_t kib) {
-  constexpr uint64_t kKibOfFrame = base::kFrameSize / 1024;
-  return kib == Options::kUnlimited ? page::Budget::kUnlimited
-                                    : std::max(kib / kKibOfFrame, uint64_t{1});
-}
-
-uint64_t slob_max_of(const Options& options) {
-  return options.slob_max == Options::kUnlimited ? Promotion::kUnlimited : options.slob_max * 1024;
-}
-
 void free_inside(Zone& zone, void* p);
 
 // What other threads freed while a fork was under way.
@@ -139,6 +114,7 @@ struct Request {
   size_t align = kGrain;
   large::Fill fill = large::Fill::kWhole;
   page::Manners::Where where = page::Manners::Where::kAnywhere;
+  bool is_last = true;  // without it nobody else is asked
 };
 
 large::Memory alloc_once(Request request) {
@@ -154,6 +130,7 @@ large::Memory alloc_once(Request request) {
 large::Memory alloc_inside(Request request) {
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
+    if (!request.is_last) return memory;
     // Free objects of other classes may make up whole frames, and what is kept counts against the
     // bound.
     if (g_heap.pages().budget().is_limited())
@@ -192,7 +169,9 @@ large::Memory alloc_through_gate(Request request) {
       GateEntry entry;
       if (entry.is_open()) return alloc_inside(request);
     }
-    if (wait_for_gate(wait > 0)) continue;
+    // Beside the heap there is no named zone: such a request waits.
+    bool is_named = request.where != page::Manners::Where::kAnywhere;
+    if (wait_for_gate(wait > 0 || is_named) || is_named) continue;
     if (void* block = alloc_beside(request.size, request.align)) return {block, false};
   }
   return {};
@@ -203,15 +182,21 @@ large::Memory alloc_through_gate(Request request) {
 large::Memory alloc_memory(Request request) {
   if (request.size > kMaxRequest || !start_heap()) return {};
   large::Memory memory = alloc_through_gate(request);
-  attend();
-  if (!base::kHasCaches) return memory;
+  // Called from within the slow path, by a libc function of ours that allocates: the gate is
+  // passed.
+  if (!base::kHasCaches || os::this_thread().gate_depth != 0) return memory;
+  attend(Start::kAllowed);
   if (memory.address != nullptr) [[likely]] {
-    if (size_t wish = g_heap.take_wish()) [[unlikely]]
+    if (size_t wish = g_heap.take_wish(); wish != 0 && is_short_still()) [[unlikely]]
       g_shrinkers.ask(wish);
     return memory;
   }
-  if (g_shrinkers.ask(request.size) > 0) memory = alloc_through_gate(request);
-  if (memory.address == nullptr) g_heap.pages().budget().open_reserve();
+  page::Budget& budget = g_heap.pages().budget();
+  // Were all that is held given back, it still might not do.
+  bool can_help = base::Pages::ceil(request.size).n <= budget.held();
+  if (!request.is_last) return memory;
+  if (can_help && g_shrinkers.ask(request.size) > 0) memory = alloc_through_gate(request);
+  if (memory.address == nullptr) budget.open_reserve();
   return memory;
 }
 
@@ -304,34 +289,6 @@ void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
 
 }  // namespace
 
-bool Heap::start() {
-  os::start_env();
-  options_ = options_from_environment();
-  if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
-  apply(options_);
-  slob_.start(pages_.slabs(), pages_.meta());
-  promotion_.start(slob_max_of(options_));
-  return true;
-}
-
-void Heap::apply(const Options& options) {
-  options_ = options;
-  interval_ms_.store(options.decay_ms, std::memory_order_relaxed);
-  pages_.budget().set(
-      {.soft = frames_of(options.soft_limit_kib), .hard = frames_of(options.limit_kib)});
-  follows_container_.store(options.container != 0, std::memory_order_relaxed);
-}
-
-bool Heap::configure(const char* text, base::Text& faults) {
-  os::Locked held(promotion_lock_);
-  Options options = options_;
-  parse_options(text, When::kLater, options, faults);
-  if (faults.size() > 0) return false;
-  apply(options);
-  pages_.set_retention(retention_of(options));
-  return true;
-}
-
 bool Heap::promote() {
   if (!base::kHasCaches) return false;
   if (is_published_.load(std::memory_order_acquire)) return true;
@@ -406,10 +363,13 @@ void* alloc_zeroed(size_t size) {
   return memory.address;
 }
 
-void* alloc_zeroed_in(page::Manners::Where where, size_t size) {
+void* alloc_zeroed_in(page::Manners::Where where, size_t size, bool is_last) {
   size_t bytes = std::max(base::Pages::ceil(size), base::Pages(1)).bytes();
-  large::Memory memory = alloc_memory(
-      {.size = bytes, .align = base::kFrameSize, .fill = large::Fill::kSparse, .where = where});
+  large::Memory memory = alloc_memory({.size = bytes,
+                                       .align = base::kFrameSize,
+                                       .fill = large::Fill::kSparse,
+                                       .where = where,
+                                       .is_last = is_last});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, bytes);
   return memory.address;
 }
@@ -428,7 +388,7 @@ void free_slow(void* p) {
     }
   }
   if (p != nullptr) free_beside(p);
-  attend();
+  attend(Start::kNot);
 }
 
 void free_sized(void* p, size_t size) {
@@ -470,8 +430,13 @@ void* resize(void* p, size_t size) {
   if (frame.kind == FrameKind::kSlab && size <= have && size > have / 2) return p;
   if (frame.kind != FrameKind::kSlab) {
     GateEntry entry;
-    if (entry.is_open())
+    if (entry.is_open()) {
       if (void* resized = resize_inside(zone, frame, p, size)) return resized;
+      // To grow in place needs the least, once what is kept has given way.
+      size_t more = base::Pages::ceil(size - std::min(size, have)).n;
+      if (!g_heap.pages().budget().has_room(more, page::Budget::For::kLarge) && give_back())
+        if (void* resized = resize_inside(zone, frame, p, size)) return resized;
+    }
   }
   return copy_to_new(zone, p, have, size);
 }

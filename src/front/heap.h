@@ -64,6 +64,11 @@ class Heap {
   /// Whether a thread of our own gives memory back while the program sleeps.
   bool has_reaper() const { return options_.reaper == Options::kAuto; }
 
+  /// Sets what the heap may hold, and what is kept of free memory: as the options of these names
+  /// do.
+  void set_bounds(page::Budget::Bounds bounds) ASHLAR_EXCLUDES(promotion_lock_);
+  void set_retention(size_t percent, size_t least_bytes) ASHLAR_EXCLUDES(promotion_lock_);
+
   /// What the program's own caches shall free, in bytes, 0 mostly; it is the caller's to see to.
   size_t take_wish() {
     if (wish_.load(std::memory_order_relaxed) == 0) [[likely]]
@@ -115,8 +120,9 @@ void* alloc_aligned(size_t size, size_t align);
 /// As alloc_slow, zeroed.
 void* alloc_zeroed(size_t size);
 
-/// Zeroed frames for at least `size` bytes, in a zone; realloc leaves them there.
-void* alloc_zeroed_in(page::Manners::Where where, size_t size);
+/// Zeroed frames for at least `size` bytes, in a zone; realloc leaves them there. Only where it is
+/// the last zone to be tried does anything give way.
+void* alloc_zeroed_in(page::Manners::Where where, size_t size, bool is_last);
 
 /// As C's realloc; p and size are not 0.
 void* resize(void* p, size_t size);

@@ -30,13 +30,17 @@ bool is_due(std::atomic<uint64_t>& next_ms, uint64_t now_ms, uint64_t interval_m
 }  // namespace
 
 void Pressure::ask_kernel(page::Budget& budget, const char* root) {
-  if (looks_++ % kLooksPerBound == 0) {
-    has_group_ = group_.find(root);  // anew: a process may be moved to another group
-    size_t bound = has_group_ ? group_.bound() : SIZE_MAX;
-    budget.set_outer(bound == SIZE_MAX ? page::Budget::kUnlimited
-                                       : (bound - bound / kOthersShare) / base::kFrameSize);
+  if (is_looking_.exchange(true, std::memory_order_acquire)) return;  // and takes long
+  if (looks_.fetch_add(1, std::memory_order_relaxed) % kLooksPerBound == 0) {
+    group_.find(root);  // anew: a process may be moved to another group
+    size_t bound = group_.bound();
+    // Where files could not be opened, for want of descriptors say, what was known stays.
+    if (!group_.was_refused())
+      budget.set_outer(bound == SIZE_MAX ? page::Budget::kUnlimited
+                                         : (bound - bound / kOthersShare) / base::kFrameSize);
   }
   is_system_short_.store(group_.pressure() >= kMuchWaiting, std::memory_order_relaxed);
+  is_looking_.store(false, std::memory_order_release);
 }
 
 bool Pressure::look(page::Budget& budget, const Rules& rules, uint64_t now_ms) {
@@ -54,8 +58,7 @@ bool Pressure::look(page::Budget& budget, const Rules& rules, uint64_t now_ms) {
 // The program has turned it off. (A heap that is small for a while keeps the bound that it knows:
 // it may grow again faster than files are read.)
 void Pressure::forget_bound(page::Budget& budget) {
-  if (looks_ == 0) return;
-  looks_ = 0;
+  if (looks_.exchange(0, std::memory_order_relaxed) == 0) return;
   budget.set_outer(page::Budget::kUnlimited);
 }
 

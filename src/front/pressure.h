@@ -42,6 +42,9 @@ class Pressure {
   /// What the program's caches shall free, in bytes, where the heap has been relieved.
   size_t wish(const page::Budget& budget) const;
 
+  /// In the child of a fork: a look that another thread had under way is nobody's any more.
+  void reset_in_child() { is_looking_.store(false, std::memory_order_relaxed); }
+
   /// Whether the kernel says that tasks wait for memory.
   bool is_system_short() const { return is_system_short_.load(std::memory_order_relaxed); }
 
@@ -49,8 +52,8 @@ class Pressure {
   void ask_kernel(page::Budget& budget, const char* root);
   void forget_bound(page::Budget& budget);
 
-  bool has_group_ = false;
-  uint32_t looks_ = 0;
+  std::atomic<uint32_t> looks_{0};
+  std::atomic<bool> is_looking_{false};
   std::atomic<uint64_t> next_look_ms_{0}, next_relief_ms_{0};
   std::atomic<bool> is_system_short_{false};
   os::Cgroup group_{};

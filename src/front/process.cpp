@@ -9,6 +9,7 @@
 #include "front/heap.h"
 #include "front/reaper.h"
 #include "front/shrinkers.h"
+#include "front/upkeep.h"
 #include "os/lock.h"
 #include "os/thread.h"
 
@@ -118,6 +119,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_heap.pages().reset_in_child();
   g_shrinkers.reset_in_child();
   forget_reaper();
+  reset_upkeep_in_child();
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);

@@ -41,10 +41,9 @@ void run() {
 
 }  // namespace
 
-void wake_reaper() {
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // our call has been counted
-  uint32_t state = g_state.load(std::memory_order_relaxed);
-  if (state == kRunning || state == kRefused) return;
+void wake_reaper(bool may_start) {
+  uint32_t state = g_state.fetch_or(0);  // a fence, too: our call has been counted before
+  if (state == kRunning || state == kRefused || (state == kNone && !may_start)) return;
   uint32_t next = kRunning;
   if (!g_state.compare_exchange_strong(state, next)) return;
   if (state == kParked)

@@ -7,7 +7,8 @@
 //   intervals have brought no call of the slow path, which have then given back all that age does,
 //   and the slow path wakes it: a process that does nothing has no thread that does something.
 //
-//   A process with one thread gets none: unshare() and setns() refuse a process that has two.
+//   A process that never had a second thread gets none: unshare() and setns() refuse a process that
+//   has two.
 //
 // Invariants
 //   1. There is one reaper at most. The child of a fork begins without.
@@ -21,9 +22,9 @@
 
 namespace front {
 
-/// Starts the reaper where there is none yet, and wakes it where it has parked. Where it cannot be
-/// started it is not tried again.
-void wake_reaper();
+/// Wakes the reaper where it has parked, and starts it where there is none yet and that is allowed.
+/// Where it cannot be started it is not tried again.
+void wake_reaper(bool may_start);
 
 /// In the child of a fork.
 void forget_reaper();

@@ -6,11 +6,17 @@ namespace front {
 
 constinit Shrinkers g_shrinkers;
 
+static_assert(Shrinkers::kMost < 128, "a slot's number and 1 fit ThreadState::shrinking");
+
 unsigned Shrinkers::add(Shrink shrink, void* data) {
   for (unsigned i = 0; i < kMost; ++i) {
     Slot& slot = slots_[i];
     State state = State::kEmpty;
     if (!slot.state.compare_exchange_strong(state, State::kTaken)) continue;
+    if (slot.calls.load() != 0) {  // of whom was here before, who has removed himself
+      slot.state.store(State::kEmpty);
+      continue;
+    }
     slot.shrink = shrink;
     slot.data = data;
     slot.state.store(State::kReady);
@@ -27,7 +33,7 @@ bool Shrinkers::remove(unsigned index) {
   if (!slot.state.compare_exchange_strong(state, State::kTaken)) return false;
   count_.fetch_sub(1, std::memory_order_relaxed);
   // A shrinker that removes itself, or another, must not wait for its own end.
-  if (!os::this_thread().is_shrinking)
+  if (os::this_thread().shrinking == 0)
     while (slot.calls.load() != 0) os::yield_cpu();
   slot.state.store(State::kEmpty);
   return true;
@@ -35,24 +41,29 @@ bool Shrinkers::remove(unsigned index) {
 
 size_t Shrinkers::ask(size_t bytes) {
   os::ThreadState& me = os::this_thread();
-  if (is_empty() || me.is_shrinking) return 0;
-  me.is_shrinking = true;
+  if (is_empty() || me.shrinking != 0) return 0;
   size_t freed = 0;
   for (unsigned i = 0; i < kMost && freed < bytes; ++i) {
     Slot& slot = slots_[i];
+    me.shrinking = static_cast<uint8_t>((i + 1) & 127);
     // Counted first: whoever takes it out of use afterwards sees this call.
     slot.calls.fetch_add(1);
     if (slot.state.load() == State::kReady) freed += slot.shrink(slot.data, bytes - freed);
     slot.calls.fetch_sub(1);
   }
-  me.is_shrinking = false;
+  me.shrinking = 0;
   return freed;
 }
 
 void Shrinkers::reset_in_child() {
-  // A shrinker that forks has its own call under way in the child, too.
-  if (is_empty() || os::this_thread().is_shrinking) return;
-  for (Slot& slot : slots_) slot.calls.store(0, std::memory_order_relaxed);
+  for (unsigned i = 0; i < kMost; ++i) {
+    Slot& slot = slots_[i];
+    // A shrinker that forks is under way in the child, too. Only what differs is written: the page
+    // is shared with the parent.
+    uint32_t mine = os::this_thread().shrinking == i + 1 ? 1 : 0;
+    if (slot.calls.load() != mine) slot.calls.store(mine);
+    if (slot.state.load() == State::kTaken) slot.state.store(State::kEmpty);
+  }
 }
 
 }  // namespace front

@@ -1,5 +1,6 @@
 #include "front/upkeep.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/bits.h"
@@ -8,6 +9,7 @@
 #include "front/pressure.h"
 #include "front/process.h"
 #include "front/reaper.h"
+#include "os/env.h"
 
 namespace front {
 
@@ -26,6 +28,36 @@ ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 // Not in the heap: a small process never comes so far as to touch it.
 constinit Pressure g_pressure;
+
+page::Retention retention_of(const Options& options) {
+  return {.percent = options.retain_percent,
+          .least_bytes = options.retain_kib * 1024,
+          .interval_ms = options.decay_ms};
+}
+
+page::Manners manners_of(const Options& options) {
+  using HugePages = page::Manners::HugePages;
+  HugePages huge = options.thp == Options::kAuto    ? HugePages::kAuto
+                   : options.thp == Options::kNever ? HugePages::kNever
+                                                    : HugePages::kAlways;
+  return {.huge_pages = huge, .name = options.names != 0 ? "ashlar slabs" : nullptr};
+}
+
+constexpr uint64_t kKibOfFrame = base::kFrameSize / 1024;
+
+// A bound in frames.
+size_t frames_of(uint64_t kib) {
+  return kib == Options::kUnlimited ? page::Budget::kUnlimited
+                                    : std::max(kib / kKibOfFrame, uint64_t{1});
+}
+
+uint64_t kib_of(size_t frames) {
+  return frames == page::Budget::kUnlimited ? Options::kUnlimited : frames * kKibOfFrame;
+}
+
+uint64_t slob_max_of(const Options& options) {
+  return options.slob_max == Options::kUnlimited ? Promotion::kUnlimited : options.slob_max * 1024;
+}
 
 uint64_t now_ms() {
   return g_heap.pages().slabs().vm().now_ms();
@@ -63,6 +95,49 @@ void reap_idle() {
 
 }  // namespace
 
+bool Heap::start() {
+  os::start_env();
+  options_ = options_from_environment();
+  if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
+  apply(options_);
+  slob_.start(pages_.slabs(), pages_.meta());
+  promotion_.start(slob_max_of(options_));
+  return true;
+}
+
+void Heap::apply(const Options& options) {
+  options_ = options;
+  interval_ms_.store(options.decay_ms, std::memory_order_relaxed);
+  pages_.budget().set(
+      {.soft = frames_of(options.soft_limit_kib), .hard = frames_of(options.limit_kib)});
+  follows_container_.store(options.container != 0, std::memory_order_relaxed);
+}
+
+void Heap::set_bounds(page::Budget::Bounds bounds) {
+  os::Locked held(promotion_lock_);
+  options_.soft_limit_kib = kib_of(bounds.soft);
+  options_.limit_kib = kib_of(bounds.hard);
+  pages_.budget().set(bounds);
+}
+
+void Heap::set_retention(size_t percent, size_t least_bytes) {
+  os::Locked held(promotion_lock_);
+  options_.retain_percent = percent;
+  options_.retain_kib = least_bytes / 1024;
+  pages_.set_retention(
+      {.percent = percent, .least_bytes = least_bytes, .interval_ms = interval_ms()});
+}
+
+bool Heap::configure(const char* text, base::Text& faults) {
+  os::Locked held(promotion_lock_);
+  Options options = options_;
+  parse_options(text, When::kLater, options, faults);
+  if (faults.size() > 0) return false;
+  apply(options);
+  pages_.set_retention(retention_of(options));
+  return true;
+}
+
 void reap_caches() {
   g_heap.slob().reap();
   if (g_heap.is_promoted()) g_registry.reap_everything();
@@ -85,9 +160,17 @@ void maintain() {
   if ((ticks & mask) == mask) reap_idle();
 }
 
-void attend() {
+void attend(Start start) {
   if (base::kHasCaches && g_heap.has_reaper() && os::has_other_threads()) [[unlikely]]
-    wake_reaper();
+    wake_reaper(start == Start::kAllowed);
+}
+
+void reset_upkeep_in_child() {
+  g_pressure.reset_in_child();
+}
+
+bool is_short_still() {
+  return g_heap.pages().budget().over() > 0 || g_pressure.is_system_short();
 }
 
 bool reap() {
@@ -107,8 +190,7 @@ void reap_by_age() {
 
 void set_retention(size_t percent, size_t least_bytes) {
   if (!start_heap()) return;
-  g_heap.pages().set_retention(
-      {.percent = percent, .least_bytes = least_bytes, .interval_ms = g_heap.interval_ms()});
+  g_heap.set_retention(percent, least_bytes);
 }
 
 bool configure(const char* text, base::Text& faults) {
@@ -117,7 +199,7 @@ bool configure(const char* text, base::Text& faults) {
 
 bool set_limits(page::Budget::Bounds bounds) {
   if (!start_heap()) return false;
-  g_heap.pages().budget().set(bounds);
+  g_heap.set_bounds(bounds);
   return true;
 }
 

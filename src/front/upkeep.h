@@ -3,7 +3,8 @@
 // Idea
 //   There is no thread for it: whoever comes by in the slow path gives back what need not be kept,
 //   each so many calls looks at the clock, ends intervals, and sees whether memory is short. What a
-//   user may ask for at any time, the return of all that can be and other bounds, is here, too.
+//   user may ask for at any time, the return of all that can be and other bounds, is here, too, and
+//   what the options mean to the heap (Heap::start, configure and their like).
 //
 // Locking
 //   None of its own. Called with no lock held, and inside the gate but where it is said.
@@ -20,8 +21,16 @@ namespace front {
 /// What the slow path does on its way out: gives back what need not be kept.
 void maintain();
 
-/// The same outside the gate: a thread of our own is started or woken, where there is to be one.
-void attend();
+/// The same outside the gate: a thread of our own is woken, or started if that is allowed, where
+/// there is to be one. (libc frees with locks held that the start of a thread takes.)
+enum class Start : uint8_t { kNot, kAllowed };
+void attend(Start start);
+
+/// Whether memory is as short as when the program's caches were to be asked.
+bool is_short_still();
+
+/// In the child of a fork.
+void reset_upkeep_in_child();
 
 /// Calls of the slow path so far, about, modulo 2^32.
 uint32_t slow_calls();

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "base/text.h"
@@ -17,8 +18,9 @@ constexpr size_t kUnbounded = SIZE_MAX;
 constexpr size_t kAsGoodAsUnbounded = size_t{1} << 60;
 
 struct Content {
-  char text[2048];
+  char text[4096];  // with version 1 a dozen lines of up to 250 bytes
   size_t size = 0;
+  bool is_refused = false;  // it may be there, but could not be opened
   const char* end() const { return text + size; }
 };
 
@@ -26,6 +28,7 @@ struct Content {
 Content read_file(const char* path) {
   Content content;
   long file = call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+  content.is_refused = is_error(file) && file != -ENOENT && file != -ENOTDIR;
   if (is_error(file)) return content;
   long size = call(SYS_read, file, content.text, sizeof content.text - 1);
   call(SYS_close, file);
@@ -35,8 +38,9 @@ Content read_file(const char* path) {
 }
 
 // The number that a file holds, on its one line; unbounded where it says "max" or is not there.
-size_t read_bytes(const base::Text& path) {
+size_t read_bytes(const base::Text& path, bool& was_refused) {
   Content content = read_file(path.data());
+  was_refused |= content.is_refused;
   const char* end = std::find(content.text, content.text + content.size, '\n');
   base::Number number = base::parse_decimal(content.text, end);
   bool is_bound = number.is_number && number.value < kAsGoodAsUnbounded;
@@ -62,6 +66,7 @@ bool Cgroup::find(const char* root) {
   base::Line<256> list;
   list.add(root).add("/proc/self/cgroup");
   Content content = read_file(list.data());
+  was_refused_ = content.is_refused;
   mount_length_ = 0;
   // A line a hierarchy, "number:controllers:path"; that of version 2 has none and is number 0.
   for (const char* line = content.text; line < content.end();) {
@@ -83,12 +88,12 @@ bool Cgroup::find(const char* root) {
   return mount_length_ != 0;
 }
 
-size_t Cgroup::least_of(const char* folder, size_t length) const {
+size_t Cgroup::least_of(const char* folder, size_t length) {
   size_t least = kUnbounded;
   auto look = [&](const char* name) {
     base::Line<kMostPath + 32> path;
     path.add(folder, length).add(name);
-    least = std::min(least, read_bytes(path));
+    least = std::min(least, read_bytes(path, was_refused_));
   };
   if (is_first_) {
     look("/memory.limit_in_bytes");
@@ -99,7 +104,7 @@ size_t Cgroup::least_of(const char* folder, size_t length) const {
   return least;
 }
 
-size_t Cgroup::bound() const {
+size_t Cgroup::bound() {
   if (mount_length_ == 0) return kUnbounded;
   size_t least = kUnbounded;
   for (size_t length = std::strlen(folder_);; --length) {

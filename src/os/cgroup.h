@@ -31,20 +31,24 @@ class Cgroup {
 
   /// The least that this group and those above it may have, in bytes; SIZE_MAX where that is
   /// unbounded. A few system calls for each folder of the path.
-  size_t bound() const;
+  size_t bound();
+  /// Whether, since find(), a file could not be opened that may be there: what was told is too
+  /// little to go by.
+  bool was_refused() const { return was_refused_; }
 
   /// In how many percent of the last ten seconds some task of the group, or where the kernel does
   /// not tell that, of the system, has waited for memory. 0 where it tells neither.
   unsigned pressure() const;
 
  private:
-  size_t least_of(const char* folder, size_t length) const;
+  size_t least_of(const char* folder, size_t length);
 
   static constexpr size_t kMostPath = 1024;
   const char* root_ = nullptr;  // all zero until it is used, like the rest
   char folder_[kMostPath]{};    // of this group
   size_t mount_length_ = 0;     // of the part that is the mount point
   bool is_first_ = false;       // version 1
+  bool was_refused_ = false;
 };
 
 }  // namespace os

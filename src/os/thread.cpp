@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstdint>
 
 #include "os/syscall.h"
@@ -51,18 +52,23 @@ void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
 }
 
 bool start_thread(void (*run)(), const char* name) {
-  if (pthread_create == nullptr) return false;
+  if (pthread_create == nullptr || pthread_attr_init == nullptr ||
+      pthread_attr_setdetachstate == nullptr || pthread_attr_setstacksize == nullptr)
+    return false;
   g_thread_name = name;
+  int error = errno;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kStack);
-  // A thread inherits what is blocked. The kernel's mask is a word, whatever libc's is.
-  uint64_t all = UINT64_MAX, before = 0;
+  // A thread inherits what is blocked. The kernel's mask is a word, whatever libc's is. Not libc's
+  // own signals, 32 to 34: setuid() waits until every thread has answered one of them.
+  uint64_t all = ~(uint64_t{7} << 31), before = 0;
   call(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof all);
   pthread_t thread;
   int answer = pthread_create(&thread, &attributes, run_thread, reinterpret_cast<void*>(run));
   call(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof before);
+  errno = error;
   return answer == 0;
 }
 

@@ -19,12 +19,13 @@ extern char __libc_single_threaded [[gnu::weak]];
 namespace os {
 
 struct ThreadState {
-  void* fallback;         ///< cache/: the thread's own magazines where there is no rseq
-  uint32_t gate_depth;    ///< front/: how often this thread is inside the slow path
-  uint16_t held_ranks;    ///< debug builds: ranks of the locks held
-  bool has_exited : 1;    ///< the exit hook has run; what follows goes without magazines
-  bool is_shrinking : 1;  ///< front/: inside a shrinker of the program's
-  uint8_t last_closing;   ///< front/: the closing of the gate at which it has waited last
+  void* fallback;       ///< cache/: the thread's own magazines where there is no rseq
+  uint32_t gate_depth;  ///< front/: how often this thread is inside the slow path
+  uint16_t held_ranks;  ///< debug builds: ranks of the locks held
+  bool has_exited : 1;  ///< the exit hook has run; what follows goes without magazines
+  uint8_t
+      shrinking : 7;  ///< front/: the number of the program's shrinker that it is inside, from 1 on
+  uint8_t last_closing;  ///< front/: the closing of the gate at which it has waited last
 };
 static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
 

@@ -135,6 +135,7 @@ void PageHeap::set_retention(const Retention& retention) {
   slabs_.set_retention(retention);
   vacancy_.set(retention);
   giants_.set_retention(giant_retention(retention));
+  if (Zone* low = named_[0].load(std::memory_order_acquire)) low->set_retention(retention);
 }
 
 void PageHeap::audit() {

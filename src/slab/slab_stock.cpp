@@ -43,6 +43,17 @@ Slab* SlabStock::pick() {
   return nullptr;
 }
 
+// One without hollow pages, among the first of each list: for when no more may be held.
+Slab* SlabStock::pick_whole() {
+  constexpr unsigned kLooks = 32;
+  for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket) {
+    Slab* slab = buckets_[bucket].front();
+    for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
+      if (slab->hollow == 0) return slab;
+  }
+  return nullptr;
+}
+
 Slab* SlabStock::carve() {
   page::Zone& zone = heap_->slabs();
   Slab* slab = static_cast<Slab*>(
@@ -127,7 +138,8 @@ unsigned SlabStock::refill(void** out, unsigned most) {
     if (slab == nullptr && count > 0) break;  // what is there will do; grow only when it is not
     if (slab == nullptr) slab = carve();
     if (slab == nullptr) break;
-    if (slab->hollow != 0 && !heap_->slabs().may_touch(slab->hollow)) break;
+    if (slab->hollow != 0 && !heap_->slabs().may_touch(slab->hollow)) slab = pick_whole();
+    if (slab == nullptr) break;
     if (slab == idle_) idle_ = nullptr;
     unsigned taken = slab->take(*layout_, out + count, most - count);
     if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);

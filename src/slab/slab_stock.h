@@ -108,6 +108,7 @@ class SlabStock {
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
   Slab* pick() ASHLAR_REQUIRES(lock_);
+  Slab* pick_whole() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
   size_t descriptor_bytes() const { return Slab::bytes_for(layout_->count); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);

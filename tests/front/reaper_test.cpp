@@ -5,6 +5,7 @@
 #include "front/reaper.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -81,6 +82,15 @@ TEST_F(ReaperTest, WakesForEachBurst) {
 TEST(Reaper, AProcessOfOneThreadStaysOne) {
   use_and_free();
   EXPECT_EQ(threads(), 1u);
+}
+
+// libc has every thread answer when the process gives up privileges.
+TEST_F(ReaperTest, AnswersWhenTheProcessChangesItsUser) {
+  if (!is_asked_for()) GTEST_SKIP() << "not run: no reaper was asked for";
+  test::Watchdog dog(100, "setuid() beside a reaper");
+  use_and_free();
+  while (threads() != 3) use_and_free();
+  EXPECT_EQ(setuid(getuid()), 0);
 }
 
 TEST_F(ReaperTest, TheChildOfAForkHasItsOwn) {

@@ -102,6 +102,24 @@ TEST(Shrinkers, OneMayRemoveItself) {
   EXPECT_EQ(shrinkers.ask(2), 0u);
 }
 
+// Its place is not another's as long as it runs.
+TEST(Shrinkers, OneThatRemovedItselfKeepsItsPlaceUntilItsEnd) {
+  Shrinkers shrinkers;
+  Nested nested{&shrinkers};
+  static unsigned second;
+  nested.slot = shrinkers.add(
+      [](void* data, size_t) -> size_t {
+        auto& nested = *static_cast<Nested*>(data);
+        nested.shrinkers->remove(nested.slot);
+        second = nested.shrinkers->add(shrink, data);
+        return 1;
+      },
+      &nested);
+  shrinkers.ask(1);
+  EXPECT_NE(second, nested.slot);
+  EXPECT_TRUE(shrinkers.remove(second));
+}
+
 // Whoever has removed a shrinker may free what it works on.
 TEST(Shrinkers, NoneRunsAfterItsRemoval) {
   test::Watchdog dog(100, "shrinkers that come and go");

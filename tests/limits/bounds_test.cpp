@@ -298,6 +298,44 @@ TEST(Bounds, TheProgramsCachesAreAskedAboveTheSoftLimit) {
   });
 }
 
+TEST(Bounds, OneCallLeavesWhatTheOtherHasSet) {
+  run([] {
+    set_limits(40 * kMiB, 64 * kMiB);
+    HOLDS(configure("decay_ms:100") == 0);
+    HOLDS(limits().hard == 64 * kMiB && limits().soft == 40 * kMiB, limits().hard);
+    HOLDS(configure("limit_kib:102400") == 0);
+    HOLDS(limits().hard == 100 * kMiB && limits().soft == 40 * kMiB, limits().hard);
+    return 0;
+  });
+}
+
+TEST(Bounds, ABlockGrowsInPlaceWhereThatAloneFits) {
+  run([] {
+    configure("retain_percent:1000,retain_kib:1048576");
+    auto* block = static_cast<char*>(ask(40 * kMiB));
+    memset(block, 5, 40 * kMiB);
+    Chain chain;
+    while (chain.bytes < 20 * kMiB) chain.add(100000);
+    chain.clear();
+    set_limits(64 * kMiB, 64 * kMiB);
+    auto* grown = static_cast<char*>(resize(block, 50 * kMiB));
+    HOLDS(grown != nullptr, limits().held);
+    for (size_t i = 0; grown != nullptr && i < 40 * kMiB; i += 4096) HOLDS(grown[i] == 5, i);
+    return 0;
+  });
+}
+
+TEST(Bounds, WhatNothingCanHelpEmptiesNoCache) {
+  run([] {
+    Chain cache;
+    add_shrinker(drop_some, &cache);
+    while (cache.bytes < 8 * kMiB) cache.add(1000);
+    HOLDS(ask(size_t{1} << 45) == nullptr);
+    HOLDS(cache.bytes >= 8 * kMiB, cache.bytes);
+    return 0;
+  });
+}
+
 TEST(Bounds, OptionsChangeWhileTheProgramRuns) {
   run([] {
     HOLDS(configure("limit_kib:65536,soft_limit_kib:32768") == 0);

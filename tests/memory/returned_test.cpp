@@ -75,6 +75,22 @@ size_t bytes_pinned(const Blocks& blocks) {
   return frames.size() * kFrame;
 }
 
+// A server whose requests are now of this kind and now of that: what it holds for one is no reserve
+// for the other, however often each comes. First of all: what others have held lately may be kept.
+TEST(Returned, WhatEachSizeHeldDoesNotAddUp) {
+  constexpr size_t kPhase = 16 * kMiB;
+  const size_t before = test::resident_bytes();
+  size_t most = 0;
+  for (int round = 0; round < 4; ++round)
+    for (size_t size : {48, 96, 200, 400, 640, 1200, 2400, 4000}) {
+      Blocks blocks;
+      while (blocks.size() * size < kPhase) blocks.push_back(test::make_stamped(size, size));
+      most = std::max(most, test::resident_bytes());
+      for (const test::Stamped& block : blocks) test::free_stamped(block);
+    }
+  EXPECT_LE(most, before + 2 * kPhase + 16 * kMiB) << "the list of blocks is in it";
+}
+
 TEST(Returned, AFewObjectsKeepTheirOwnPagesOnly) {
   if (sysconf(_SC_PAGESIZE) != static_cast<long>(kFrame)) GTEST_SKIP() << "not run: larger pages";
   const size_t before = test::resident_bytes();
@@ -99,22 +115,6 @@ TEST(Returned, WhatWentIsUsedAgain) {
   const size_t after = test::resident_bytes();
   EXPECT_LE(after, before + bytes_pinned(stay) * 3 / 2 + kMargin);
   for (const test::Stamped& block : stay) test::free_stamped(block);
-}
-
-// A server whose requests are now of this kind and now of that: what it holds for one is no reserve
-// for the other, however often each comes.
-TEST(Returned, WhatEachSizeHeldDoesNotAddUp) {
-  constexpr size_t kPhase = 16 * kMiB;
-  const size_t before = test::resident_bytes();
-  size_t most = 0;
-  for (int round = 0; round < 4; ++round)
-    for (size_t size : {48, 96, 200, 400, 640, 1200, 2400, 4000}) {
-      Blocks blocks;
-      while (blocks.size() * size < kPhase) blocks.push_back(test::make_stamped(size, size));
-      most = std::max(most, test::resident_bytes());
-      for (const test::Stamped& block : blocks) test::free_stamped(block);
-    }
-  EXPECT_LE(most, before + 2 * kPhase + 16 * kMiB) << "the list of blocks is in it";
 }
 
 TEST(Returned, ObjectsKeepTheirContentWhileOtherThreadsFree) {
