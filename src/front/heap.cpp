@@ -434,7 +434,9 @@ void* resize(void* p, size_t size) {
       if (void* resized = resize_inside(zone, frame, p, size)) return resized;
       // To grow in place needs the least, once what is kept has given way.
       size_t more = base::Pages::ceil(size - std::min(size, have)).n;
-      if (!g_heap.pages().budget().has_room(more, page::Budget::For::kLarge) && give_back())
+      bool is_refused = frame.kind == FrameKind::kLarge &&
+                        !g_heap.pages().budget().has_room(more, page::Budget::For::kLarge);
+      if (is_refused && give_back())
         if (void* resized = resize_inside(zone, frame, p, size)) return resized;
     }
   }

@@ -9,8 +9,11 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -145,6 +148,37 @@ TEST(Zones, WhatIsNoZoneIsToldSo) {
   errno = 0;
   EXPECT_EQ(pages(1, {ASHLAR_ZONE_NORMAL, static_cast<ashlar_zone>(77)}), nullptr);
   EXPECT_EQ(errno, EINVAL);
+}
+
+// Registered before malloc's handlers, so called behind them: a fork then takes longer than a
+// thread waits for it.
+std::atomic<bool> g_forks_slowly{false};
+[[gnu::constructor]] void register_slow_handler() {
+  pthread_atfork([] { usleep(g_forks_slowly ? 4000 : 0); }, nullptr, nullptr);
+}
+
+// What other threads get meanwhile stands beside the heap, but not what has to stand somewhere.
+TEST(Zones, HoldWhileAnotherThreadForks) {
+  test::Watchdog dog(100, "low memory beside forks");
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t)
+    threads.emplace_back([&] {
+      while (!is_over) {
+        void* p = pages(12000, {ASHLAR_ZONE_LOW32});
+        if (p == nullptr || !is_low(p, 12000)) abort();
+        free(realloc(p, 40000));
+      }
+    });
+  g_forks_slowly = true;
+  for (int i = 0; i < 50; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) _exit(is_low(pages(12000, {ASHLAR_ZONE_LOW32}), 12000) ? 0 : 1);
+    EXPECT_TRUE(test::wait_for(pid).clean());
+  }
+  g_forks_slowly = false;
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(Zones, ServeManyThreadsAtOnce) {
