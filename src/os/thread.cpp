@@ -12,12 +12,14 @@
 #include "os/syscall.h"
 
 // A program that is linked statically and has no threads must not get them from us.
+// NOLINTBEGIN(readability-redundant-declaration): it is what makes them weak
 extern "C" {
 extern decltype(pthread_create) pthread_create [[gnu::weak]];
 extern decltype(pthread_attr_init) pthread_attr_init [[gnu::weak]];
 extern decltype(pthread_attr_setdetachstate) pthread_attr_setdetachstate [[gnu::weak]];
 extern decltype(pthread_attr_setstacksize) pthread_attr_setstacksize [[gnu::weak]];
 }
+// NOLINTEND(readability-redundant-declaration)
 
 namespace os {
 
