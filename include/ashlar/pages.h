@@ -17,6 +17,8 @@
 
 #include <stddef.h>
 
+#include "ashlar/flags.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -32,6 +34,30 @@ typedef enum ashlar_zone {
  * known or count is 0; NULL and ENOMEM where none has room, or the limit of locked memory is
  * reached. Costs system calls where the zone has to grow. */
 void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count);
+
+/* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. order is at most
+ * 18 (1 GiB). NULL and EINVAL where it is not; ENOMEM where memory is out. */
+void* ashlar_pages_get(unsigned order, unsigned flags);
+/* So many pages, neither rounded up to a power of two nor aligned beyond 4 KiB. */
+void* ashlar_pages_get_exact(size_t size, unsigned flags);
+/* Gives back what any function of this page gave. NULL does nothing. As free(). */
+void ashlar_pages_free(void* pages);
+
+/* The record of a page: what Linux calls struct page. */
+typedef struct ashlar_page ashlar_page;
+/* The record of the page in which an address lies; NULL where that is not Ashlar's memory. */
+ashlar_page* ashlar_page_of(const void* address);
+/* The page that a record stands for; NULL for NULL. */
+void* ashlar_page_address(const ashlar_page* page);
+/* The bytes of the block that begins with this page; 0 where none begins there. */
+size_t ashlar_page_block_size(const ashlar_page* page);
+
+/* A large block whose pages need not lie side by side in physical memory, with room to grow: `size`
+ * bytes rounded up to 4 KiB. (Every block of a process is virtually contiguous; where no free run
+ * of addresses fits, new ones are taken, and the free memory elsewhere goes back to the system, so
+ * scattered free pages serve it.) realloc() lets it grow in place where what follows is free, else
+ * moves its pages without copying. As ashlar_pages_get_exact(), with ASHLAR_RESERVE et al. */
+void* ashlar_vmalloc(size_t size, unsigned flags);
 
 #ifdef __cplusplus
 }

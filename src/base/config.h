@@ -26,8 +26,10 @@ inline constexpr size_t kGrain = 16;
 /// The largest request that the per-CPU magazines serve. Above it a block is a count of frames.
 inline constexpr size_t kMaxCached = size_t{32} << 10;
 
-/// Object caches have ids 1 .. kMaxCaches - 1; 0 says "no cache" in the class map.
-inline constexpr unsigned kMaxCaches = 96;
+/// Object caches have ids 1 .. kMaxCaches - 1; 0 says "no cache" in the class map. Those below
+/// kMaxClasses are malloc's; the others are there for caches of the program's own.
+inline constexpr unsigned kMaxCaches = 136;
+inline constexpr unsigned kMaxClasses = 82;
 
 /// Requests of this size and more live in a zone of their own, away from slabs, so that neither
 /// breaks up the other's address space and growth in place mostly finds its neighbour free.
@@ -44,7 +46,7 @@ inline constexpr size_t kAdviseFrom = 2 * kHugeSize;
 inline constexpr size_t kCacheLine = 64;
 
 static_assert(kMaxCached >= kFrameSize, "classes end above one frame");
-static_assert(kMaxCaches <= 256, "a cache's id is one byte in the class map");
+static_assert(kMaxCaches < 255, "a cache's id is one byte in the class map, 255 is no id");
 static_assert(kMaxOrder + kFrameShift < 40, "a block fits a zone");
 
 }  // namespace base

@@ -90,6 +90,13 @@ void end_peak(size_t live) {
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
                         const char* name) {
+  start_own(heap, layout, {.word = id, .slabs = id}, name, slab::Empties::kRetire);
+  has_no_seats_ = false;
+}
+
+void ObjectCache::start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids,
+                            const char* name, slab::Empties empties) {
+  has_no_seats_ = has_thread_seats();
   size_t objects =
       std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine, size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
@@ -98,24 +105,24 @@ void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, ui
   size_t one_way = kMagazineBytes / kOneWayShare / layout.object_size;
   one_way_ = static_cast<uint8_t>(std::clamp(one_way, size_t{2}, objects));
   depot_.start(heap.meta());
-  stock_.start(heap, layout, id, name);
-  id_.store(id, std::memory_order_release);
+  stock_.start(heap, layout, ids.slabs, name, empties);
+  id_.store(ids.word, std::memory_order_release);
 }
 
-void* ObjectCache::alloc_slow() {
+void* ObjectCache::alloc_slow(Source source) {
   add(slow_allocs_, 1);
   for (;;) {
-    Seat seat = take_seat();
+    Seat seat = here();
     if (seat.is_none()) {
       void* object = nullptr;
-      return stock_.refill(&object, 1) == 1 ? object : nullptr;
+      return source == Source::kAll && stock_.refill(&object, 1) == 1 ? object : nullptr;
     }
     uint64_t loaded = seat.load(id());
     if (!is_empty(loaded)) {  // another thread filled it, or we are on another CPU by now
       if (void* object = seat.pop(id())) return object;
       continue;
     }
-    uint64_t magazine = next_magazine(seat);
+    uint64_t magazine = next_magazine(seat, source);
     if (magazine == kNoMagazine) return nullptr;
     void* object = top_of(magazine);
     uint64_t rest = below(magazine);
@@ -124,8 +131,62 @@ void* ObjectCache::alloc_slow() {
   }
 }
 
+void* ObjectCache::take_ready_here() {
+  Seat seat = has_no_seats_ ? Seat{} : present_seat();
+  if (seat.is_none()) return nullptr;
+  void* object = seat.pop(id());
+  return object != nullptr ? object : seat.pop(spare_of(id()));
+}
+
+unsigned ObjectCache::take_raw(Batch& batch) {
+  Seat seat = here();
+  unsigned capacity = seat.is_none() ? 1 : seat.habit(id()).capacity;
+  add(refills_, 1);
+  batch.count = stock_.refill(batch.objects, std::max(capacity, 1u));
+  return batch.count;
+}
+
+void ObjectCache::put_made(const Batch& batch) {
+  if (batch.count < 2) return;
+  Seat seat = here();
+  unsigned capacity = seat.is_none() ? kMaxMagazine : seat.habit(id()).capacity;
+  capacity = std::max(capacity, batch.count - 1);
+  uint64_t magazine = chain(batch.objects + 1, batch.count - 1, capacity);
+  if (!seat.is_none())
+    if (uint64_t loaded = seat.load(id());
+        is_empty(loaded) && seat.exchange(id(), loaded, magazine))
+      return;
+  give_back(magazine, batch.count - 1);
+}
+
+unsigned ObjectCache::take_bulk(void** objects, unsigned most, uint64_t& rest) {
+  Seat seat = here();
+  rest = kNoMagazine;
+  if (seat.is_none()) return 0;
+  uint64_t loaded = seat.load(id()), vacated = empty_word(seat.habit(id()).capacity);
+  if (is_empty(loaded) || !seat.exchange(id(), loaded, vacated)) return 0;
+  // Nobody else can see the magazine now.
+  unsigned count = 0;
+  for (; count < most && !is_empty(loaded); loaded = below(loaded))
+    objects[count++] = top_of(loaded);
+  for (unsigned i = 0; i < count; ++i) static_cast<FreeObject*>(objects[i])->key = 0;
+  if (!is_empty(loaded) && !seat.exchange(id(), vacated, loaded)) rest = loaded;
+  return count;
+}
+
+unsigned ObjectCache::put_bulk(void* const* objects, unsigned count) {
+  Seat seat = here();
+  if (seat.is_none()) return 0;
+  uint64_t loaded = seat.load(id()), word = loaded;
+  unsigned put = 0;
+  while (put < count && !is_full(word)) word = pushed(word, objects[put++]);
+  if (put == 0 || seat.exchange(id(), loaded, word)) return put;
+  for (unsigned i = 0; i < put; ++i) static_cast<FreeObject*>(objects[i])->key = 0;
+  return 0;
+}
+
 // A magazine that is not empty: the spare, the depot's, or one filled from the slabs.
-uint64_t ObjectCache::next_magazine(const Seat& seat) {
+uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
   unsigned capacity = learn(seat, false);
   uint64_t spare = seat.load(spare_of(id()));
   if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
@@ -134,6 +195,7 @@ uint64_t ObjectCache::next_magazine(const Seat& seat) {
     leave_depot(full);
     return full.magazine;
   }
+  if (source == Source::kReady) return kNoMagazine;
   // What was flushed in this interval and is wanted now had better been kept.
   if (unsigned flushed = lately_flushed_.load(std::memory_order_relaxed); flushed > 0) {
     lately_flushed_.store(flushed - 1, std::memory_order_relaxed);
@@ -182,7 +244,7 @@ uint64_t ObjectCache::refill(unsigned capacity) {
 void ObjectCache::free_slow(void* object) {
   add(slow_frees_, 1);
   for (;;) {
-    Seat seat = take_seat();
+    Seat seat = here();
     if (seat.is_none()) {
       stock_.flush(&object, 1);
       return;
@@ -278,7 +340,7 @@ Batch ObjectCache::unchain(uint64_t magazine) {
   for (; !is_empty(magazine); magazine = below(magazine)) {
     void* object = top_of(magazine);
     if (batch.count == kMaxMagazine || !zone.contains(object) ||
-        zone.class_map()[zone.number_of(object)] != id())
+        zone.class_map()[zone.number_of(object)] != stock_.cache_id())
       misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
                         "a freed object was written to");
     // The next link is a cache miss as a rule; what the stock will look at comes along with it.
@@ -288,14 +350,23 @@ Batch ObjectCache::unchain(uint64_t magazine) {
   return batch;
 }
 
-void ObjectCache::reap(bool everything) {
+// Gives back what `take` finds in the depot. How many magazines.
+template <class Take>
+unsigned ObjectCache::flush_depot(Take take) {
   unsigned flushed = 0;
-  for (;; ++flushed) {
-    Full full = everything ? depot_.take() : depot_.take_idle();
-    if (full.magazine == kNoMagazine) break;
+  for (Full full = take(); full.magazine != kNoMagazine; full = take(), ++flushed) {
     leave_depot(full);
     flush(full.magazine);
   }
+  return flushed;
+}
+
+unsigned ObjectCache::empty_depot() {
+  return flush_depot([&] { return depot_.take(); });
+}
+
+void ObjectCache::reap(bool everything) {
+  unsigned flushed = everything ? empty_depot() : flush_depot([&] { return depot_.take_idle(); });
   // What nobody needed need not be kept the next time.
   unsigned regretted = regretted_.load(std::memory_order_relaxed);
   regretted_.store(regretted - std::min(regretted, flushed), std::memory_order_relaxed);

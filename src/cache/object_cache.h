@@ -19,6 +19,15 @@
 //   which they grow: some KiB and a share of the live memory. Where they have grown by much, all
 //   shrink by half each interval, when they are next used, and those that are busy grow again.
 //
+//   Objects that keep their state while they are free (slab/slab_layout.h) must be *made* before
+//   they are handed on, by the program's code: outside all locks, which is beyond this floor. So
+//   what comes from the slabs is given to the caller, who makes what has not been made and hands
+//   the batch back. All that lies in magazines and depots has been made.
+//
+//   A cache of the program's own has two ids: the slabs' (the class map's) and its word's. Where
+//   objects keep their state these differ, and the word of the slabs' id stays closed for ever: so
+//   free(), which knows of no handles, comes to the slow path with them.
+//
 // Invariants (audit())
 //   1. Those of the depot and the stock.
 //
@@ -59,15 +68,44 @@ size_t always_in_depots(size_t live_bytes);
 /// Ends the interval within which the most that was in use bounds what depots hold.
 void end_peak(size_t live_bytes);
 
+/// A cache's ids: of its magazines' words, and of its slabs.
+struct Ids {
+  uint8_t word = 0;
+  uint8_t slabs = 0;
+};
+
+/// Where objects may come from.
+enum class Source : uint8_t { kAll, kReady };
+
 class ObjectCache {
  public:
   constexpr ObjectCache() = default;
   void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name);
+  /// One of the program's own. Where threads have magazines of their own it has none: nobody could
+  /// empty those when the cache ends.
+  void start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids, const char* name,
+                 slab::Empties empties);
+  /// Ends it. Magazines are empty, no slab is left, nobody uses it any more.
+  void stop() { id_.store(0, std::memory_order_release); }
   bool is_started() const { return id_.load(std::memory_order_acquire) != 0; }
 
   /// An object; null when memory is out. The bytes are whatever they were, but for the mark of a
   /// free object, which is gone.
-  void* alloc_slow();
+  void* alloc_slow(Source source = Source::kAll);
+
+  /// One that lies ready on this CPU, without a system call or a lock; null where none does.
+  void* take_ready_here();
+
+  /// Objects from the slabs, made or not, as many as the magazine here had best hold. How many.
+  unsigned take_raw(Batch& batch);
+  /// Takes them back when they have been made, but for the first, which is the caller's.
+  void put_made(const Batch& batch);
+
+  /// Takes up to `most` objects from the magazine here; how many. Where its rest could not be put
+  /// back, it is the caller's.
+  unsigned take_bulk(void** objects, unsigned most, uint64_t& rest);
+  /// Puts as many of `count` objects as fit on the magazine here; how many, from the first.
+  unsigned put_bulk(void* const* objects, unsigned count);
 
   /// Takes an object back. Misuse that shows is told.
   void free_slow(void* object);
@@ -80,6 +118,9 @@ class ObjectCache {
 
   /// Gives back what the last interval did not need; all of the depot where `everything`.
   void reap(bool everything);
+
+  /// Gives all that the depot holds to the slabs.
+  unsigned empty_depot();
 
   /// Whether an object that bears the mark of a free one is free in truth: it is searched for in
   /// the stock, the depot, and all CPUs' magazines, which must be drained, and `seat`'s.
@@ -100,7 +141,8 @@ class ObjectCache {
   void fade(const Seat& seat);
 
  private:
-  uint64_t next_magazine(const Seat& seat);
+  Seat here() const { return has_no_seats_ ? Seat{} : take_seat(); }
+  uint64_t next_magazine(const Seat& seat, Source source);
   uint64_t refill(unsigned capacity);
   unsigned learn(const Seat& seat, bool is_full);
   unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
@@ -111,6 +153,8 @@ class ObjectCache {
   void leave_depot(const Full& full);
   bool fits_in_depots(size_t bytes, unsigned more);
   Batch unchain(uint64_t magazine);
+  template <class Take>
+  unsigned flush_depot(Take take);
   template <class Visit>
   void for_each_magazine(const Area* own, Visit visit);
 
@@ -118,6 +162,7 @@ class ObjectCache {
   uint8_t capacity_ = 0;        // of a full-grown magazine
   uint8_t first_ = 0;           // of a new one
   uint8_t one_way_ = 0;         // of one that only empties or only fills
+  bool has_no_seats_ = false;
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

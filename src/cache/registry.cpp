@@ -1,6 +1,9 @@
 #include "cache/registry.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
 
 namespace cache {
 namespace {
@@ -49,6 +52,96 @@ ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const 
   return cache;
 }
 
+ObjectCache* Registry::find_shared(const Own& own) {
+  for (unsigned i = 0; i < kOwn; ++i) {
+    const Record& record = records_[i];
+    const slab::SlabLayout& layout = record.own.layout;
+    if (record.users == 0 || record.own.sharing == Sharing::kAlone) continue;
+    // Caches for aligned objects have another step, if not another size.
+    if (layout.object_size == own.layout.object_size &&
+        layout.colour_step == own.layout.colour_step)
+      return &caches_[base::kMaxClasses + i];
+  }
+  return nullptr;
+}
+
+// The first of so many ids in a row that are free; kOwn where there are none.
+unsigned Registry::find_free(unsigned ids) {
+  for (unsigned i = 0; i + ids <= kOwn; i += ids)
+    if (records_[i].users == 0 && records_[i + ids - 1].users == 0) return i;
+  return kOwn;
+}
+
+ObjectCache* Registry::create_own(const Own& own, const char* name) {
+  os::Locked held(seat_lock());
+  ObjectCache* cache = own.sharing == Sharing::kShared ? find_shared(own) : nullptr;
+  if (cache != nullptr) {
+    ++records_[cache->stock().cache_id() - base::kMaxClasses].users;
+    return cache;
+  }
+  unsigned ids = own.layout.lead != 0 ? 2 : 1;
+  unsigned at = find_free(ids);
+  if (at == kOwn) return nullptr;
+  Record& record = records_[at];
+  records_[at + ids - 1] = {};
+  records_[at + ids - 1].users = 1;
+  record.own = own;
+  record.users = 1;
+  size_t length = std::min(std::strlen(name), sizeof record.name - 1);
+  *std::copy_n(name, length, record.name) = '\0';
+  auto id = static_cast<uint8_t>(base::kMaxClasses + at);
+  Ids both{.word = static_cast<uint8_t>(id + ids - 1), .slabs = id};
+  for_each_area([&](Area& area) {
+    ASHLAR_ASSERT(area.words[both.word] == os::kClosedWord);
+    ASHLAR_ASSERT(area.words[spare_of(both.word)] == kNoMagazine);
+  });
+  caches_[id].start_own(*heap_, record.own.layout, both, record.name, own.empties);
+  return &caches_[id];
+}
+
+void Registry::end_own(ObjectCache& cache) {
+  unsigned at = cache.stock().cache_id() - base::kMaxClasses;
+  Record& record = records_[at];
+  Sharing sharing = record.own.sharing;
+  {
+    os::Locked held(seat_lock());
+    if (record.users > 1) {
+      --record.users;
+      return;
+    }
+    record.own.sharing = Sharing::kAlone;  // found by nobody from now on
+  }
+  empty(cache);
+  cache.stock().reap(true);
+  bool is_empty = cache.stock().stats().slabs == 0;
+  os::Locked held(seat_lock());
+  record.own.sharing = sharing;
+  if (!is_empty) return;
+  cache.stop();
+  if (record.own.layout.lead != 0) records_[at + 1].users = 0;
+  record.users = 0;
+}
+
+void Registry::empty(ObjectCache& cache) {
+  if (!has_thread_seats()) {
+    os::Locked held(seat_lock());
+    if (drain_seats()) {
+      for_each_area([&](Area& area) {
+        flush_cache(area, cache, [](size_t, uint64_t) { return true; });
+        area.words[cache.id()] = os::kClosedWord;
+        area.habits[cache.id()] = {};
+      });
+      restore_seats();
+    }
+  }
+  cache.empty_depot();
+}
+
+size_t Registry::count_live(ObjectCache& cache) {
+  empty(cache);
+  return cache.stock().stats().live;
+}
+
 bool Registry::is_free(uint8_t id, const slab::Slab& slab, const void* object) {
   const Area* own = static_cast<Area*>(os::this_thread().fallback);
   os::Locked held(seat_lock());
@@ -84,16 +177,19 @@ void Registry::reap() {
 
 // Gives the objects of those magazines back that are `wanted(index, magazine)`. Nobody sits there.
 template <class Wanted>
+void Registry::flush_cache(Area& area, ObjectCache& cache, Wanted wanted) {
+  for (size_t index : {size_t{cache.id()}, spare_of(cache.id())}) {
+    uint64_t magazine = area.words[index];
+    if (is_empty(magazine) || !wanted(index, magazine)) continue;
+    area.words[index] = index == cache.id() ? os::kClosedWord : kNoMagazine;
+    if (index == cache.id()) area.habits[index] = {};
+    cache.flush(magazine);
+  }
+}
+
+template <class Wanted>
 void Registry::flush_area(Area& area, Wanted wanted) {
-  for_each([&](ObjectCache& cache) {
-    for (size_t index : {size_t{cache.id()}, spare_of(cache.id())}) {
-      uint64_t magazine = area.words[index];
-      if (is_empty(magazine) || !wanted(index, magazine)) continue;
-      area.words[index] = index == cache.id() ? os::kClosedWord : kNoMagazine;
-      if (index == cache.id()) area.habits[index] = {};
-      cache.flush(magazine);
-    }
-  });
+  for_each([&](ObjectCache& cache) { flush_cache(area, cache, wanted); });
 }
 
 void Registry::empty_area(Area& area) {

@@ -1,14 +1,18 @@
 // cache/registry.h -- all object caches, and what is done to all of them at once.
 //
 // Idea
-//   malloc's size classes are caches with fixed ids that come to life when first used. Draining,
-//   reaping, auditing and forking concern them all, and go through here.
+//   malloc's size classes are caches with fixed ids that come to life when first used; caches of
+//   the program's own take one of the other ids, or two (cache/object_cache.h), and leave them when
+//   they end. Draining, reaping, auditing and forking concern them all, and go through here.
+//
+//   Own caches of equal layout whose objects keep no state are one, with as many users.
 //
 // Invariants
-//   1. A cache's id is its index; id 0 is no cache.
+//   1. A cache's index is its slabs' id; id 0 is no cache.
+//   2. Of own caches, what is not used has closed words in every area and no slab.
 //
 // Locking
-//   The seats' lock (LockRank::kRegistry) while CPUs are drained or a cache comes to life.
+//   The seats' lock (LockRank::kRegistry) while CPUs are drained, or a cache comes to life or ends.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +34,23 @@ class Registry {
 
   /// Brings the cache with a fixed id to life, if it is not yet.
   ObjectCache& create(uint8_t id, const slab::SlabLayout& layout, const char* name);
+
+  /// How an own cache is made. Those that are shared are found again by their layout.
+  enum class Sharing : uint8_t { kAlone, kShared };
+  struct Own {
+    slab::SlabLayout layout;
+    Sharing sharing = Sharing::kAlone;
+    slab::Empties empties = slab::Empties::kRetire;
+  };
+  /// An own cache, a new one or one that is shared; null where all ids are taken.
+  ObjectCache* create_own(const Own& own, const char* name);
+  /// Ends one user's share in an own cache, and the cache with the last one. Where objects live on,
+  /// or slabs are kept, it stays, and whoever wants one of its layout gets it if it was shared.
+  void end_own(ObjectCache& cache);
+  /// Empties all CPUs' magazines of a cache, and its depot.
+  void empty(ObjectCache& cache);
+  /// Empties them, and tells how many objects live on. Other threads may be using others.
+  size_t count_live(ObjectCache& cache);
 
   /// Whether an object that bears the mark of a free one is free in truth. Drains all CPUs.
   bool is_free(uint8_t id, const slab::Slab& slab, const void* object);
@@ -76,6 +97,16 @@ class Registry {
   void audit();
 
  private:
+  static constexpr unsigned kOwn = base::kMaxCaches - base::kMaxClasses;
+  struct Record {
+    Own own;
+    unsigned users = 0;  // 0 where the id is free
+    char name[32];
+  };
+  ObjectCache* find_shared(const Own& own);
+  unsigned find_free(unsigned ids);
+  template <class Wanted>
+  void flush_cache(Area& area, ObjectCache& cache, Wanted wanted);
   template <class Wanted>
   void flush_area(Area& area, Wanted wanted);
   void empty_area(Area& area);
@@ -87,6 +118,7 @@ class Registry {
 
   page::PageHeap* heap_ = nullptr;
   ObjectCache caches_[base::kMaxCaches]{};
+  Record records_[kOwn]{};  // of own caches, by id
 };
 
 /// The process's caches.

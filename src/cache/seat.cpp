@@ -97,6 +97,14 @@ Seat take_seat() {
   return has_thread_seats() ? thread_seat() : cpu_seat();
 }
 
+Seat present_seat() {
+  if (has_thread_seats()) return own_seat();
+  int id = os::rseq_cpu();
+  if (id < 0) return {};
+  os::CpuArea* entry = __atomic_load_n(&os::g_fast.areas[id], __ATOMIC_ACQUIRE);
+  return entry == &os::kNullArea ? Seat{} : Seat{static_cast<Area*>(entry), false};
+}
+
 Area* cpu_area(unsigned id) {
   return __atomic_load_n(&g_areas[id], __ATOMIC_ACQUIRE);
 }

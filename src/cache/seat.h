@@ -96,6 +96,9 @@ os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)
 /// The calling thread's seat, made if need be. Takes LockRank::kRegistry when it makes one.
 Seat take_seat();
 
+/// The same, but none where it would have to be made: takes no lock.
+Seat present_seat();
+
 /// The seat that belongs to the calling thread alone, if it has one by now.
 inline Seat own_seat() {
   return {static_cast<Area*>(os::this_thread().fallback), true};

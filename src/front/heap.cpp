@@ -10,7 +10,7 @@
 #include "front/shrinkers.h"
 #include "front/upkeep.h"
 #include "harden/misuse.h"
-#include "large/large.h"
+#include "harden/poison.h"
 #include "os/env.h"
 #include "os/lock.h"
 #include "os/thread.h"
@@ -52,13 +52,6 @@ void tidy_beside() {
   if (has_freed_beside()) [[unlikely]]
     free_noted();
   g_heap.pages().trim_beside();
-}
-
-// On the way out of the slow path, with no lock held.
-void leave() {
-  if (is_gate_open()) [[likely]]
-    tidy_beside();
-  maintain();
 }
 
 cache::ObjectCache& cache_for(uint8_t id) {
@@ -108,14 +101,6 @@ void* resize_by_slob(const Frame& frame, void* p, size_t size) {
   g_heap.promotion().note_live(class_of(size), whole_grains(size));
   return p;
 }
-
-struct Request {
-  size_t size;
-  size_t align = kGrain;
-  large::Fill fill = large::Fill::kWhole;
-  page::Manners::Where where = page::Manners::Where::kAnywhere;
-  bool is_last = true;  // without it nobody else is asked
-};
 
 large::Memory alloc_once(Request request) {
   if (request.where != page::Manners::Where::kAnywhere)
@@ -177,8 +162,15 @@ large::Memory alloc_through_gate(Request request) {
   return {};
 }
 
-// Every allocation that the fast path does not serve comes through here. The program's own caches
-// are asked when the gate has been left.
+}  // namespace
+
+void leave() {
+  if (is_gate_open()) [[likely]]
+    tidy_beside();
+  maintain();
+}
+
+// The program's own caches are asked when the gate has been left.
 large::Memory alloc_memory(Request request) {
   if (request.size > kMaxRequest || !start_heap()) return {};
   large::Memory memory = alloc_through_gate(request);
@@ -200,8 +192,6 @@ large::Memory alloc_memory(Request request) {
   return memory;
 }
 
-}  // namespace
-
 void tell_misuse(Zone& zone, const void* p) {
   // Back to the first frame of the block that contains p.
   uint32_t number = zone.number_of(p);
@@ -217,19 +207,31 @@ void tell_misuse(Zone& zone, const void* p) {
 
 namespace {
 
+// The handle of an object that has come to free(), or that its own cache has made a handle already.
+void* handle_of(const slab::Slab& slab, void* p) {
+  const slab::SlabLayout& layout = slab.stock->layout();
+  if (layout.lead == 0 || slab.object_around(layout, p) == p) return p;
+  void* handle = static_cast<char*>(p) + layout.lead;
+  if (layout.has_poison && slab.object_around(layout, handle) == handle)
+    harden::poison(p, layout.lead);
+  return handle;
+}
+
 void free_object(const Frame& frame, void* p) {
   const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
   slab::SlabStock& stock = *slab.stock;
-  const char* object = slab.object_around(stock.layout(), p);
-  if (object != p) misuse::interior_free(p, object);
+  const slab::SlabLayout& layout = stock.layout();
+  void* handle = handle_of(slab, p);
+  const char* found = slab.object_around(layout, handle);
+  if (found != handle) misuse::interior_free(p, found == nullptr ? found : found - layout.lead);
   uint8_t id = stock.cache_id();
-  FreeObject& free_object = *static_cast<FreeObject*>(p);
+  FreeObject& free_object = *static_cast<FreeObject*>(handle);
   if (free_object.key == os::free_key()) {
-    if (g_registry.is_free(id, slab, p))
-      misuse::double_free(p, stock.name(), stock.layout().object_size);
+    if (g_registry.is_free(id, slab, handle))
+      misuse::double_free(found - layout.lead, stock.name(), layout.object_size);
     free_object.key = 0;  // a chance value, or left behind by an interrupted free
   }
-  g_registry.at(id).free_slow(p);
+  g_registry.at(id).free_slow(handle);
 }
 
 void free_inside(Zone& zone, void* p) {
@@ -387,7 +389,11 @@ void free_slow(void* p) {
       p = nullptr;
     }
   }
-  if (p != nullptr) free_beside(p);
+  if (p != nullptr) {
+    const Frame& frame = zone->frame_of(p);
+    bool is_object = base::kHasCaches && frame.kind == FrameKind::kSlab;
+    free_beside(is_object ? handle_of(*static_cast<slab::Slab*>(frame.tenant), p) : p);
+  }
   attend(Start::kNot);
 }
 
@@ -414,8 +420,10 @@ size_t usable_size(const void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   const Frame& frame = zone->frame_of(p);
-  if (base::kHasCaches && frame.kind == FrameKind::kSlab)
-    return static_cast<const slab::Slab*>(frame.tenant)->stock->layout().object_size;
+  if (base::kHasCaches && frame.kind == FrameKind::kSlab) {
+    const slab::SlabLayout& layout = static_cast<const slab::Slab*>(frame.tenant)->stock->layout();
+    return layout.lead != 0 ? layout.lead : layout.object_size;
+  }
   if (frame.kind == FrameKind::kSlob) return g_heap.slob().usable_size(frame, p);
   if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
   return base::Pages(frame.count).bytes();

@@ -30,6 +30,7 @@
 #include "front/options.h"
 #include "front/promotion.h"
 #include "front/size_class.h"
+#include "large/large.h"
 #include "os/rseq.h"
 #include "page/page_heap.h"
 #include "slob/slob.h"
@@ -110,6 +111,20 @@ ASHLAR_HIDDEN extern Heap g_heap;
 bool is_heap_started();
 /// Starts it, if it has not. False where the kernel gives no address space.
 bool start_heap();
+
+/// What is asked for.
+struct Request {
+  size_t size;
+  size_t align = kGrain;
+  large::Fill fill = large::Fill::kWhole;
+  page::Manners::Where where = page::Manners::Where::kAnywhere;
+  bool is_last = true;  ///< without it nothing gives way
+};
+/// Every allocation that the fast path does not serve. address is null when memory is out.
+large::Memory alloc_memory(Request request);
+
+/// On the way out of the slow path, inside the gate, with no lock held.
+void leave();
 
 /// At least `size` bytes, 16-aligned; null when memory is out. errno is left alone.
 void* alloc_slow(size_t size);

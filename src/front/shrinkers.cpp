@@ -39,7 +39,9 @@ bool Shrinkers::remove(unsigned index) {
   return true;
 }
 
-size_t Shrinkers::ask(size_t bytes) {
+// Calls those that are `wanted(shrink)`, one after the other, until `bytes` have been freed.
+template <class Wanted>
+size_t Shrinkers::ask_some(size_t bytes, Wanted wanted) {
   os::ThreadState& me = os::this_thread();
   if (is_empty() || me.shrinking != 0) return 0;
   size_t freed = 0;
@@ -48,11 +50,20 @@ size_t Shrinkers::ask(size_t bytes) {
     me.shrinking = static_cast<uint8_t>((i + 1) & 127);
     // Counted first: whoever takes it out of use afterwards sees this call.
     slot.calls.fetch_add(1);
-    if (slot.state.load() == State::kReady) freed += slot.shrink(slot.data, bytes - freed);
+    if (slot.state.load() == State::kReady && wanted(slot.shrink))
+      freed += slot.shrink(slot.data, bytes - freed);
     slot.calls.fetch_sub(1);
   }
   me.shrinking = 0;
   return freed;
+}
+
+size_t Shrinkers::ask(size_t bytes) {
+  return ask_some(bytes, [](Shrink) { return true; });
+}
+
+size_t Shrinkers::ask_all(Shrink shrink) {
+  return ask_some(SIZE_MAX, [=](Shrink each) { return each == shrink; });
 }
 
 void Shrinkers::reset_in_child() {

@@ -32,7 +32,8 @@ class Shrinkers {
  public:
   /// Frees about `bytes` of what `data` stands for. How many it has freed.
   using Shrink = size_t (*)(void* data, size_t bytes);
-  static constexpr unsigned kMost = 64;
+  /// 64 for the program, as it is told, and as many as there may be caches with destructors.
+  static constexpr unsigned kMost = 64 + 48;
   static constexpr unsigned kNone = UINT32_MAX;
 
   constexpr Shrinkers() = default;
@@ -46,6 +47,9 @@ class Shrinkers {
   /// held, outside the gate; from within a shrinker it does nothing.
   size_t ask(size_t bytes);
 
+  /// Calls all that are this function, as if nothing were ever enough. How much was freed.
+  size_t ask_all(Shrink shrink);
+
   /// In the child of a fork: calls that other threads had under way are nobody's any more.
   void reset_in_child();
 
@@ -57,6 +61,9 @@ class Shrinkers {
     Shrink shrink = nullptr;
     void* data = nullptr;
   };
+
+  template <class Wanted>
+  size_t ask_some(size_t bytes, Wanted wanted);
 
   std::atomic<unsigned> count_{0};
   Slot slots_[kMost]{};

@@ -150,7 +150,7 @@ consteval bool every_layout_divides_and_aligns() {
 static_assert(every_size_fits_its_class());
 static_assert(every_multiple_has_an_aligned_class());
 static_assert(every_layout_divides_and_aligns());
-static_assert(kClasses < base::kMaxCaches, "each class is a cache with an id");
+static_assert(kClasses < base::kMaxClasses, "each class is a cache with an id");
 static_assert(class_of(0) == 1 && class_of(16) == 1 && class_of(17) == 2);
 static_assert(kClassSize[class_of_aligned(100, 64)] == 128);
 static_assert(class_of_aligned(1, 4096) == class_of(4096) && class_of_aligned(1, 8192) == 0);

@@ -9,6 +9,7 @@
 #include "front/pressure.h"
 #include "front/process.h"
 #include "front/reaper.h"
+#include "front/shrinkers.h"
 #include "os/env.h"
 
 namespace front {
@@ -177,6 +178,11 @@ bool reap() {
   if (!is_heap_started()) return false;
   GateEntry entry;
   return entry.is_open() && give_back();
+}
+
+bool give_way(size_t bytes) {
+  bool has_reaped = reap();
+  return g_shrinkers.ask(bytes) > 0 || has_reaped;
 }
 
 uint32_t slow_calls() {

@@ -56,6 +56,30 @@ void wrong_size(const void* object, size_t told, size_t real) {
   die(text);
 }
 
+void wrong_cache(const void* object, const char* told, const char* real) {
+  base::Line<256> text;
+  text.add("ashlar: free of ").add_pointer(object).add(" to cache \"").add(told).add("\", ");
+  if (real == nullptr)
+    text.add("which never gave it out");
+  else
+    text.add("but it is of cache \"").add(real).add("\"");
+  die(text);
+}
+
+void live_objects(const char* cache, size_t live) {
+  base::Line<256> text;
+  text.add("ashlar: end of cache \"").add(cache).add("\" with ").add_decimal(live);
+  text.add(live == 1 ? " live object" : " live objects");
+  die(text);
+}
+
+void written_when_free(const void* object, const char* cache, size_t offset) {
+  base::Line<256> text;
+  text.add("ashlar: free object ").add_pointer(object).add(" of cache \"").add(cache);
+  text.add("\" was written to at byte ").add_decimal(offset);
+  die(text);
+}
+
 void corrupted(const void* object, const char* finding) {
   base::Line<256> text;
   text.add("ashlar: heap corrupted at ").add_pointer(object).add(": ").add(finding);

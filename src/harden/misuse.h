@@ -23,6 +23,14 @@ namespace misuse {
 [[noreturn, gnu::cold]] void interior_free(const void* address, const void* block);
 /// The size given with a free belongs to another class than the block.
 [[noreturn, gnu::cold]] void wrong_size(const void* object, size_t told, size_t real);
+/// An object was given to a cache that is not its own; `real` is its own, or null where it is of no
+/// cache.
+[[noreturn, gnu::cold]] void wrong_cache(const void* object, const char* told, const char* real);
+/// A cache was ended while the program holds `live` of its objects.
+[[noreturn, gnu::cold]] void live_objects(const char* cache, size_t live);
+/// A free object of a cache was written to, `offset` bytes behind its start.
+[[noreturn, gnu::cold]] void written_when_free(const void* object, const char* cache,
+                                               size_t offset);
 /// A link inside a free object leads nowhere: somebody wrote into freed memory.
 [[noreturn, gnu::cold]] void corrupted(const void* object, const char* finding);
 

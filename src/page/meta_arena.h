@@ -37,7 +37,7 @@ class MetaArena {
 
   /// Takes back what alloc gave for this size. A multiple of a cache line, at most kMostFreed.
   void free(void* record, size_t size) ASHLAR_EXCLUDES(lock_);
-  static constexpr size_t kMostFreed = 256;
+  static constexpr size_t kMostFreed = 512;
 
   /// Adds zeroed memory that the caller has no more use for.
   void donate(char* memory, size_t size) ASHLAR_EXCLUDES(lock_);

@@ -25,14 +25,15 @@ Slab::Pages pages_between(char* first, const char* end) {
 }  // namespace
 
 void Slab::start(const SlabLayout& layout, char* block, size_t colour_bytes) {
-  objects = block + colour_bytes;
-  colour = static_cast<uint16_t>(colour_bytes);
+  colour = static_cast<uint16_t>(colour_bytes + layout.lead);
+  objects = block + colour;
   count = layout.count;
   free_count = layout.count;
   hint = 0;
   for (unsigned word = 0, left = layout.count; left > 0; ++word) {
     unsigned here = left < 64 ? left : 64;
     bits_[word] = base::low_mask(here);
+    if (layout.lead != 0) bits_[words_for(count) + word] = 0;
     left -= here;
   }
   vacant = static_cast<uint8_t>(count_vacant(layout));
@@ -77,6 +78,16 @@ Slab::Put Slab::put(const SlabLayout& layout, void* object) {
   return Put::kDone;
 }
 
+bool Slab::is_made(const SlabLayout& layout, const void* handle) {
+  uint32_t index = index_of(layout, handle);
+  return (__atomic_load_n(&made_word(index), __ATOMIC_RELAXED) >> (index % 64) & 1) != 0;
+}
+
+void Slab::note_made(const SlabLayout& layout, const void* handle) {
+  uint32_t index = index_of(layout, handle);
+  __atomic_fetch_or(&made_word(index), uint64_t{1} << (index % 64), __ATOMIC_RELAXED);
+}
+
 bool Slab::are_free(uint32_t first_index, uint32_t last_index) const {
   uint32_t last_word = last_index / 64;
   uint64_t mask = ~uint64_t{0} << (first_index % 64);
@@ -110,6 +121,7 @@ bool Slab::is_vacant(const SlabLayout& layout, const char* page, size_t page_siz
 
 // Frames of the pages that are vacant since this object is free.
 unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
+  if (layout.lead != 0) return 0;
   size_t page_size = os::page_size();
   const char* end = block() + layout.bytes();
   unsigned frames = 0;
@@ -140,6 +152,7 @@ Slab::Pages Slab::pages_of(const SlabLayout& layout, const void* first, const vo
 
 unsigned Slab::count_vacant(const SlabLayout& layout) const {
   unsigned frames = 0;
+  if (layout.lead != 0) return 0;
   for (Pages run = next_vacant(layout, block()); run.frames > 0;
        run = next_vacant(layout, run.end()))
     frames += run.frames;
@@ -149,7 +162,7 @@ unsigned Slab::count_vacant(const SlabLayout& layout) const {
 void Slab::audit(const SlabLayout& layout) const {
   ASHLAR_CHECK(count == layout.count);
   unsigned set = 0;
-  for (unsigned word = 0; word < (count + 63u) / 64; ++word) {
+  for (unsigned word = 0; word < words_for(count); ++word) {
     set += static_cast<unsigned>(std::popcount(bits_[word]));
     ASHLAR_CHECK(word >= hint || bits_[word] == 0);
   }

@@ -9,7 +9,9 @@
 //   A page of the system is *vacant* when every object that overlaps it is free. An object that is
 //   put back is the last of its page now and then, which the bitmap tells by a comparison or two;
 //   taking starts at the front, so all vacant pages between the first and the last object of a
-//   batch are in use afterwards. Vacant pages that hold no memory are *hollow*.
+//   batch are in use afterwards. Vacant pages that hold no memory are *hollow*. Where objects keep
+//   their state while they are free, no page is vacant; a second bit then tells for each object
+//   whether it has been *made*.
 //
 // Invariants (audit())
 //   1. free_count is the number of set bits, at most count.
@@ -34,11 +36,11 @@ class Slab {
   Slab* next;  ///< in the list of its bucket
   Slab* prev;
   SlabStock* stock;
-  char* objects;   ///< the first object: start of the block and its colour
+  char* objects;   ///< the first object, or its handle
   uint32_t first;  ///< number of the block's first frame
   uint16_t free_count;
   uint16_t count;
-  uint16_t colour;  ///< bytes of the block in front of the first object
+  uint16_t colour;  ///< bytes of the block in front of the first object, or its handle
   uint8_t bucket;   ///< which list of the stock it is in
   uint8_t hint;     ///< no word of the bitmap before this one has a bit
   uint8_t vacant;   ///< frames of vacant pages that may hold memory
@@ -60,6 +62,18 @@ class Slab {
   bool is_free(uint32_t index) const { return (bits_[index / 64] >> (index % 64) & 1) != 0; }
   bool is_empty() const { return free_count == count; }
 
+  /// Whether an object with a lead has been made, and that it has. Whoever holds the object asks;
+  /// others may do so for its neighbours.
+  bool is_made(const SlabLayout& layout, const void* handle);
+  void note_made(const SlabLayout& layout, const void* handle);
+  /// Calls visit(handle) for each object that has been made. Nobody holds any of them.
+  template <class Visit>
+  void for_each_made(const SlabLayout& layout, Visit visit) const {
+    for (unsigned word = 0; word < words_for(count); ++word)
+      for (uint64_t bits = bits_[words_for(count) + word]; bits != 0; bits &= bits - 1)
+        visit(objects + size_t{word * 64 + base::lowest_bit(bits)} * layout.object_size);
+  }
+
   /// The start of the object that contains an address of this slab; null in front of the first
   /// and behind the last.
   char* object_around(const SlabLayout& layout, const void* address) const;
@@ -77,14 +91,19 @@ class Slab {
   /// Frames of all vacant pages.
   unsigned count_vacant(const SlabLayout& layout) const;
 
-  /// Bytes of a descriptor for `count` objects.
-  static constexpr size_t bytes_for(unsigned count) {
-    return sizeof(Slab) + (count + 63) / 64 * sizeof(uint64_t);
+  /// Bytes of a descriptor.
+  static constexpr size_t bytes_for(const SlabLayout& layout) {
+    return sizeof(Slab) + (layout.lead != 0 ? 2 : 1) * words_for(layout.count) * sizeof(uint64_t);
   }
 
   void audit(const SlabLayout& layout) const;
 
  private:
+  static constexpr unsigned words_for(unsigned count) { return (count + 63) / 64; }
+  uint32_t index_of(const SlabLayout& layout, const void* handle) const {
+    return layout.index_of(static_cast<size_t>(static_cast<const char*>(handle) - objects));
+  }
+  uint64_t& made_word(uint32_t index) { return bits_[words_for(count) + index / 64]; }
   char* block() const { return objects - colour; }
   bool are_free(uint32_t first_index, uint32_t last_index) const;
   bool may_vacate(const SlabLayout& layout, uint32_t index) const;

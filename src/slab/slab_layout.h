@@ -9,6 +9,10 @@
 //   What is left at the end moves in front, a cache line more in each successive slab, so that the
 //   first fields of objects in different slabs do not share cache sets: *colouring*.
 //
+//   Objects that keep their state while they are free have their link behind them, in two words at
+//   their end. Magazines and slabs know such an object by the address of these words, its *handle*;
+//   the bytes in front of it are its `lead`. Everything here reckons in handles.
+//
 //   Dividing an offset by the object size is a multiplication by a rounded-up reciprocal, exact for
 //   every offset in a slab.
 //
@@ -41,6 +45,8 @@ struct SlabLayout {
   uint16_t in_frame = 0;  ///< objects that at least lie whole in a frame between others
   uint16_t colours = 0;   ///< distinct offsets of the first object
   uint16_t colour_step = 0;
+  uint16_t lead = 0;        ///< from an object to its handle; 0 where they are the same
+  bool has_poison = false;  ///< free objects hold a pattern (harden/poison.h)
 
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
   /// Which object an offset from the first object lies in.
@@ -74,6 +80,14 @@ constexpr SlabLayout layout_for(size_t size, size_t align) {
           .colour_step = static_cast<uint16_t>(step)};
 }
 
+/// The layout for objects of `size` bytes that keep their state while they are free.
+constexpr SlabLayout layout_with_lead(size_t size, size_t align) {
+  size_t lead = base::round_up(size, base::kGrain);
+  SlabLayout layout = layout_for(base::round_up(lead + base::kGrain, align), align);
+  layout.lead = static_cast<uint16_t>(lead);
+  return layout;
+}
+
 /// Whether every offset into a slab is divided exactly.
 constexpr bool divides_exactly(const SlabLayout& layout) {
   for (uint32_t i = 0; i < layout.count; ++i) {
@@ -87,6 +101,8 @@ constexpr bool divides_exactly(const SlabLayout& layout) {
 static_assert(layout_for(64, 16).frames == 4 && layout_for(64, 16).count == 256);
 static_assert(layout_for(16, 16).count == 1024);
 static_assert(layout_for(1280, 16).frames == 5 && layout_for(1280, 16).count == 16);
+static_assert(layout_with_lead(100, 64).lead == 112 &&
+              layout_with_lead(100, 64).object_size == 128);
 static_assert(divides_exactly(layout_for(16, 16)) && divides_exactly(layout_for(1040, 16)));
 
 }  // namespace slab

@@ -9,12 +9,14 @@ using page::Frame;
 using page::FrameKind;
 
 void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id,
-                      const char* name) {
+                      const char* name, Empties empties) {
   lock_.set_rank(os::LockRank::kStock);
   heap_ = &heap;
   layout_ = &layout;
   cache_id_ = cache_id;
   name_ = name;
+  empties_are_ = empties;
+  colour_ = 0;  // of another layout's, where caches come and go
 }
 
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
@@ -33,6 +35,8 @@ void SlabStock::file(Slab& slab) {
 void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (bucket == slab.bucket) return;
   if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
+  empties_ -= slab.bucket == kEmptyBucket;
+  empties_ += bucket == kEmptyBucket;
   slab.bucket = bucket;
   if (bucket != kNoBucket) buckets_[bucket].push_front(slab);
 }
@@ -87,7 +91,7 @@ Slab* SlabStock::carve() {
 
 void SlabStock::retire(Slab& slab) {
   if (&slab == idle_) idle_ = nullptr;
-  if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
+  move_to(slab, kNoBucket);
   page::Zone& zone = heap_->slabs();
   zone.unmark_slab(zone.frame_at(slab.first));
   zone.free(slab.first, base::Pages(layout_->frames));
@@ -157,10 +161,14 @@ void SlabStock::put(void* object) {
   Slab& slab = *static_cast<Slab*>(frame.tenant);
   if (slab.stock != this) misuse::corrupted(object, "a magazine holds another cache's object");
   vacant_ -= slab.vacant;
+  char* told = static_cast<char*>(object) - layout_->lead;  // as the program knows it
   switch (slab.put(*layout_, object)) {
     case Slab::Put::kDone: break;
-    case Slab::Put::kWasFree: misuse::double_free(object, name_, layout_->object_size);
-    case Slab::Put::kNoObject: misuse::interior_free(object, slab.object_around(*layout_, object));
+    case Slab::Put::kWasFree: misuse::double_free(told, name_, layout_->object_size);
+    case Slab::Put::kNoObject: {
+      const char* found = slab.object_around(*layout_, object);
+      misuse::interior_free(told, found == nullptr ? found : found - layout_->lead);
+    }
   }
   vacant_ += slab.vacant;
   if (slab.bucket != kIsolated) file_or_retire(slab);
@@ -168,7 +176,7 @@ void SlabStock::put(void* object) {
 
 // A second empty slab is one too many.
 void SlabStock::file_or_retire(Slab& slab) {
-  if (slab.is_empty() && !buckets_[kEmptyBucket].is_empty())
+  if (slab.is_empty() && empties_ > 0 && empties_are_ == Empties::kRetire)
     retire(slab);
   else
     file(slab);
@@ -185,8 +193,21 @@ void SlabStock::flush(void* const* objects, unsigned count) {
   tell_vacancy();
 }
 
+Slab* SlabStock::take_empty(size_t spared) {
+  os::Locked held(lock_);
+  Slab* slab = empties_ > spared ? buckets_[kEmptyBucket].front() : nullptr;
+  if (slab != nullptr) move_to(*slab, kIsolated);
+  return slab;
+}
+
+void SlabStock::retire_taken(Slab& slab) {
+  os::Locked held(lock_);
+  retire(slab);
+}
+
 void SlabStock::reap(bool now) {
   os::Locked held(lock_);
+  if (empties_are_ == Empties::kKeep) return;
   Slab* slab = buckets_[kEmptyBucket].front();
   bool is_idle = slab != nullptr && slab == idle_;
   idle_ = slab;
@@ -227,6 +248,7 @@ void SlabStock::put_back_all() {
 
 SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
   Purged purged;
+  if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
   lock_.acquire();
   put_back_all();  // whom a fork has interrupted at this does not exist in the child
   if (Slab* slab = buckets_[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
@@ -294,7 +316,8 @@ void SlabStock::audit() {
   buckets_[kIsolated].audit();
   buckets_[kIsolated].for_each(count);
   ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
-  ASHLAR_CHECK(listed <= slabs_ && empty <= 1);
+  ASHLAR_CHECK(listed <= slabs_ && empty == empties_);
+  ASHLAR_CHECK(empty <= 1 || empties_are_ == Empties::kKeep);
   ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
 }
 

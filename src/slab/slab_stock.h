@@ -17,12 +17,16 @@
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
 //   when it splits the huge page.
 //
+//   Where objects that keep their state have to be ended one by one, empty slabs are not retired
+//   here: whoever can end objects takes them, one by one, and says when it is done.
+//
 //   Work is done in batches, one lock for many objects.
 //
 // Invariants (audit())
 //   1. Each slab stands in the list of its bucket, full ones in none; slabs() counts them all.
 //   2. live() is the number of objects taken and not put back.
-//   3. At most one slab is empty that is not isolated.
+//   3. At most one slab is empty that is not isolated, but where empty slabs are kept; empties()
+//      counts them.
 //   4. A slab's hollow frames are those that hold no memory by the zone's dirty map; a full one has
 //      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
 //
@@ -50,10 +54,14 @@ struct StockStats {
   size_t vacant = 0, hollow = 0;  ///< frames not in use: with memory, and without
 };
 
+/// What becomes of empty slabs.
+enum class Empties : uint8_t { kRetire, kKeep };
+
 class SlabStock {
  public:
   constexpr SlabStock() = default;
-  void start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id, const char* name);
+  void start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id, const char* name,
+             Empties empties = Empties::kRetire);
 
   /// Takes up to `most` objects into `out`; fewer where memory is out. How many.
   unsigned refill(void** out, unsigned most) ASHLAR_EXCLUDES(lock_);
@@ -64,6 +72,15 @@ class SlabStock {
   /// Retires the empty slab that is kept: `now`, or if it has been kept and not used since the last
   /// time.
   void reap(bool now) ASHLAR_EXCLUDES(lock_);
+
+  /// An empty slab that is kept, out of everybody's sight; null where no more than `spared` are
+  /// left. When its objects have been ended, it goes back to retire_taken().
+  Slab* take_empty(size_t spared) ASHLAR_EXCLUDES(lock_);
+  void retire_taken(Slab& slab) ASHLAR_EXCLUDES(lock_);
+  size_t empties() ASHLAR_EXCLUDES(lock_) {
+    os::Locked held(lock_);
+    return empties_;
+  }
 
   /// How much of a slab is free: a quarter's worth each, and the empty one.
   static constexpr unsigned kShares = 5;
@@ -80,6 +97,7 @@ class SlabStock {
 
   const SlabLayout& layout() const { return *layout_; }
   uint8_t cache_id() const { return cache_id_; }
+  bool keeps_empties() const { return empties_are_ == Empties::kKeep; }
   const char* name() const { return name_; }
   page::PageHeap& heap() { return *heap_; }
   StockStats stats() ASHLAR_EXCLUDES(lock_);
@@ -89,7 +107,7 @@ class SlabStock {
  private:
   // Bucket 2n holds slabs of which the n-th quarter is free, from the fullest, without a vacant
   // page that holds memory; 2n + 1 those with one; kEmptyBucket the empty slab; kIsolated those
-  // that are just being purged. Full slabs are in no list.
+  // that are just being purged, or whose objects are being ended. Full slabs are in no list.
   static constexpr uint8_t kQuarters = kShares - 1;
   static constexpr uint8_t kEmptyBucket = 2 * kQuarters;
   static constexpr uint8_t kIsolated = kEmptyBucket + 1;
@@ -110,7 +128,7 @@ class SlabStock {
   Slab* pick() ASHLAR_REQUIRES(lock_);
   Slab* pick_whole() ASHLAR_REQUIRES(lock_);
   Slab* carve() ASHLAR_REQUIRES(lock_);
-  size_t descriptor_bytes() const { return Slab::bytes_for(layout_->count); }
+  size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
@@ -124,6 +142,7 @@ class SlabStock {
 
   os::Lock lock_;
   uint8_t cache_id_ = 0;
+  Empties empties_are_ = Empties::kRetire;
   uint16_t colour_ = 0;
   const SlabLayout* layout_ = nullptr;
   const char* name_ = nullptr;
@@ -131,6 +150,7 @@ class SlabStock {
   base::List<Slab> buckets_[kIsolated + 1] ASHLAR_GUARDED_BY(lock_){};
   const Slab* idle_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // the empty slab, not used since reap()
   uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames

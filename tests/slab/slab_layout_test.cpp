@@ -58,9 +58,10 @@ TEST(SlabLayout, AnUnevenDivisionIsCaught) {
 }
 
 TEST(SlabLayout, ADescriptorHasABitForEachObject) {
-  EXPECT_EQ(slab::Slab::bytes_for(1), sizeof(slab::Slab) + 8);
-  EXPECT_EQ(slab::Slab::bytes_for(64), sizeof(slab::Slab) + 8);
-  EXPECT_EQ(slab::Slab::bytes_for(65), sizeof(slab::Slab) + 16);
+  EXPECT_EQ(slab::Slab::bytes_for({.count = 1}), sizeof(slab::Slab) + 8);
+  EXPECT_EQ(slab::Slab::bytes_for({.count = 64}), sizeof(slab::Slab) + 8);
+  EXPECT_EQ(slab::Slab::bytes_for({.count = 65}), sizeof(slab::Slab) + 16);
+  EXPECT_EQ(slab::Slab::bytes_for({.count = 65, .lead = 16}), sizeof(slab::Slab) + 32);
 }
 
 }  // namespace

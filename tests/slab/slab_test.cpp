@@ -20,7 +20,7 @@ using slab::SlabLayout;
 // A slab whose objects are never touched: its addresses need no memory.
 class SlabTest : public testing::TestWithParam<size_t> {
  protected:
-  SlabTest() : layout(slab::layout_for(GetParam(), 16)), bytes(Slab::bytes_for(layout.count) / 8) {
+  SlabTest() : layout(slab::layout_for(GetParam(), 16)), bytes(Slab::bytes_for(layout) / 8) {
     object->start(layout, first, 0);
     object->audit(layout);
   }

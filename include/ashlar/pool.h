@@ -1,0 +1,74 @@
+/* ashlar/pool.h -- a reserve of objects, so that some requests do not fail.
+ *
+ * A pool stands in front of a source: an object cache, pages, functions of the program. While the
+ * source gives, the pool takes from it. Where it does not, the pool has a reserve of `least`
+ * objects, filled when it was made; what is freed fills the reserve first. So as many requests as
+ * the reserve is large always come through, whatever the rest of the program holds. Who finds the
+ * reserve empty waits, if it likes, until an object is freed: those who wait are served in the
+ * order in which they came.
+ *
+ * Threads: every function may be called from every thread; the end of a pool must be its last use.
+ * Fork: safe; in the child no one waits. Signals: not to be called from a handler.
+ *
+ * Source: Linux, mm/mempool.c (I. Molnar, 2001).
+ */
+#ifndef ASHLAR_POOL_H
+#define ASHLAR_POOL_H
+
+#include <stddef.h>
+
+#include "ashlar/cache.h"
+#include "ashlar/flags.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ashlar_pool ashlar_pool;
+
+/* A source: gives an object or NULL, and takes one back. Called with no lock held; flags are those
+ * of the request, with ASHLAR_NORETRY, and ASHLAR_NOWAIT where it must not wait. */
+typedef void* ashlar_pool_alloc_fn(void* data, unsigned flags);
+typedef void ashlar_pool_free_fn(void* data, void* object);
+
+/* A pool with a reserve of `least` objects, from 1 to 1,048,576. NULL and EINVAL where least or a
+ * function is missing, ENOMEM where the source or memory is out before the reserve is full. */
+ashlar_pool* ashlar_pool_create(size_t least, ashlar_pool_alloc_fn* alloc,
+                                ashlar_pool_free_fn* free, void* data);
+/* The same over a cache, which must outlive the pool; over general caches' objects of `size` bytes;
+ * and over blocks of 2^order pages. */
+ashlar_pool* ashlar_pool_create_cache(size_t least, ashlar_cache* cache);
+ashlar_pool* ashlar_pool_create_size(size_t least, size_t size);
+ashlar_pool* ashlar_pool_create_pages(size_t least, unsigned order);
+
+/* Ends a pool and gives the reserve back to the source. Objects that are still in use are the
+ * source's from now on. NULL does nothing. */
+void ashlar_pool_destroy(ashlar_pool* pool);
+
+#define ASHLAR_POOL_FOREVER (-1)
+
+/* An object, of the source or of the reserve. Where both are empty it waits up to `wait_ms`
+ * milliseconds for one to be freed, 0 not at all, ASHLAR_POOL_FOREVER as long as it takes. NULL and
+ * ENOMEM where it was not to wait, ETIMEDOUT where it has. With ASHLAR_NOWAIT it takes no system
+ * call, waits for no lock, and wait_ms counts as 0: then NULL comes with EAGAIN. With ASHLAR_ZERO
+ * objects of known size are zero. */
+void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms);
+
+/* Takes an object back: to whoever waits longest, else to the reserve if that is not full, else to
+ * the source. NULL does nothing. No system call but where somebody waits, or by the source. */
+void ashlar_pool_free(ashlar_pool* pool, void* object);
+
+/* Makes the reserve `least` objects large: fills it, or gives back what is too many. 0, or -1 and
+ * EINVAL for a number that is not allowed, ENOMEM where the source or memory is out; then the
+ * reserve is as it was. */
+int ashlar_pool_resize(ashlar_pool* pool, size_t least);
+
+/* Objects in the reserve now, and when it is full. errno is not changed. */
+size_t ashlar_pool_ready(ashlar_pool* pool);
+size_t ashlar_pool_least(ashlar_pool* pool);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

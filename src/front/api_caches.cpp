@@ -1,0 +1,173 @@
+// front/api_caches.cpp -- the C entry points of ashlar/cache.h. The small library goes without
+// them.
+//
+// Idea
+//   What the functions add to the front are C's rules: handles for records, and errno.
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "ashlar/cache.h"
+#include "front/contract.h"
+#include "front/effort.h"
+#include "front/typed_cache.h"
+
+#define ASHLAR_EXPORT [[gnu::visibility("default")]]
+
+using front::TypedCache;
+
+namespace {
+
+TypedCache& real(ashlar_cache* cache) {
+  return *reinterpret_cast<TypedCache*>(cache);
+}
+
+template <class T>
+T* or_errno(T* result, int error) {
+  if (result == nullptr) errno = error;
+  return result;
+}
+
+// Beyond this a power of two is no alignment.
+constexpr size_t kMostNatural = base::kHugeSize;
+
+size_t natural_alignment(size_t size) {
+  return std::has_single_bit(size) && size <= kMostNatural ? std::max(size, base::kGrain)
+                                                           : base::kGrain;
+}
+
+void* kmalloc_slow(size_t size, unsigned flags) {
+  bool is_zeroed = (flags & ASHLAR_ZERO) != 0;
+  front::Request request{.size = size,
+                         .align = natural_alignment(size),
+                         .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
+                         .where = front::where_of(flags),
+                         .is_last = false};
+  large::Memory memory;
+  void* block = front::try_hard(flags, size, [&] {
+    memory = front::alloc_memory(request);
+    return memory.address;
+  });
+  return block != nullptr && is_zeroed && !memory.is_zero ? std::memset(block, 0, size) : block;
+}
+
+void* kmalloc_ready(size_t size) {
+  uint8_t id = front::class_of_aligned(size, natural_alignment(size));
+  if (id == 0 || !front::g_heap.is_promoted()) return nullptr;
+  void* object = cache::g_registry.at(id).take_ready_here();
+  if (object != nullptr) static_cast<cache::FreeObject*>(object)->key = 0;
+  return object;
+}
+
+}  // namespace
+
+extern "C" {
+
+ASHLAR_EXPORT ashlar_cache* ashlar_cache_create(const char* name, size_t size,
+                                                const ashlar_cache_args* args) {
+  TypedCache::Made made =
+      TypedCache::create(name, size, args != nullptr ? *args : ashlar_cache_args{});
+  return reinterpret_cast<ashlar_cache*>(or_errno(made.cache, made.error));
+}
+
+ASHLAR_EXPORT void ashlar_cache_destroy(ashlar_cache* cache) {
+  if (cache != nullptr) real(cache).destroy();
+}
+
+ASHLAR_EXPORT void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags) {
+  if (void* object = real(cache).try_alloc(flags)) [[likely]]
+    return object;
+  int error = 0, kept = errno;
+  void* object = real(cache).alloc(flags, error);
+  errno = object != nullptr ? kept : error;
+  return object;
+}
+
+ASHLAR_EXPORT void ashlar_cache_free(ashlar_cache* cache, void* object) {
+  if (real(cache).try_free(object)) [[likely]]
+    return;
+  int kept = errno;
+  real(cache).free_slow(object);
+  errno = kept;
+}
+
+ASHLAR_EXPORT size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count,
+                                             void** objects) {
+  int error = 0, kept = errno;
+  bool is_done = real(cache).alloc_bulk(flags, objects, count, error);
+  errno = is_done ? kept : error;
+  return is_done ? count : 0;
+}
+
+ASHLAR_EXPORT void ashlar_cache_free_bulk(ashlar_cache* cache, size_t count, void* const* objects) {
+  int kept = errno;
+  real(cache).free_bulk(objects, count);
+  errno = kept;
+}
+
+ASHLAR_EXPORT size_t ashlar_cache_shrink(ashlar_cache* cache) {
+  return real(cache).shrink();
+}
+
+ASHLAR_EXPORT size_t ashlar_caches_reap(void) {
+  size_t ended = TypedCache::shrink_all();
+  front::reap();
+  return ended;
+}
+
+ASHLAR_EXPORT void ashlar_cache_get_info(ashlar_cache* cache, ashlar_cache_info* info) {
+  int kept = errno;
+  *info = real(cache).info();
+  errno = kept;
+}
+
+ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
+  size = std::max(size, size_t{1});
+  if (flags == 0 && !std::has_single_bit(size))
+    if (void* object = front::try_alloc(size)) [[likely]]
+      return object;
+  if (size > front::kMaxRequest) return or_errno<void>(nullptr, ENOMEM);
+  if ((flags & ASHLAR_NOWAIT) == 0) return or_errno(kmalloc_slow(size, flags), ENOMEM);
+  void* object = or_errno(kmalloc_ready(size), EAGAIN);
+  return object != nullptr && (flags & ASHLAR_ZERO) != 0 ? std::memset(object, 0, size) : object;
+}
+
+ASHLAR_EXPORT void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags) {
+  front::Product bytes = front::product(count, size);
+  if (!bytes.fits) return or_errno<void>(nullptr, ENOMEM);
+  return ashlar_kmalloc(bytes.value, flags);
+}
+
+ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
+  if (size == 0) {
+    front::free(p);
+    return nullptr;
+  }
+  if (p == nullptr) return ashlar_kmalloc(size, flags);
+  size_t had = front::usable_size(p);
+  void* grown = front::try_hard(flags, size, [&] { return front::resize(p, size); });
+  if (grown != nullptr && (flags & ASHLAR_ZERO) != 0 && size > had)
+    std::memset(static_cast<char*>(grown) + had, 0, size - had);
+  return or_errno(grown, ENOMEM);
+}
+
+ASHLAR_EXPORT void ashlar_kfree(void* p) {
+  front::free(p);
+}
+
+ASHLAR_EXPORT void ashlar_kfree_sized(void* p, size_t size, size_t align) {
+  front::free_aligned_sized(p, std::max(align, natural_alignment(std::max(size, size_t{1}))), size);
+}
+
+ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
+  return front::usable_size(p);
+}
+
+ASHLAR_EXPORT size_t ashlar_kmalloc_size(size_t size) {
+  size = std::max(size, size_t{1});
+  uint8_t id = front::class_of_aligned(size, natural_alignment(size));
+  return id != 0 ? front::kClassSize[id] : base::Pages::ceil(size).bytes();
+}
+
+}  // extern "C"

@@ -1,0 +1,466 @@
+#include "front/typed_cache.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "front/effort.h"
+#include "front/process.h"
+#include "front/shrinkers.h"
+#include "harden/misuse.h"
+#include "harden/poison.h"
+
+namespace front {
+namespace {
+
+using cache::Batch;
+using cache::FreeObject;
+using cache::g_registry;
+using cache::Registry;
+using page::FrameKind;
+
+constexpr size_t kMostSize = size_t{64} << 20;
+constexpr size_t kMostAlign = base::kHugeSize;
+constexpr unsigned kAllCacheFlags = 2 * ASHLAR_CACHE_KEEP - 1;
+// Constructed blocks wait for the next request up to this size each.
+constexpr size_t kMostWaitingSize = size_t{4} << 20;
+// Of the slabs whose objects have destructors so many may be empty; one in any case.
+constexpr size_t kEmptyShare = 8;
+// What asking for everything is told by.
+constexpr size_t kEverything = SIZE_MAX / 2;
+// A request that cannot be served beside a fork waits so often, a millisecond each time.
+constexpr unsigned kMostWaits = 10'000;
+
+// What alloc gets where a constructor has failed: that more memory would not help.
+constexpr char kCancelledMark = 0;
+void* const kCancelled = const_cast<char*>(&kCancelledMark);
+
+// Does `what` inside the gate. False where a fork has kept that closed for too long.
+template <class What>
+bool inside_gate(What what) {
+  for (unsigned wait = 0; wait < kMostWaits; ++wait) {
+    {
+      GateEntry entry;
+      if (entry.is_open()) {
+        what();
+        leave();
+        return true;
+      }
+    }
+    wait_for_gate(true);
+  }
+  return false;
+}
+
+// What the slabs' rounding allows: objects that share a line do so with their like alone.
+size_t alignment_for(size_t size, const ashlar_cache_args& args) {
+  size_t align = std::max(args.align, base::kGrain);
+  if ((args.flags & ASHLAR_CACHE_LINES) == 0) return align;
+  return std::max(align, std::min(base::kCacheLine, size_t{1} << base::log2_ceil(size)));
+}
+
+bool is_allowed(size_t size, const ashlar_cache_args& args) {
+  bool is_made = args.construct != nullptr;
+  unsigned never_made = ASHLAR_CACHE_ZERO | ASHLAR_CACHE_POISON | ASHLAR_CACHE_COUNT;
+  return size > 0 && size <= kMostSize && (args.flags & ~kAllCacheFlags) == 0 &&
+         (args.align == 0 || base::is_power_of_two(args.align)) && args.align <= kMostAlign &&
+         !(is_made && (args.flags & never_made) != 0) && (is_made || args.destruct == nullptr);
+}
+
+void mark_used(void* handle) {
+  static_cast<FreeObject*>(handle)->key = 0;
+}
+
+}  // namespace
+
+TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_cache_args& args) {
+  if (name == nullptr || !is_allowed(size, args)) return {nullptr, EINVAL};
+  if (!start_heap() || !g_heap.promote()) return {nullptr, ENOMEM};
+  page::MetaArena& meta = g_heap.pages().meta();
+  void* record = nullptr;
+  if (!inside_gate([&] { record = meta.alloc(sizeof(TypedCache), base::kCacheLine); }) ||
+      record == nullptr)
+    return {nullptr, ENOMEM};
+  auto* cache = new (record) TypedCache;
+  std::copy_n(name, std::min(std::strlen(name), sizeof cache->name_ - 1), cache->name_);
+  cache->flags_ = args.flags;
+  cache->size_ = size;
+  cache->align_ = alignment_for(size, args);
+  cache->construct_ = args.construct;
+  cache->destruct_ = args.destruct;
+  cache->data_ = args.data;
+  if ((args.flags & ASHLAR_CACHE_ZERO) != 0) cache->ways_ |= kZero;
+  if ((args.flags & ASHLAR_CACHE_POISON) != 0) cache->ways_ |= kPoison;
+  if ((args.flags & ASHLAR_CACHE_COUNT) != 0) cache->ways_ |= kCount;
+  bool is_settled = false;
+  inside_gate([&] { is_settled = cache->settle(); });
+  if (!is_settled) {
+    inside_gate([&] { meta.free(record, sizeof(TypedCache)); });
+    return {nullptr, ENOSPC};
+  }
+  cache->open_fast_path();
+  if (cache->ends())
+    cache->shrinker_ =
+        g_shrinkers.add((args.flags & ASHLAR_CACHE_KEEP) != 0 ? shrink_kept : shrink_asked, cache);
+  return {cache, 0};
+}
+
+// Finds the object cache behind this one. False where there is no place for one more.
+bool TypedCache::settle() {
+  size_t stride = base::round_up(size_, align_);
+  uint8_t like = class_of_aligned(size_, align_);  // 0 where there is none
+  size_t with_lead = base::round_up(base::round_up(size_, base::kGrain) + base::kGrain, align_);
+  if ((makes() ? with_lead : stride) > base::kMaxCached || align_ > base::kFrameSize) {
+    ways_ = (ways_ & ~uint32_t{kPoison}) | kBlocks | kCount;
+    class_ = like;
+    return true;
+  }
+  bool is_alone = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
+  if (!is_alone && kClassSize[like] == stride) {
+    class_ = like;
+    return true;
+  }
+  Registry::Own own;
+  own.layout = makes() ? slab::layout_with_lead(size_, align_) : slab::layout_for(stride, align_);
+  own.layout.has_poison = is(kPoison);
+  own.sharing = is_alone ? Registry::Sharing::kAlone : Registry::Sharing::kShared;
+  own.empties = ends() ? slab::Empties::kKeep : slab::Empties::kRetire;
+  cache_ = g_registry.create_own(own, name_);
+  // Who would share a cache may as well share a class's.
+  if (cache_ == nullptr && !is_alone) class_ = like;
+  lead_ = cache_ != nullptr ? own.layout.lead : uint16_t{0};
+  return cache_ != nullptr || class_ != 0;
+}
+
+void TypedCache::open_fast_path() {
+  if (g_heap.mode() == os::RseqMode::kNone) {
+    ways_ |= kSlowly;
+    return;
+  }
+  if (is(kBlocks)) return;
+  word_ = cache_ != nullptr ? cache_->id() : class_;
+  bool is_free_fast = !is(kPoison) && !is(kCount);
+  if (is_free_fast) map_ = cache_ != nullptr ? cache_->stock().cache_id() : class_;
+}
+
+void TypedCache::destroy() {
+  if (shrinker_ != Shrinkers::kNone) g_shrinkers.remove(shrinker_);
+  if (size_t live = count_live(); live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
+  end_waiting();
+  if (ends() && cache_ != nullptr) end_empties(0);
+  inside_gate([&] {
+    if (cache_ != nullptr) g_registry.end_own(*cache_);
+    g_heap.pages().meta().free(this, sizeof(TypedCache));
+  });
+}
+
+// Objects that the program holds; SIZE_MAX where nobody knows.
+size_t TypedCache::count_live() {
+  if (is(kCount)) {
+    long sum = 0;
+    for (Count& count : counts_) sum += count.live.load(std::memory_order_relaxed);
+    return sum < 0 ? 0 : static_cast<size_t>(sum);
+  }
+  bool is_mine = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
+  size_t live = SIZE_MAX;
+  if (is_mine) inside_gate([&] { live = g_registry.count_live(*cache_); });
+  return live;
+}
+
+void TypedCache::count(long more) {
+  size_t line = reinterpret_cast<uintptr_t>(&os::this_thread()) / base::kFrameSize % kCounts;
+  counts_[line].live.fetch_add(more, std::memory_order_relaxed);
+}
+
+void* TypedCache::alloc(unsigned flags, int& error) {
+  if ((flags & ASHLAR_NOWAIT) != 0) {
+    error = EAGAIN;
+    return finish(take_ready(), flags);
+  }
+  void* object = try_hard(flags, size_, [&] { return take_once(); });
+  error = object == kCancelled ? ECANCELED : ENOMEM;
+  if (object == kCancelled) return nullptr;
+  attend(Start::kAllowed);
+  return finish(object, flags);
+}
+
+// Without a system call or a lock.
+void* TypedCache::take_ready() {
+  void* handle = is(kBlocks) ? nullptr : behind().take_ready_here();
+  if (handle == nullptr) return nullptr;
+  mark_used(handle);
+  return object_of(handle);
+}
+
+// An object, null where memory is out, or kCancelled.
+void* TypedCache::take_once() {
+  if (is(kBlocks)) return take_block();
+  void* handle = take_handle();
+  if (handle == nullptr && makes()) handle = make_some();
+  return handle == nullptr || handle == kCancelled ? handle : object_of(handle);
+}
+
+void* TypedCache::take_handle() {
+  if (word_ != 0)
+    if (void* handle = try_alloc_class(word_)) return handle;
+  if (cache_ == nullptr)
+    return alloc_memory({.size = size_, .align = align_, .is_last = false}).address;
+  void* handle = nullptr;
+  auto source = makes() ? cache::Source::kReady : cache::Source::kAll;
+  inside_gate([&] { handle = cache_->alloc_slow(source); });
+  if (handle != nullptr) mark_used(handle);
+  return handle;
+}
+
+void* TypedCache::take_block() {
+  for (std::atomic<void*>& place : waiting_)
+    if (place.load(std::memory_order_relaxed) != nullptr)
+      if (void* block = place.exchange(nullptr)) return block;
+  void* block = alloc_memory({.size = size_, .align = align_, .is_last = false}).address;
+  if (block == nullptr || construct_ == nullptr) return block;
+  if (construct_(block, data_) != 0) {
+    front::free(block);
+    return kCancelled;
+  }
+  made_.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+// A handle of an object that has just been made, while others are made for the magazine here.
+void* TypedCache::make_some() {
+  Batch batch;
+  inside_gate([&] { cache_->take_raw(batch); });
+  if (batch.count == 0) return nullptr;
+  void* first = batch.objects[0];
+  make_batch(batch);
+  if (batch.count == 0) return kCancelled;
+  for (unsigned i = 0; i < batch.count; ++i) mark_used(batch.objects[i]);
+  if (!inside_gate([&] { cache_->put_made(batch); }))
+    while (batch.count > 1) front::free_slow(batch.objects[--batch.count]);
+  return first;
+}
+
+// Makes one after the other; those from the first that cannot be made go back.
+void TypedCache::make_batch(Batch& batch) {
+  unsigned made = 0;
+  while (made < batch.count && make(batch.objects[made])) ++made;
+  if (made < batch.count) put_raw(batch, made);
+  batch.count = made;
+}
+
+bool TypedCache::make(void* handle) {
+  page::Zone& zone = g_heap.pages().slabs();
+  slab::Slab& slab = *static_cast<slab::Slab*>(zone.frame_of(handle).tenant);
+  const slab::SlabLayout& layout = cache_->stock().layout();
+  if (slab.is_made(layout, handle)) return true;
+  if (is(kPoison))
+    harden::poison(object_of(handle), lead_);
+  else if (construct_(object_of(handle), data_) != 0)
+    return false;
+  made_.fetch_add(construct_ != nullptr, std::memory_order_relaxed);
+  slab.note_made(layout, handle);
+  return true;
+}
+
+void TypedCache::put_raw(Batch& batch, unsigned from) {
+  inside_gate([&] { cache_->stock().flush(batch.objects + from, batch.count - from); });
+}
+
+void* TypedCache::finish(void* object, unsigned flags) {
+  if (object == nullptr) return nullptr;
+  if (is(kPoison)) {
+    size_t damage = harden::find_damage(object, lead_);
+    if (damage < lead_) misuse::written_when_free(object, name_, damage);
+  }
+  if (is(kCount)) count(1);
+  bool is_zeroed = is(kZero) || (flags & ASHLAR_ZERO) != 0;
+  return is_zeroed && construct_ == nullptr ? std::memset(object, 0, size_) : object;
+}
+
+void TypedCache::tell_stranger(void* object) {
+  const char* real = nullptr;
+  if (page::Zone* zone = g_heap.pages().zone_of(object)) {
+    const page::Frame& frame = zone->frame_of(object);
+    if (frame.kind == FrameKind::kSlab)
+      real = static_cast<slab::Slab*>(frame.tenant)->stock->name();
+  }
+  misuse::wrong_cache(object, name_, real);
+}
+
+// Blocks of SLOB and of frames may be malloc's instead of an object. Which it is.
+FrameKind TypedCache::check_mine(void* object) {
+  page::Zone* zone = g_heap.pages().zone_of(object);
+  if (zone == nullptr) tell_stranger(object);
+  const page::Frame& frame = zone->frame_of(object);
+  bool is_mine = frame.kind == FrameKind::kSlob || frame.kind == FrameKind::kLarge;
+  if (frame.kind == FrameKind::kSlab) {
+    const slab::SlabStock* stock = static_cast<slab::Slab*>(frame.tenant)->stock;
+    is_mine = stock == &behind().stock();
+  } else if (is(kBlocks)) {
+    is_mine = frame.kind == FrameKind::kLarge && zone->address_of(frame) == object;
+  } else if (cache_ != nullptr) {
+    is_mine = false;
+  }
+  if (!is_mine) tell_stranger(object);
+  return frame.kind;
+}
+
+void TypedCache::free_slow(void* object) {
+  if (object == nullptr) return;
+  FrameKind kind = check_mine(object);
+  if (is(kCount)) count(-1);
+  if (is(kBlocks)) return free_block(object);
+  void* handle = handle_of(object);
+  bool is_in_slab = kind == FrameKind::kSlab;
+  bool is_free = is_in_slab && static_cast<FreeObject*>(handle)->key == os::free_key();
+  if (is(kPoison) && !is_free) harden::poison(object, lead_);
+  bool is_fast = is_in_slab && word_ != 0;
+  if (!is_fast || !os::rseq_push(word_, handle)) front::free_slow(handle);
+  if (!ends() || (flags_ & ASHLAR_CACHE_KEEP) != 0) return;
+  slab::StockStats stats = cache_->stock().stats();
+  end_empties(std::max(stats.slabs / kEmptyShare, size_t{1}));
+}
+
+void TypedCache::free_block(void* object) {
+  for (std::atomic<void*>& place : waiting_)
+    if (place.load(std::memory_order_relaxed) == object) misuse::double_free_large(object);
+  if (construct_ != nullptr && size_ <= kMostWaitingSize)
+    for (std::atomic<void*>& place : waiting_) {
+      void* none = nullptr;
+      if (place.compare_exchange_strong(none, object)) return;
+    }
+  if (ends()) destruct_(object, data_);
+  front::free(object);
+}
+
+size_t TypedCache::end_waiting() {
+  size_t ended = 0;
+  for (std::atomic<void*>& place : waiting_) {
+    void* object = place.exchange(nullptr);
+    if (object == nullptr) continue;
+    if (ends()) destruct_(object, data_);
+    front::free(object);
+    ended += size_;
+  }
+  return ended;
+}
+
+// Ends the objects of empty slabs, but for so many slabs, and retires them. How many bytes.
+size_t TypedCache::end_empties(size_t spared) {
+  slab::SlabStock& stock = cache_->stock();
+  size_t ended = 0;
+  for (;;) {
+    slab::Slab* slab = nullptr;
+    inside_gate([&] { slab = stock.take_empty(spared); });
+    if (slab == nullptr) return ended;
+    slab->for_each_made(stock.layout(), [&](void* handle) { destruct_(object_of(handle), data_); });
+    inside_gate([&] { stock.retire_taken(*slab); });
+    ended += stock.layout().bytes();
+  }
+}
+
+size_t TypedCache::shrink() {
+  size_t ended = end_waiting();
+  if (cache_ == nullptr) return ended;
+  slab::SlabStock& stock = cache_->stock();
+  size_t before = stock.stats().slabs;
+  inside_gate([&] { g_registry.empty(*cache_); });
+  if (ends()) return ended + end_empties(0);
+  inside_gate([&] { stock.reap(true); });
+  return ended + (before - std::min(before, stock.stats().slabs)) * stock.layout().bytes();
+}
+
+size_t TypedCache::shrink_asked(void* cache, size_t) {
+  return static_cast<TypedCache*>(cache)->shrink();
+}
+
+size_t TypedCache::shrink_kept(void* cache, size_t bytes) {
+  return bytes >= kEverything ? static_cast<TypedCache*>(cache)->shrink() : 0;
+}
+
+size_t TypedCache::shrink_all() {
+  return g_shrinkers.ask_all(shrink_asked) + g_shrinkers.ask_all(shrink_kept);
+}
+
+// From the magazine here, all that is wanted or all there is.
+size_t TypedCache::take_many(void** objects, size_t most) {
+  uint64_t rest = cache::kNoMagazine;
+  auto here = static_cast<unsigned>(std::min(most, size_t{cache::kMaxMagazine}));
+  unsigned count = behind().take_bulk(objects, here, rest);
+  for (; !cache::is_empty(rest); rest = cache::below(rest)) {
+    void* handle = cache::top_of(rest);
+    mark_used(handle);
+    front::free_slow(handle);
+  }
+  if (lead_ != 0)
+    for (unsigned i = 0; i < count; ++i) objects[i] = object_of(objects[i]);
+  return count;
+}
+
+bool TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, int& error) {
+  size_t got = 0;
+  bool is_fast = word_ != 0 && (flags & ASHLAR_NOWAIT) == 0;
+  while (got < count) {
+    size_t more = is_fast ? take_many(objects + got, count - got) : 0;
+    if ((flags | ways_) != 0)
+      for (size_t i = 0; i < more; ++i) finish(objects[got + i], flags);
+    got += more;
+    if (got == count) break;
+    void* object = alloc(flags, error);
+    if (object == nullptr) break;
+    objects[got++] = object;
+  }
+  if (got == count) return true;
+  free_bulk(objects, got);
+  return false;
+}
+
+// Puts objects on the magazine here, from the first. How many.
+unsigned TypedCache::put_many(void* const* objects, size_t count) {
+  constexpr unsigned kAtOnce = 64;
+  const os::FastPage& page = os::g_fast;
+  void* handles[kAtOnce];
+  unsigned mine = 0;
+  for (; mine < kAtOnce && mine < count; ++mine) {
+    size_t offset = static_cast<size_t>(static_cast<char*>(objects[mine]) - page.window);
+    if (offset >= page.window_size || page.class_map[offset >> base::kFrameShift] != map_) break;
+    handles[mine] = handle_of(objects[mine]);
+  }
+  return mine == 0 ? 0 : behind().put_bulk(handles, mine);
+}
+
+void TypedCache::free_bulk(void* const* objects, size_t count) {
+  for (size_t done = 0; done < count;) {
+    unsigned put = map_ != kNoMap ? put_many(objects + done, count - done) : 0;
+    done += put;
+    if (put > 0) continue;
+    if (!try_free(objects[done])) free_slow(objects[done]);
+    ++done;
+  }
+}
+
+ashlar_cache_info TypedCache::info() {
+  ashlar_cache_info info = {};
+  info.name = name_;
+  info.size = size_;
+  info.stride = is(kBlocks) ? base::Pages::ceil(size_).bytes() : kClassSize[class_];
+  info.live = is(kCount) ? count_live() : SIZE_MAX;
+  info.made = made_.load(std::memory_order_relaxed);
+  if (cache_ == nullptr) return info;
+  size_t ready[base::kMaxCaches] = {};
+  slab::StockStats stats;
+  inside_gate([&] {
+    g_registry.count_ready(ready);
+    stats = cache_->stock().stats();
+  });
+  info.stride = cache_->stock().layout().object_size;
+  info.ready = std::min(ready[cache_->id()], stats.live);
+  info.held = stats.held;
+  info.slabs = stats.slabs;
+  bool is_mine = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
+  if (is_mine && !is(kCount)) info.live = stats.live - info.ready;
+  return info;
+}
+
+}  // namespace front

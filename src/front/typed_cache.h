@@ -1,0 +1,152 @@
+// front/typed_cache.h -- a cache as programmers have it: with a name, constructors, flags.
+//
+// Idea
+//   Behind each stands an object cache (cache/object_cache.h): one of malloc's, where the layout is
+//   the same and nothing is asked for that those do not have; one that is shared with others of
+//   that layout; or one of its own. What the type adds is here: objects are constructed and
+//   destructed, filled and looked at, and counted. Objects that are too large for slabs are blocks
+//   of frames; a few that are constructed wait here.
+//
+//   The fast path asks no questions: it compares flags with 0, where those of a cache that wants
+//   more than a magazine's object are never 0, and the class map with the slabs' id.
+//
+//   All of the program's code runs with no lock held and outside the gate: objects from the slabs
+//   are private to the thread that makes them, and a slab whose objects are ended is out of
+//   everybody's sight. What a thread has so in its hands while another one forks is lost to the
+//   child.
+//
+// Invariants
+//   1. Every object in a magazine, a depot, or waiting here has been constructed, or poisoned.
+//
+// Locking
+//   None of its own: the large objects that wait are in slots that are exchanged atomically.
+//
+// Source
+//   J. Bonwick, The Slab Allocator, USENIX Summer 1994. Merging: Linux mm/slab_common.c.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ashlar/cache.h"
+#include "cache/registry.h"
+#include "front/heap.h"
+
+namespace front {
+
+class TypedCache {
+ public:
+  /// How one is made; errors are errno's.
+  struct Made {
+    TypedCache* cache = nullptr;
+    int error = 0;
+  };
+  static Made create(const char* name, size_t size, const ashlar_cache_args& args);
+  /// Ends it. Live objects are misuse.
+  void destroy();
+
+  /// An object, or null and in `error` why there is none.
+  void* alloc(unsigned flags, int& error);
+  /// What the fast path does not serve.
+  void free_slow(void* object);
+
+  /// All of `count` objects, or none.
+  bool alloc_bulk(unsigned flags, void** objects, size_t count, int& error);
+  void free_bulk(void* const* objects, size_t count);
+
+  /// Gives back what is free. The bytes of slabs, and of large objects, that went.
+  size_t shrink();
+  /// The same for all caches with destructors.
+  static size_t shrink_all();
+
+  ashlar_cache_info info();
+
+  /// One that lies ready in this CPU's magazine; null where the slow path has to be taken.
+  ASHLAR_INLINE void* try_alloc(unsigned flags) const {
+    if ((flags | ways_) != 0) [[unlikely]]
+      return nullptr;
+    void* handle = try_alloc_class(word_);
+    return handle == nullptr ? nullptr : static_cast<char*>(handle) - lead_;
+  }
+  ASHLAR_INLINE bool try_free(void* object) const {
+    const os::FastPage& page = os::g_fast;
+    size_t offset = static_cast<size_t>(static_cast<char*>(object) - page.window);
+    if (offset >= page.window_size) [[unlikely]]
+      return false;
+    if (page.class_map[offset >> base::kFrameShift] != map_) [[unlikely]]
+      return false;
+    return os::rseq_push(word_, static_cast<char*>(object) + lead_);
+  }
+
+ private:
+  // What a cache wants beyond a magazine's object; together with a request's flags.
+  enum Way : uint32_t {
+    kZero = 1u << 16,
+    kPoison = 1u << 17,
+    kCount = 1u << 18,
+    kBlocks = 1u << 19,  // each object is a block of frames
+    kSlowly = 1u << 20,  // there is no fast path, for want of restartable sequences
+  };
+  static constexpr uint8_t kNoMap = 255;  // which no frame says
+
+  bool settle();
+  void open_fast_path();
+  bool is(Way way) const { return (ways_ & way) != 0; }
+  bool makes() const { return construct_ != nullptr || is(kPoison); }
+  bool ends() const { return destruct_ != nullptr; }
+  // The caches behind it; id 0 where malloc's has not come to life.
+  cache::ObjectCache& behind() const {
+    return cache_ != nullptr ? *cache_ : cache::g_registry.at(class_);
+  }
+  void* object_of(void* handle) const { return static_cast<char*>(handle) - lead_; }
+  void* handle_of(void* object) const { return static_cast<char*>(object) + lead_; }
+
+  void* take_ready();
+  void* take_once();
+  void* take_handle();
+  void* take_block();
+  void* make_some();
+  bool make(void* handle);
+  void make_batch(cache::Batch& batch);
+  void put_raw(cache::Batch& batch, unsigned from);
+  void* finish(void* object, unsigned flags);
+  void free_block(void* object);
+  [[noreturn]] void tell_stranger(void* object);
+  page::FrameKind check_mine(void* object);
+  size_t take_many(void** objects, size_t most);
+  unsigned put_many(void* const* objects, size_t count);
+  size_t end_empties(size_t spared);
+  size_t end_waiting();
+  void count(long more);
+  size_t count_live();
+
+  static size_t shrink_asked(void* cache, size_t bytes);
+  static size_t shrink_kept(void* cache, size_t bytes);
+
+  // What the fast path looks at.
+  uint32_t ways_ = 0;
+  uint8_t word_ = 0, map_ = kNoMap;
+  uint16_t lead_ = 0;
+  cache::ObjectCache* cache_ = nullptr;  // null where it has malloc's, or blocks
+
+  uint8_t class_ = 0;  // of malloc's
+  unsigned shrinker_ = UINT32_MAX;
+  unsigned flags_ = 0;
+  size_t size_ = 0, align_ = 0;
+  ashlar_constructor* construct_ = nullptr;
+  ashlar_destructor* destruct_ = nullptr;
+  void* data_ = nullptr;
+  std::atomic<size_t> made_{0};
+  static constexpr unsigned kMostWaiting = 4;
+  std::atomic<void*> waiting_[kMostWaiting] = {};
+  char name_[32] = {};
+  // Counted on two lines: threads that use the cache at once meet less often.
+  static constexpr unsigned kCounts = 2;
+  struct alignas(base::kCacheLine) Count {
+    std::atomic<long> live{0};
+  };
+  Count counts_[kCounts];
+};
+
+}  // namespace front
