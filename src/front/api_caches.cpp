@@ -37,29 +37,6 @@ size_t natural_alignment(size_t size) {
                                                            : base::kGrain;
 }
 
-void* kmalloc_slow(size_t size, unsigned flags) {
-  bool is_zeroed = (flags & ASHLAR_ZERO) != 0;
-  front::Request request{.size = size,
-                         .align = natural_alignment(size),
-                         .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
-                         .where = front::where_of(flags),
-                         .is_last = false};
-  large::Memory memory;
-  void* block = front::try_hard(flags, size, [&] {
-    memory = front::alloc_memory(request);
-    return memory.address;
-  });
-  return block != nullptr && is_zeroed && !memory.is_zero ? std::memset(block, 0, size) : block;
-}
-
-void* kmalloc_ready(size_t size) {
-  uint8_t id = front::class_of_aligned(size, natural_alignment(size));
-  if (id == 0 || !front::g_heap.is_promoted()) return nullptr;
-  void* object = cache::g_registry.at(id).take_ready_here();
-  if (object != nullptr) static_cast<cache::FreeObject*>(object)->key = 0;
-  return object;
-}
-
 }  // namespace
 
 extern "C" {
@@ -127,10 +104,9 @@ ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
   if (flags == 0 && !std::has_single_bit(size))
     if (void* object = front::try_alloc(size)) [[likely]]
       return object;
-  if (size > front::kMaxRequest) return or_errno<void>(nullptr, ENOMEM);
-  if ((flags & ASHLAR_NOWAIT) == 0) return or_errno(kmalloc_slow(size, flags), ENOMEM);
-  void* object = or_errno(kmalloc_ready(size), EAGAIN);
-  return object != nullptr && (flags & ASHLAR_ZERO) != 0 ? std::memset(object, 0, size) : object;
+  int error = 0;
+  void* object = front::alloc_flagged(size, natural_alignment(size), flags, error);
+  return or_errno(object, error);
 }
 
 ASHLAR_EXPORT void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags) {

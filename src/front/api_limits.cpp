@@ -1,13 +1,11 @@
-// front/api_limits.cpp -- the C entry points of ashlar/limits.h and ashlar/pages.h. The small
-// library goes without them.
+// front/api_limits.cpp -- the C entry points of ashlar/limits.h. The small library goes without
+// them.
 //
 // Idea
 //   What the functions add to the front are C's rules: bytes for frames, and errno.
 #include <cerrno>
-#include <iterator>
 
 #include "ashlar/limits.h"
-#include "ashlar/pages.h"
 #include "front/contract.h"
 #include "front/heap.h"
 #include "front/shrinkers.h"
@@ -16,11 +14,6 @@
 #define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 namespace {
-
-void* null_and(int error) {
-  errno = error;
-  return nullptr;
-}
 
 // A C function's result: 0, or -1 and errno.
 int zero_or_errno(bool is_done, int error) {
@@ -40,17 +33,6 @@ size_t bytes_of(size_t frames) {
 }  // namespace
 
 extern "C" {
-
-ASHLAR_EXPORT void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count) {
-  using Where = page::Manners::Where;
-  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
-  bool is_known = count > 0;
-  for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
-  if (!is_known) return null_and(EINVAL);
-  for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
-    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size, i + 1 == count)) return pages;
-  return null_and(ENOMEM);
-}
 
 ASHLAR_EXPORT int ashlar_set_limits(size_t soft, size_t hard) {
   return zero_or_errno(

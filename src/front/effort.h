@@ -9,41 +9,39 @@
 //   Linux, mm/page_alloc.c: the slow path of its page allocator.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 
 #include "ashlar/flags.h"
 #include "front/heap.h"
 #include "front/upkeep.h"
-#include "os/lock.h"
 
 namespace front {
 
-inline constexpr unsigned kAllFlags = 2 * ASHLAR_PINNED - 1;
+/// Sleeps about a millisecond.
+void sleep_a_moment();
 
-constexpr page::Manners::Where where_of(unsigned flags) {
-  using Where = page::Manners::Where;
-  if ((flags & ASHLAR_PINNED) != 0) return Where::kPinned;
-  return (flags & ASHLAR_LOW32) != 0 ? Where::kLow : Where::kAnywhere;
-}
-
-inline void sleep_a_moment() {
-  static const std::atomic<uint32_t> never{0};
-  os::futex_wait(never, 0, 1000);
-}
+/// Lets requests with ASHLAR_RESERVE have what the hard limit holds back.
+void open_reserve();
 
 /// Calls `once()` until it gives something, as the flags say; null where nothing helped.
 template <class Once>
 void* try_hard(unsigned flags, size_t bytes, Once once) {
-  if ((flags & ASHLAR_RESERVE) != 0 && start_heap()) g_heap.pages().budget().open_reserve();
+  if ((flags & ASHLAR_RESERVE) != 0) open_reserve();
   void* memory = once();
   if (memory != nullptr || (flags & ASHLAR_NORETRY) != 0) return memory;
-  if (give_way(bytes)) memory = once();
-  for (; memory == nullptr && (flags & ASHLAR_NOFAIL) != 0; memory = once()) {
+  if (reap()) memory = once();
+  if (memory == nullptr && ask_program(bytes)) memory = once();
+  while (memory == nullptr && (flags & ASHLAR_NOFAIL) != 0) {
     sleep_a_moment();
-    give_way(bytes);
+    reap();
+    memory = once();
+    if (memory == nullptr && ask_program(bytes)) memory = once();
   }
   return memory;
 }
+
+/// At least `size` bytes, 1 or more, at a multiple of `align`, a power of two of 16 or more. null,
+/// and in `error` why.
+void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error);
 
 }  // namespace front

@@ -29,6 +29,7 @@ std::atomic<uint32_t> g_closing{0};
 uint8_t g_last_closing = 0;
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
 std::atomic<void*> g_freed_beside{nullptr};
+uint32_t g_forks = 0;
 bool g_is_drained = false, g_was_drained = false;
 std::atomic<bool> g_is_registered{false};
 unsigned g_nested = 0;  // forks by handlers that have interrupted our own
@@ -112,6 +113,7 @@ void after_fork_in_parent() ASHLAR_UNCHECKED {
 void after_fork_in_child() ASHLAR_UNCHECKED {
   if (base::kHasCaches && g_nested == 0) g_heap.restart();
   if (!is_outermost()) return;
+  ++g_forks;
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
   g_heap.for_each_lock(reset);
   if (base::kHasCaches) cache::g_registry.for_each_lock(reset);
@@ -197,6 +199,10 @@ bool has_freed_beside() {
 
 void* take_freed_beside() {
   return g_freed_beside.exchange(nullptr, std::memory_order_acquire);
+}
+
+uint32_t fork_count() {
+  return g_forks;
 }
 
 void start_process() {

@@ -68,6 +68,9 @@ bool is_gate_open();
 bool has_freed_beside();
 void* take_freed_beside();
 
+/// How many forks of processes with other threads lie between the first process and this one.
+uint32_t fork_count();
+
 /// Registers the fork handlers, if that has not been done. A process without other threads needs
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
 /// done by the first slow path that sees another thread (pthread_create itself allocates), and when

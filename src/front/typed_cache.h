@@ -61,6 +61,8 @@ class TypedCache {
   static size_t shrink_all();
 
   ashlar_cache_info info();
+  /// The bytes of an object that may be cleared when it is given out.
+  size_t clearable() const { return construct_ != nullptr ? 0 : size_; }
 
   /// One that lies ready in this CPU's magazine; null where the slow path has to be taken.
   ASHLAR_INLINE void* try_alloc(unsigned flags) const {

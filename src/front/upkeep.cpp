@@ -180,9 +180,10 @@ bool reap() {
   return entry.is_open() && give_back();
 }
 
-bool give_way(size_t bytes) {
-  bool has_reaped = reap();
-  return g_shrinkers.ask(bytes) > 0 || has_reaped;
+bool ask_program(size_t bytes) {
+  if (g_shrinkers.ask(bytes) == 0) return false;
+  reap();  // what was freed counts against the bound until then
+  return true;
 }
 
 uint32_t slow_calls() {

@@ -45,8 +45,8 @@ bool give_back();
 /// follows.
 bool reap();
 
-/// As reap, and asks the program's own caches for `bytes`. Whether anything was given.
-bool give_way(size_t bytes);
+/// Asks the program's own caches for `bytes`, and returns what they free. Whether they freed any.
+bool ask_program(size_t bytes);
 
 /// Returns what age and bounds say, as the slow path does now and then.
 void reap_by_age();

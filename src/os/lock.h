@@ -26,6 +26,7 @@ namespace os {
 enum class LockRank : uint8_t {
   kUnset,      //          a lock in zeroed memory, before set_rank()
   kFork,       // front/   one fork at a time
+  kPool,       // front/   those who wait for an object of a pool
   kPromotion,  // front/   going over from SLOB to object caches
   kRegistry,   // cache/   draining CPUs, bringing a cache to life
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock

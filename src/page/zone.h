@@ -192,6 +192,11 @@ class Zone {
                                  base::kFrameShift);
   }
   uint32_t number_of(const Frame& frame) const { return static_cast<uint32_t>(&frame - frames_); }
+  /// Whether a record is of this zone.
+  bool has(const Frame* frame) const {
+    size_t frames = window_size_.load(std::memory_order_acquire) >> base::kFrameShift;
+    return frame >= frames_ && frame < frames_ + frames;
+  }
   Frame& frame_at(uint32_t number) const { return frames_[number]; }
   Frame& frame_of(const void* p) const { return frames_[number_of(p)]; }
   char* address_of(uint32_t number) const {

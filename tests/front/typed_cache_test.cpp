@@ -24,6 +24,7 @@
 
 namespace {
 
+using test::Args;
 using test::Cache;
 using test::info_of;
 using test::make_cache;

@@ -1,0 +1,109 @@
+// front/api_pages.cpp -- the C entry points of ashlar/pages.h. The small library goes without them.
+//
+// Idea
+//   Pages are what malloc gives for sizes and alignments of whole pages: one page at a time from
+//   this CPU's magazine, more of them as blocks of frames. A page's record is its frame's.
+#include <cerrno>
+#include <iterator>
+
+#include "ashlar/pages.h"
+#include "front/contract.h"
+#include "front/effort.h"
+#include "front/heap.h"
+#include "slab/slab_stock.h"
+
+#define ASHLAR_EXPORT [[gnu::visibility("default")]]
+
+namespace {
+
+constexpr unsigned kMostOrder = 18;
+
+void* null_and(int error) {
+  errno = error;
+  return nullptr;
+}
+
+void* get(size_t size, size_t align, unsigned flags) {
+  int error = 0;
+  void* pages = front::alloc_flagged(size, align, flags, error);
+  return pages != nullptr ? pages : null_and(error);
+}
+
+void* get_exact(size_t size, unsigned flags) {
+  if (size > front::kMaxRequest) return null_and(ENOMEM);
+  size_t bytes = base::Pages::ceil(size == 0 ? 1 : size).bytes();
+  return get(bytes, base::kFrameSize, flags);
+}
+
+const page::Frame* frame_of(const ashlar_page* page) {
+  return reinterpret_cast<const page::Frame*>(page);
+}
+
+// The page's address and its zone; both null for no page.
+struct Place {
+  page::Zone* zone = nullptr;
+  char* address = nullptr;
+};
+Place place_of(const ashlar_page* page) {
+  Place place;
+  front::g_heap.pages().for_each_zone([&](page::Zone& zone) {
+    if (zone.has(frame_of(page))) place = {&zone, zone.address_of(*frame_of(page))};
+  });
+  return place;
+}
+
+}  // namespace
+
+extern "C" {
+
+ASHLAR_EXPORT void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count) {
+  using Where = page::Manners::Where;
+  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
+  bool is_known = count > 0;
+  for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
+  if (!is_known) return null_and(EINVAL);
+  for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
+    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size, i + 1 == count)) return pages;
+  return null_and(ENOMEM);
+}
+
+ASHLAR_EXPORT void* ashlar_pages_get(unsigned order, unsigned flags) {
+  if (order > kMostOrder) return null_and(EINVAL);
+  size_t size = base::kFrameSize << order;
+  return get(size, size, flags);
+}
+
+ASHLAR_EXPORT void* ashlar_pages_get_exact(size_t size, unsigned flags) {
+  return get_exact(size, flags);
+}
+
+ASHLAR_EXPORT void* ashlar_vmalloc(size_t size, unsigned flags) {
+  return get_exact(size, flags);
+}
+
+ASHLAR_EXPORT void ashlar_pages_free(void* pages) {
+  front::free(pages);
+}
+
+ASHLAR_EXPORT ashlar_page* ashlar_page_of(const void* address) {
+  page::Zone* zone = front::g_heap.pages().zone_of(address);
+  return zone == nullptr ? nullptr : reinterpret_cast<ashlar_page*>(&zone->frame_of(address));
+}
+
+ASHLAR_EXPORT void* ashlar_page_address(const ashlar_page* page) {
+  return page == nullptr ? nullptr : place_of(page).address;
+}
+
+ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
+  Place place = place_of(page);
+  if (place.zone == nullptr) return 0;
+  const page::Frame& frame = *frame_of(page);
+  if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
+  if (frame.kind != page::FrameKind::kSlab) return 0;
+  const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
+  const slab::SlabLayout& layout = slab.stock->layout();
+  bool begins = layout.lead == 0 && slab.object_around(layout, place.address) == place.address;
+  return begins ? layout.object_size : 0;
+}
+
+}  // extern "C"

@@ -1,0 +1,64 @@
+#include "front/effort.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "cache/registry.h"
+#include "front/contract.h"
+#include "os/lock.h"
+
+namespace front {
+namespace {
+
+page::Manners::Where where_of(unsigned flags) {
+  using Where = page::Manners::Where;
+  if ((flags & ASHLAR_PINNED) != 0) return Where::kPinned;
+  return (flags & ASHLAR_LOW32) != 0 ? Where::kLow : Where::kAnywhere;
+}
+
+// Without a system call or a lock.
+void* take_ready(size_t size, size_t align) {
+  uint8_t id = class_of_aligned(size, align);
+  if (id == 0 || !is_heap_started() || !g_heap.is_promoted()) return nullptr;
+  void* object = cache::g_registry.at(id).take_ready_here();
+  if (object != nullptr) static_cast<cache::FreeObject*>(object)->key = 0;
+  return object;
+}
+
+}  // namespace
+
+void sleep_a_moment() {
+  static constinit const std::atomic<uint32_t> never{0};
+  os::futex_wait(never, 0, 1000);
+}
+
+void open_reserve() {
+  if (start_heap()) g_heap.pages().budget().open_reserve();
+}
+
+void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
+  bool is_zeroed = (flags & ASHLAR_ZERO) != 0;
+  large::Memory memory;
+  error = ENOMEM;
+  if (size > kMaxRequest) return nullptr;
+  if ((flags & ASHLAR_NOWAIT) != 0) {
+    error = EAGAIN;
+    bool is_anywhere = where_of(flags) == page::Manners::Where::kAnywhere;
+    memory.address = is_anywhere ? take_ready(size, align) : nullptr;
+  } else {
+    Request request{.size = size,
+                    .align = align,
+                    .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
+                    .where = where_of(flags),
+                    .is_last = false};
+    memory.address = try_hard(flags, size, [&] {
+      memory = alloc_memory(request);
+      return memory.address;
+    });
+  }
+  bool has_to_be_cleared = memory.address != nullptr && is_zeroed && !memory.is_zero;
+  return has_to_be_cleared ? std::memset(memory.address, 0, size) : memory.address;
+}
+
+}  // namespace front

@@ -1,0 +1,282 @@
+#include "front/pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+#include "front/effort.h"
+#include "front/process.h"
+
+namespace front {
+namespace {
+
+// Who waits asks the source again so often.
+constexpr uint64_t kAskAgainMs = 100;
+
+uint32_t top_of(uint64_t head) {
+  return static_cast<uint32_t>(head);
+}
+
+uint64_t changed(uint64_t head, uint32_t top) {
+  return ((head >> 32) + 1) << 32 | top;
+}
+
+// Inside the gate, however long that takes.
+template <class What>
+void inside_gate(What what) {
+  for (;; wait_for_gate(true)) {
+    GateEntry entry;
+    if (entry.is_open()) return what();
+  }
+}
+
+}  // namespace
+
+Pool* Pool::create(size_t least, const Source& source) {
+  void* record = front::alloc_slow(sizeof(Pool));
+  if (record == nullptr) return nullptr;
+  Pool* pool = new (record) Pool;
+  pool->source_ = source;
+  if (pool->resize(least)) return pool;
+  pool->destroy();
+  return nullptr;
+}
+
+void Pool::destroy() {
+  drain(0);
+  for (std::atomic<Node*>& piece : pieces_) front::free(piece.load());
+  front::free(this);
+}
+
+// Piece 0 holds the first kFirstPiece nodes, piece n as many as all before it.
+Pool::Node& Pool::node(uint32_t number) {
+  unsigned piece = number < kFirstPiece ? 0 : base::log2_floor(number / kFirstPiece) + 1;
+  uint32_t first = piece == 0 ? 0 : kFirstPiece << (piece - 1);
+  return pieces_[piece].load(std::memory_order_acquire)[number - first];
+}
+
+// 1 + the number of a node; 0 where there is none.
+uint32_t Pool::pop(Head& head) {
+  uint64_t seen = head.load(std::memory_order_acquire);
+  while (top_of(seen) != 0) {
+    // The node may be another's by now, and what follows it something else: then the head has
+    // changed.
+    uint32_t next = node(top_of(seen) - 1).next.load(std::memory_order_relaxed);
+    if (head.compare_exchange_weak(seen, changed(seen, next), std::memory_order_acquire))
+      return top_of(seen);
+  }
+  return 0;
+}
+
+void Pool::push(Head& head, uint32_t number) {
+  uint64_t seen = head.load(std::memory_order_relaxed);
+  do {
+    node(number - 1).next.store(top_of(seen), std::memory_order_relaxed);
+  } while (!head.compare_exchange_weak(seen, changed(seen, number), std::memory_order_release));
+}
+
+bool Pool::add_nodes(size_t least) {
+  while (nodes_ < least) {
+    uint32_t more = std::max(nodes_, uint32_t{kFirstPiece});
+    unsigned piece = nodes_ == 0 ? 0 : base::log2_floor(nodes_ / kFirstPiece) + 1;
+    void* memory = front::alloc_zeroed(more * sizeof(Node));
+    if (memory == nullptr) return false;
+    pieces_[piece].store(static_cast<Node*>(memory), std::memory_order_release);
+    for (uint32_t i = 0; i < more; ++i) push(blank_, nodes_ + i + 1);
+    nodes_ += more;
+  }
+  return true;
+}
+
+void* Pool::take() {
+  uint32_t number = pop(full_);
+  if (number == 0) return nullptr;
+  void* object = node(number - 1).object;
+  push(blank_, number);
+  // Last: whoever counts on a blank node finds one.
+  ready_.fetch_sub(1, std::memory_order_release);
+  return object;
+}
+
+// False where the reserve is full.
+bool Pool::put(void* object) {
+  if (ready_.fetch_add(1, std::memory_order_acquire) >= least_.load(std::memory_order_relaxed)) {
+    ready_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  uint32_t number = pop(blank_);
+  ASHLAR_ASSERT(number != 0);
+  node(number - 1).object = object;
+  push(full_, number);
+  return true;
+}
+
+bool Pool::fill(size_t least) {
+  while (ready() < least) {
+    void* object = give(0);
+    if (object == nullptr) return false;
+    if (!put(object)) source_.free(source_.data, object);
+  }
+  return true;
+}
+
+// Gives back what the reserve holds above `least`.
+void Pool::drain(size_t least) {
+  while (ready() > least) {
+    void* object = take();
+    if (object == nullptr) return;  // others take, too
+    source_.free(source_.data, object);
+  }
+}
+
+// One thread at a time; whom a fork has interrupted does not exist in the child.
+void Pool::begin_resize() {
+  for (uint32_t mine = fork_count() + 1, seen = 0;;) {
+    seen = resizer_.load(std::memory_order_relaxed);
+    if (seen != mine && resizer_.compare_exchange_strong(seen, mine, std::memory_order_acquire))
+      return;
+    sleep_a_moment();
+  }
+}
+
+bool Pool::resize(size_t least) {
+  begin_resize();
+  size_t had = this->least();
+  bool is_done = add_nodes(least);
+  if (is_done) {
+    least_.store(least, std::memory_order_relaxed);
+    is_done = fill(least);
+    if (!is_done) least_.store(had, std::memory_order_relaxed);
+    drain(this->least());
+  }
+  resizer_.store(0, std::memory_order_release);
+  return is_done;
+}
+
+void* Pool::give(unsigned flags) {
+  return source_.alloc(source_.data, flags | ASHLAR_NORETRY);
+}
+
+void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
+  bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
+  void* object = give(flags & ~unsigned{ASHLAR_NOFAIL});
+  if (object == nullptr) object = take();
+  error = is_nowait ? EAGAIN : ENOMEM;
+  if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
+  if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);
+  if (object != nullptr && (flags & ASHLAR_ZERO) != 0 && source_.size != 0)
+    std::memset(object, 0, source_.size);
+  return object;
+}
+
+void* Pool::wait(unsigned flags, long wait_ms, int& error) {
+  Waiter me;
+  uint64_t left_ms = wait_ms < 0 ? UINT64_MAX : static_cast<uint64_t>(wait_ms);
+  enqueue(me);
+  for (;;) {
+    // What was freed before we stood in the queue lies in the reserve.
+    void* object = take();
+    if (object == nullptr) object = give(flags & ~unsigned{ASHLAR_NOFAIL});
+    bool is_over = object != nullptr || !sleep(me, left_ms);
+    if (!is_over && me.has_object.load(std::memory_order_acquire) == 0) continue;
+    void* handed = leave_queue(me);
+    if (object == nullptr) {
+      error = ETIMEDOUT;
+      return handed;
+    }
+    if (handed != nullptr) free(handed);
+    return object;
+  }
+}
+
+// Waits for an object, or until it is time to ask the source again. False where the time is over.
+bool Pool::sleep(Waiter& me, uint64_t& left_ms) {
+  if (left_ms == 0) return false;
+  const os::Vm& vm = g_heap.pages().slabs().vm();
+  uint64_t part = std::min(left_ms, kAskAgainMs), before = vm.now_ms();
+  os::futex_wait(me.has_object, 0, static_cast<unsigned>(part) * 1000);
+  uint64_t slept = vm.now_ms() - before;
+  if (left_ms != UINT64_MAX) left_ms -= std::min(left_ms, std::max(slept, uint64_t{1}));
+  return true;
+}
+
+// In the child of a fork nobody waits yet.
+void Pool::forget_other_process() {
+  if (process_ == fork_count()) return;
+  process_ = fork_count();
+  first_ = last_ = nullptr;
+  waiting_.store(0, std::memory_order_relaxed);
+}
+
+void Pool::enqueue(Waiter& me) {
+  inside_gate([&] {
+    os::Locked held(lock_);
+    forget_other_process();
+    (first_ == nullptr ? first_ : last_->next) = &me;
+    last_ = &me;
+    waiting_.fetch_add(1, std::memory_order_seq_cst);
+  });
+}
+
+// Ends the wait. The object that was handed over meanwhile, if one was.
+void* Pool::leave_queue(Waiter& me) {
+  inside_gate([&] {
+    os::Locked held(lock_);
+    forget_other_process();
+    Waiter* before = nullptr;
+    for (Waiter* each = first_; each != nullptr; before = each, each = each->next) {
+      if (each != &me) continue;
+      (before == nullptr ? first_ : before->next) = me.next;
+      if (last_ == &me) last_ = before;
+      waiting_.fetch_sub(1, std::memory_order_relaxed);
+      return;
+    }
+  });
+  return me.object;
+}
+
+// To whoever waits longest. False where nobody does.
+bool Pool::hand_over(void* object) {
+  bool has_waiter = false;
+  inside_gate([&] {
+    os::Locked held(lock_);
+    forget_other_process();
+    Waiter* waiter = first_;
+    if (waiter == nullptr) return;
+    first_ = waiter->next;
+    if (first_ == nullptr) last_ = nullptr;
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    has_waiter = true;
+    waiter->object = object;
+    // From here on the waiter may be gone: to wake an address where nobody sleeps does no harm.
+    waiter->has_object.store(1, std::memory_order_release);
+    os::futex_wake_all(waiter->has_object);
+  });
+  return has_waiter;
+}
+
+void Pool::free(void* object) {
+  if (object == nullptr) return;
+  if (waiting_.load(std::memory_order_seq_cst) != 0 && hand_over(object)) return;
+  if (!put(object)) return source_.free(source_.data, object);
+  // Who came to wait after we have looked may have looked before there was anything.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (waiting_.load(std::memory_order_seq_cst) == 0) [[likely]]
+    return;
+  void* again = take();
+  if (again == nullptr || hand_over(again) || put(again)) return;
+  source_.free(source_.data, again);
+}
+
+void Pool::audit() {
+  size_t full = 0, blank = 0;
+  for (uint32_t at = top_of(full_.load()); at != 0; at = node(at - 1).next.load()) ++full;
+  for (uint32_t at = top_of(blank_.load()); at != 0; at = node(at - 1).next.load()) ++blank;
+  ASHLAR_CHECK(full + blank == nodes_);
+  ASHLAR_CHECK(full == ready() && full <= least());
+}
+
+}  // namespace front

@@ -1,0 +1,104 @@
+// front/pool.h -- a reserve of objects in front of a source that may fail.
+//
+// Idea
+//   While the source gives, the reserve stays as it is. It is a stack that is changed without a
+//   lock, so that a thread which must not wait can use it: of numbered *nodes*, each with room for
+//   an object, some hold one and the others are blank; both sorts are stacks whose head is one
+//   word, the number of the top node and a count that changes with each step.
+//
+//   Who finds the reserve empty may wait, in a queue, and what is freed goes to the first of it,
+//   not to the reserve. While somebody waits, the source is asked again now and then, too: memory
+//   may have come free elsewhere.
+//
+// Invariants (audit())
+//   1. Objects in the reserve are at most `least`, but for a moment while that is made less.
+//   2. There are as many nodes as `least` has ever been, each in one of the stacks.
+//
+// Locking
+//   lock_ (LockRank::kPool) for the queue, held inside the gate alone, so that a forked child never
+//   finds it locked. There the queue is empty: those who waited do not exist.
+//
+// Source
+//   Linux, mm/mempool.c. Stacks: R. K. Treiber, Systems Programming: Coping with Parallelism, 1986.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ashlar/pool.h"
+#include "os/lock.h"
+
+namespace front {
+
+class Pool {
+ public:
+  static constexpr size_t kMost = size_t{1} << 20;
+  struct Source {
+    ashlar_pool_alloc_fn* alloc;
+    ashlar_pool_free_fn* free;
+    void* data;
+    size_t size = 0;  ///< of an object, as far as it is known
+  };
+
+  /// null where memory is out, or the source before the reserve is full.
+  static Pool* create(size_t least, const Source& source);
+  void destroy();
+
+  /// An object; null, and in `error` why. wait_ms as ASHLAR_POOL_FOREVER says, or less than 0.
+  void* alloc(unsigned flags, long wait_ms, int& error);
+  void free(void* object);
+
+  /// False where memory is out, or the source; then nothing has changed.
+  bool resize(size_t least);
+
+  size_t ready() const { return ready_.load(std::memory_order_relaxed); }
+  size_t least() const { return least_.load(std::memory_order_relaxed); }
+  void audit();
+
+ private:
+  struct Node {
+    std::atomic<uint32_t> next;
+    void* object;
+  };
+  // A head: how often it was changed, and 1 + the number of the top node; 0 for none.
+  using Head = std::atomic<uint64_t>;
+  struct Waiter {
+    std::atomic<uint32_t> has_object{0};
+    void* object = nullptr;
+    Waiter* next = nullptr;
+  };
+
+  Node& node(uint32_t number);
+  uint32_t pop(Head& head);
+  void push(Head& head, uint32_t number);
+  void begin_resize();
+  bool add_nodes(size_t least);
+  bool fill(size_t least);
+  void drain(size_t least);
+  void* take();
+  bool put(void* object);
+  void* give(unsigned flags);
+  void* wait(unsigned flags, long wait_ms, int& error);
+  bool sleep(Waiter& me, uint64_t& left_ms);
+  void enqueue(Waiter& me);
+  void* leave_queue(Waiter& me);
+  bool hand_over(void* object);
+  void forget_other_process() ASHLAR_REQUIRES(lock_);
+
+  Source source_{};
+  std::atomic<size_t> least_{0}, ready_{0};
+  Head full_{0}, blank_{0};
+  // Nodes come in pieces, each as large as all before it.
+  static constexpr unsigned kFirstPiece = 16, kPieces = 17;
+  std::atomic<Node*> pieces_[kPieces]{};
+  uint32_t nodes_ = 0;
+  std::atomic<uint32_t> resizer_{0};  // the process in which somebody resizes, and 1
+  os::Lock lock_{os::LockRank::kPool};
+  std::atomic<uint32_t> waiting_{0};
+  Waiter* first_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  Waiter* last_ ASHLAR_GUARDED_BY(lock_) = nullptr;
+  uint32_t process_ ASHLAR_GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace front

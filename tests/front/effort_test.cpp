@@ -1,0 +1,91 @@
+// front/effort_test.cpp -- what the flags of a request mean when memory is out.
+
+#include "front/effort.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "ashlar/cache.h"
+#include "ashlar/limits.h"
+
+namespace {
+
+// Runs `body` in a child whose heap may hold `more` bytes than it does; its result is the child's.
+template <class Body>
+void in_child_with(size_t more, Body body) {
+  ashlar_kfree(ashlar_kmalloc(100, 0));
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(30);
+    ashlar_limits limits;
+    ashlar_get_limits(&limits);
+    ashlar_set_limits(ASHLAR_UNLIMITED, limits.held + more);
+    _exit(body());
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+// Takes until nothing is left for requests like this.
+std::vector<void*> exhaust(size_t size) {
+  std::vector<void*> blocks;
+  blocks.reserve(1 << 16);
+  for (void* block; (block = ashlar_kmalloc(size, ASHLAR_NORETRY)) != nullptr;)
+    blocks.push_back(block);
+  return blocks;
+}
+
+struct Hoard {
+  std::vector<void*> blocks;
+  int calls = 0;
+};
+
+size_t shrink_hoard(void* data, size_t bytes) {
+  Hoard& hoard = *static_cast<Hoard*>(data);
+  ++hoard.calls;
+  size_t freed = 0;
+  for (; freed < bytes && !hoard.blocks.empty(); hoard.blocks.pop_back(), freed += 100000)
+    ashlar_kfree(hoard.blocks.back());
+  return freed;
+}
+
+TEST(Effort, WithoutRetryNobodyIsAsked) {
+  // More than what gives way above the soft limit, which is not for this request.
+  constexpr size_t kMuch = size_t{8} << 20;
+  in_child_with(2 * kMuch, [] {
+    Hoard hoard{exhaust(100000)};
+    if (ashlar_shrinker_register(shrink_hoard, &hoard) < 0) return 1;
+    if (ashlar_kmalloc(kMuch, ASHLAR_NORETRY) != nullptr || errno != ENOMEM) return 2;
+    if (hoard.blocks.size() < 100) return 3;
+    return ashlar_kmalloc(kMuch, 0) != nullptr ? 0 : 4;
+  });
+}
+
+TEST(Effort, TheReserveIsForWhoAsksForIt) {
+  in_child_with(size_t{16} << 20, [] {
+    exhaust(3000);
+    if (ashlar_kmalloc(3000, ASHLAR_NORETRY) != nullptr) return 1;
+    return ashlar_kmalloc(3000, ASHLAR_NORETRY | ASHLAR_RESERVE) != nullptr ? 0 : 2;
+  });
+}
+
+TEST(Effort, WhoCannotFailWaitsUntilSomebodyFrees) {
+  in_child_with(size_t{16} << 20, [] {
+    std::vector<void*> blocks = exhaust(100000);
+    std::atomic<void*> got{nullptr};
+    std::thread waiter([&] { got = ashlar_kmalloc(150000, ASHLAR_NOFAIL); });
+    if (got != nullptr) return 1;
+    for (size_t i = 0; i < 5; ++i) ashlar_kfree(blocks[i]);
+    waiter.join();
+    return got != nullptr ? 0 : 2;
+  });
+}
+
+}  // namespace

@@ -1,0 +1,285 @@
+// front/pool_test.cpp -- a reserve that holds what it promises, as ashlar/pool.h says.
+
+#include "front/pool.h"
+
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "ashlar/ashlar.h"
+#include "ashlar/limits.h"
+#include "support/caches.h"
+#include "support/rng.h"
+
+namespace {
+
+struct PoolEnd {
+  void operator()(ashlar_pool* pool) const { ashlar_pool_destroy(pool); }
+};
+using Pool = std::unique_ptr<ashlar_pool, PoolEnd>;
+
+void audit(const Pool& pool) {
+  reinterpret_cast<front::Pool*>(pool.get())->audit();
+}
+
+// A source of so many objects.
+struct Source {
+  std::atomic<long> left;
+  std::atomic<size_t> calls{0};
+
+  static void* take(void* data, unsigned) {
+    Source& source = *static_cast<Source*>(data);
+    ++source.calls;
+    if (source.left.fetch_sub(1) > 0) return new int(7);
+    ++source.left;
+    return nullptr;
+  }
+  static void put(void* data, void* object) {
+    delete static_cast<int*>(object);
+    ++static_cast<Source*>(data)->left;
+  }
+};
+
+Pool pool_over(Source& source, size_t least) {
+  return Pool(ashlar_pool_create(least, Source::take, Source::put, &source));
+}
+
+TEST(Pool, ServesItsReserveWhenTheSourceIsDry) {
+  Source source{10};
+  {
+    Pool pool = pool_over(source, 4);
+    ASSERT_NE(pool, nullptr);
+    EXPECT_EQ(ashlar_pool_ready(pool.get()), 4u);
+    std::vector<void*> objects;
+    for (void* object; (object = ashlar_pool_alloc(pool.get(), 0, 0)) != nullptr;)
+      objects.push_back(object);
+    EXPECT_EQ(errno, ENOMEM);
+    EXPECT_EQ(objects.size(), 10u);
+    EXPECT_EQ(ashlar_pool_ready(pool.get()), 0u);
+    // What comes back fills the reserve first.
+    for (size_t i = 0; i < objects.size(); ++i) {
+      ashlar_pool_free(pool.get(), objects[i]);
+      EXPECT_EQ(ashlar_pool_ready(pool.get()), std::min<size_t>(i + 1, 4));
+    }
+    audit(pool);
+    EXPECT_EQ(source.left, 6);
+  }
+  EXPECT_EQ(source.left, 10);
+}
+
+TEST(Pool, WithoutAFullReserveThereIsNone) {
+  Source source{3};
+  errno = 0;
+  EXPECT_EQ(pool_over(source, 4), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  EXPECT_EQ(source.left, 3);
+  EXPECT_EQ(ashlar_pool_create(0, Source::take, Source::put, &source), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(ashlar_pool_create(1, nullptr, Source::put, &source), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(ashlar_pool_create_cache(1, nullptr), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+}
+
+TEST(Pool, IsResizedAsFarAsTheSourceGoes) {
+  Source source{100};
+  Pool pool = pool_over(source, 3);
+  for (size_t least : {50u, 7u, 90u, 1u, 17u}) {
+    EXPECT_EQ(ashlar_pool_resize(pool.get(), least), 0);
+    EXPECT_EQ(ashlar_pool_ready(pool.get()), least);
+    EXPECT_EQ(source.left, 100 - static_cast<long>(least));
+    audit(pool);
+  }
+  EXPECT_EQ(ashlar_pool_resize(pool.get(), 101), -1);
+  EXPECT_EQ(errno, ENOMEM);
+  EXPECT_EQ(ashlar_pool_least(pool.get()), 17u);
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), 17u);
+  EXPECT_EQ(ashlar_pool_resize(pool.get(), 0), -1);
+  EXPECT_EQ(errno, EINVAL);
+}
+
+TEST(Pool, AWaiterGetsWhatIsFreed) {
+  Source source{1};
+  Pool pool = pool_over(source, 1);
+  void* only = ashlar_pool_alloc(pool.get(), 0, 0);
+  ASSERT_NE(only, nullptr);
+  errno = 0;
+  EXPECT_EQ(ashlar_pool_alloc(pool.get(), 0, 20), nullptr);
+  EXPECT_EQ(errno, ETIMEDOUT);
+  std::atomic<void*> got{nullptr};
+  std::thread waiter([&] { got = ashlar_pool_alloc(pool.get(), 0, ASHLAR_POOL_FOREVER); });
+  EXPECT_EQ(got.load(), nullptr);
+  ashlar_pool_free(pool.get(), only);
+  waiter.join();
+  EXPECT_EQ(got.load(), only);
+  ashlar_pool_free(pool.get(), got);
+}
+
+TEST(Pool, EightThreadsShareASmallReserveAndNobodyStarves) {
+  constexpr int kThreads = 8, kRounds = 5000;
+  Source source{3};
+  Pool pool = pool_over(source, 3);
+  std::atomic<int> holders{0};
+  std::array<std::atomic<int>, kThreads> served{};
+  auto work = [&](size_t me) {
+    for (int i = 0; i < kRounds; ++i) {
+      int* object = static_cast<int*>(ashlar_pool_alloc(pool.get(), 0, ASHLAR_POOL_FOREVER));
+      ASSERT_NE(object, nullptr);
+      ASSERT_LE(++holders, 3);
+      ASSERT_EQ(*object, 7);
+      *object = 8;  // nobody else has it
+      *object = 7;
+      --holders;
+      ashlar_pool_free(pool.get(), object);
+      ++served[me];
+    }
+  };
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+  for (std::thread& thread : threads) thread.join();
+  for (auto& count : served) EXPECT_EQ(count, kRounds);
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), 3u);
+  audit(pool);
+}
+
+TEST(Pool, WithinTheReserveNoRequestFailsHoweverManyThreadsAsk) {
+  constexpr size_t kThreads = 8;
+  Source source{kThreads * 4};
+  Pool pool = pool_over(source, kThreads * 4);
+  auto work = [&](uint64_t seed) {
+    test::Rng rng(seed);
+    std::vector<void*> mine;
+    for (int i = 0; i < 20000; ++i) {
+      if (mine.size() < 4 && rng.below(2) == 0) {
+        mine.push_back(ashlar_pool_alloc(pool.get(), i % 2 == 0 ? ASHLAR_NOWAIT : 0, 0));
+        ASSERT_NE(mine.back(), nullptr);
+      } else if (!mine.empty()) {
+        ashlar_pool_free(pool.get(), mine.back());
+        mine.pop_back();
+      }
+    }
+    for (void* object : mine) ashlar_pool_free(pool.get(), object);
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < kThreads; ++i) threads.emplace_back(work, i + 1);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), kThreads * 4);
+  audit(pool);
+}
+
+TEST(Pool, SurvivesTheEndOfAllMemory) {
+  pid_t child = fork();  // the limits are the child's
+  if (child == 0) {
+    test::Cache cache = test::make_cache("messages", 5000, {.flags = ASHLAR_CACHE_NO_MERGE});
+    Pool pool(ashlar_pool_create_cache(32, cache.get()));
+    ashlar_limits limits;
+    ashlar_get_limits(&limits);
+    ashlar_set_limits(ASHLAR_UNLIMITED, limits.held + (size_t{1} << 20));
+    std::vector<void*> hog(100000, nullptr);
+    for (void*& block : hog)
+      if ((block = ashlar_kmalloc(4000, ASHLAR_NORETRY)) == nullptr) break;
+    size_t served = 0;
+    while (ashlar_pool_alloc(pool.get(), ASHLAR_ZERO, 0) != nullptr && served < 10000) ++served;
+    _exit(served >= 32 && served < 10000 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(Pool, OverSizesAndPagesGivesWhatItSays) {
+  Pool sizes(ashlar_pool_create_size(5, 3000));
+  Pool pages(ashlar_pool_create_pages(3, 2));
+  ASSERT_TRUE(sizes != nullptr && pages != nullptr);
+  EXPECT_EQ(ashlar_pool_create_pages(3, 19), nullptr);
+  for (int round = 0; round < 20; ++round) {
+    auto* object = static_cast<unsigned char*>(ashlar_pool_alloc(sizes.get(), ASHLAR_ZERO, 0));
+    for (int i = 0; i < 3000; ++i) ASSERT_EQ(object[i], 0);
+    std::memset(object, 1, 3000);
+    ashlar_pool_free(sizes.get(), object);
+    void* block = ashlar_pool_alloc(pages.get(), 0, 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % 16384, 0u);
+    std::memset(block, 1, 16384);
+    ashlar_pool_free(pages.get(), block);
+  }
+}
+
+TEST(Pool, InAForkedChildNobodyWaits) {
+  Source source{1};
+  Pool pool = pool_over(source, 1);
+  void* only = ashlar_pool_alloc(pool.get(), 0, 0);
+  std::thread waiter(
+      [&] { ashlar_pool_free(pool.get(), ashlar_pool_alloc(pool.get(), 0, ASHLAR_POOL_FOREVER)); });
+  while (reinterpret_cast<front::Pool*>(pool.get())->ready() > 0) std::this_thread::yield();
+  for (int i = 0; i < 10; ++i) {
+    pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      ashlar_pool_free(pool.get(), only);
+      void* again = ashlar_pool_alloc(pool.get(), 0, 0);
+      _exit(again == only ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  }
+  ashlar_pool_free(pool.get(), only);
+  waiter.join();
+}
+
+// From here on the process may end, and nothing else.
+bool forbid_system_calls() {
+  sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+  };
+  sock_fprog program{sizeof rules / sizeof *rules, rules};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
+  constexpr int kCannotFilter = 77;
+  pid_t child = fork();
+  if (child == 0) {
+    test::Tally tally;
+    test::Cache cache = test::session_cache(tally);
+    Pool pool(ashlar_pool_create_cache(64, cache.get()));
+    ashlar_cache_free(cache.get(), test::new_session(cache));
+    ashlar_kfree(ashlar_kmalloc(100, 0));
+    if (!forbid_system_calls()) _exit(kCannotFilter);
+    void* objects[64];
+    for (int round = 0; round < 100; ++round) {
+      for (void*& object : objects) {
+        object = ashlar_pool_alloc(pool.get(), ASHLAR_NOWAIT, 0);
+        if (object == nullptr) _exit(1);
+      }
+      for (void* object : objects) ashlar_pool_free(pool.get(), object);
+      // These may find nothing; what they must not do is ask the kernel.
+      ashlar_cache_alloc(cache.get(), ASHLAR_NOWAIT);
+      ashlar_kmalloc(100, ASHLAR_NOWAIT);
+      ashlar_kmalloc(1 << 20, ASHLAR_NOWAIT);
+    }
+    _exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotFilter) GTEST_SKIP() << "no seccomp";
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+}  // namespace
