@@ -240,6 +240,35 @@ blackbox_test(limits.late_load_without_rseq VARIANTS dlopen LABELS limits
 blackbox_test(limits.late_load_full_tls VARIANTS dlopen LABELS limits
   COMMAND late_load ${ASHLAR_UNDER_TEST} ${hogs})
 
+# ---- kmem: programs that are linked with Ashlar, for what malloc has not ---------------
+
+if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
+  foreach(name kmem mempool)
+    blackbox_program(${name}_test ${bb}/kmem/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+    target_link_libraries(${name}_test PRIVATE ashlar_static)
+  endforeach()
+  # C all the way: no C++ runtime is linked.
+  foreach(name kmem/own_names kmem/carried_over)
+    get_filename_component(target ${name} NAME)
+    add_executable(${target} ${bb}/${name}.c)
+    blackbox_options(${target})
+    set_target_properties(${target} PROPERTIES C_STANDARD 11 LINKER_LANGUAGE C
+      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
+    target_link_libraries(${target} PRIVATE ashlar_static Threads::Threads)
+  endforeach()
+  # By what the variants of preloaded programs differ in.
+  set(environment_of_default ASHLAR_CONF=)
+  set(environment_of_fallback GLIBC_TUNABLES=glibc.pthread.rseq=0)
+  set(environment_of_slabs ASHLAR_CONF=slob_max:0)
+  set(environment_of_slob ASHLAR_CONF=slob_max:unlimited)
+  foreach(kind default fallback slabs slob)
+    foreach(program kmem_test mempool_test own_names carried_over)
+      blackbox_test(kmem.${program}.${kind} VARIANTS static LABELS kmem
+        ENV ${environment_of_${kind}} COMMAND ${program})
+    endforeach()
+  endforeach()
+endif()
+
 # ---- preload: real programs; `quick` is what CI runs -------------------------------------------
 
 set(quick_programs python3 python3_malloc lua perl node java bash gxx gcc rustc make_j2 git

@@ -1,0 +1,39 @@
+/* ashlar/kmem.h -- the Linux kernel's own names for memory, over Ashlar's: for code that is carried
+ * over from a kernel, to be run and tested in user space as it is.
+ *
+ * Everything is a macro or a static inline function: the header adds no symbol to a program, and no
+ * other header of Ashlar includes it. Programs that are written for user space use ashlar/cache.h,
+ * ashlar/pool.h and ashlar/pages.h; what is said there of cost, threads, fork and signals holds
+ * here, too.
+ *
+ * What differs from a kernel
+ *   Nothing here sleeps or is interrupted. A request may call shrinkers and wait for a lock where
+ *   its gfp_t has __GFP_DIRECT_RECLAIM, as GFP_KERNEL has; GFP_ATOMIC makes a system call where
+ *   memory has to grow, asks nobody to give back, and may use the reserve; GFP_NOWAIT makes no
+ *   system call at all: it gives what lies ready, up to 32 KiB, and otherwise NULL, which is common
+ *   (always from a new cache, from kmalloc() in a small process, and from a cache with slabs of its
+ *   own where the system has no restartable sequences). Carried-over code has to be prepared for
+ *   that, and so is tested.
+ *   Constructed objects are destructed by nobody, as in a kernel: they just go.
+ *   kmem_cache_destroy() with live objects ends the process, if the cache has slabs of its own
+ *   (a constructor, SLAB_NO_MERGE, SLAB_POISON); of these caches there may be some dozens.
+ *   A struct page has no members and no neighbours, there is none of a part of a block, and no
+ *   count of references. Pages are 4 KiB.
+ *   errno tells the reason of a NULL, beside what the kernel's functions return.
+ *   Left out, so that what needs it does not compile: RCU (SLAB_TYPESAFE_BY_RCU, kfree_rcu), DMA
+ *   caches, per-CPU memory, physical addresses.
+ *
+ * Where a name clashes with one of the program's own: functions and types can be renamed for the
+ * time of the inclusion (`#define page kernel_page`, include, `#undef page`), macros undefined
+ * after it. PAGE_SHIFT, PAGE_SIZE and PAGE_MASK are left as they are where they are defined.
+ *
+ * Source: names, signatures and meanings are those of Linux's slab.h, gfp.h, mempool.h, vmalloc.h
+ * and shrinker.h (5.x and 6.x).
+ */
+#ifndef ASHLAR_KMEM_H
+#define ASHLAR_KMEM_H
+
+#include "ashlar/kmem_pools.h"
+#include "ashlar/kmem_slab.h"
+
+#endif
