@@ -240,7 +240,7 @@ blackbox_test(limits.late_load_without_rseq VARIANTS dlopen LABELS limits
 blackbox_test(limits.late_load_full_tls VARIANTS dlopen LABELS limits
   COMMAND late_load ${ASHLAR_UNDER_TEST} ${hogs})
 
-# ---- kmem: programs that are linked with Ashlar, for what malloc has not ---------------
+# ---- kmem, examples: programs that are linked with Ashlar, for what malloc has not ---------------
 
 if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
   foreach(name kmem mempool)
@@ -248,7 +248,7 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
     target_link_libraries(${name}_test PRIVATE ashlar_static)
   endforeach()
   # C all the way: no C++ runtime is linked.
-  foreach(name kmem/own_names kmem/carried_over)
+  foreach(name kmem/own_names kmem/carried_over examples/server)
     get_filename_component(target ${name} NAME)
     add_executable(${target} ${bb}/${name}.c)
     blackbox_options(${target})
@@ -266,6 +266,8 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
       blackbox_test(kmem.${program}.${kind} VARIANTS static LABELS kmem
         ENV ${environment_of_${kind}} COMMAND ${program})
     endforeach()
+    blackbox_test(examples.server.${kind} VARIANTS static LABELS examples
+      ENV ${environment_of_${kind}} COMMAND server)
   endforeach()
 endif()
 
