@@ -189,7 +189,8 @@ unsigned ObjectCache::put_bulk(void* const* objects, unsigned count) {
 uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
   unsigned capacity = learn(seat, false);
   uint64_t spare = seat.load(spare_of(id()));
-  if (spare != kNoMagazine && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
+  // Whoever must not wait takes single objects of it, and may have left an empty word.
+  if (!is_empty(spare) && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
   Full full = depot_.take();
   if (full.magazine != kNoMagazine) {
     leave_depot(full);
@@ -270,8 +271,8 @@ void ObjectCache::make_room(const Seat& seat, uint64_t loaded) {
   if (is_empty(loaded)) return;  // a closed one: full and empty
   // The spare stays: what has just been freed is still in the processor's caches, and giving back
   // walks through it.
-  if (seat.load(spare_of(id())) != kNoMagazine ||
-      !seat.exchange(spare_of(id()), kNoMagazine, loaded))
+  uint64_t spare = seat.load(spare_of(id()));
+  if (!is_empty(spare) || !seat.exchange(spare_of(id()), spare, loaded))
     give_back(loaded, capacity);
 }
 
