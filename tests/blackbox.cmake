@@ -271,6 +271,31 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
   endforeach()
 endif()
 
+# ---- include: the C++ headers ------------------------------------------------------------------
+
+# As C++20 over the shared library, and as C++17 over the static one.
+set(include_suites ObjectCache ReuseCache Pool Allocator MemoryResource)
+set(include_sources object_cache reuse_cache pool allocator memory_resource)
+list(TRANSFORM include_sources PREPEND ${bb}/include/)
+list(TRANSFORM include_sources APPEND _test.cpp)
+list(APPEND include_sources ${bb}/support/blackbox_main.cpp)
+function(include_program target library standard)
+  blackbox_program(${target} ${ARGN})
+  set_target_properties(${target} PROPERTIES CXX_STANDARD ${standard})
+  target_compile_options(${target} PRIVATE -Werror -pedantic)
+  target_link_libraries(${target} PRIVATE ${library})
+endfunction()
+if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
+  include_program(include_shared ashlar_shared 20 ${include_sources})
+  include_program(include_static ashlar_static 17 ${include_sources})
+  foreach(suite IN LISTS include_suites)
+    blackbox_test(include.${suite} VARIANTS preload fallback slabs fallback_slabs slob
+      LABELS include COMMAND include_shared --gtest_filter=${suite}.*)
+    blackbox_test(include.${suite} VARIANTS static LABELS include
+      COMMAND include_static --gtest_filter=${suite}.*)
+  endforeach()
+endif()
+
 # ---- preload: real programs; `quick` is what CI runs -------------------------------------------
 
 set(quick_programs python3 python3_malloc lua perl node java bash gxx gcc rustc make_j2 git
