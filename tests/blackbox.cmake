@@ -294,6 +294,10 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
     blackbox_test(include.${suite} VARIANTS static LABELS include
       COMMAND include_static --gtest_filter=${suite}.*)
   endforeach()
+
+  # The example of the headers' users: the same index over each kind of memory.
+  include_program(example_containers ashlar_static 17 ${bb}/examples/containers.cpp)
+  blackbox_test(examples.containers VARIANTS static LABELS include COMMAND example_containers)
 endif()
 
 # ---- preload: real programs; `quick` is what CI runs -------------------------------------------
