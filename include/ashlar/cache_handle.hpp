@@ -37,7 +37,8 @@ class cache_handle {
     return cache_.load(std::memory_order_acquire);
   }
 
-  /// Gives back what is free: the bytes that went to the heap. Costs a fence over all CPUs.
+  /// Gives back the slabs in which nothing is live: the bytes that went to the heap. Costs a fence
+  /// over all CPUs.
   std::size_t shrink() noexcept {
     ashlar_cache* cache = existing();
     return cache == nullptr ? 0 : ashlar_cache_shrink(cache);

@@ -18,12 +18,13 @@
 //
 // Exceptions: none of its own; null where memory is out. What the constructor throws does not
 // unwind through the library: it is caught where it leaves the constructor, kept for the thread,
-// and thrown again by the acquire() that needed a new object. The memory stays in the cache and is
-// constructed another time. With -fno-exceptions there is nothing to catch.
+// and thrown again by the acquire() that gets no object for it. (Some are made in advance: if one
+// of those fails, nobody is told.) The memory stays in the cache and is constructed another time.
+// With -fno-exceptions there is nothing to catch.
+//
 // Threads: every function may be called from every thread, and so are the constructor (by the
 // thread that acquires), the destructor (by any that frees memory; see ASHLAR_CACHE_KEEP) and the
-// function for releases. The constructor may use this very cache.
-// Signals: as ashlar/cache.h.
+// function for releases. The constructor may use this very cache. Signals: as ashlar/cache.h.
 //
 // Source: J. Bonwick, The Slab Allocator, USENIX 1994.
 #ifndef ASHLAR_REUSE_CACHE_HPP

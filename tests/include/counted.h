@@ -23,8 +23,11 @@ struct Counted {
   static inline std::atomic<int> live{0};
   /// The construction that throws, counted from 1; 0 for none.
   static inline std::atomic<int> fails_at{0};
+  /// Whether all after that throw, too.
+  static inline std::atomic<bool> goes_on_failing{false};
   static void reset(int failing = 0) {
     made = live = 0;
+    goes_on_failing = false;
     fails_at = failing;
   }
 
@@ -48,7 +51,8 @@ struct Counted {
  private:
   void begin() {
     int number = ++made;
-    if (number == fails_at) throw Refused(number);
+    int limit = fails_at;
+    if (number == limit || (goes_on_failing && number > limit)) throw Refused(number);
     self_ = this;
     ++live;
   }

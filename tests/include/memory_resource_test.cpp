@@ -130,22 +130,32 @@ TEST(MemoryResource, CachesGiveBlocksThatStandApart) {
 }
 
 TEST(MemoryResource, CachesThatFindNoPlaceCountAllTheSame) {
-  std::list<ashlar::cache_resource> resources;
-  for (int i = 0; i < 5; ++i) {
-    ashlar::cache_resource& memory = resources.emplace_back("many");
-    for (size_t size = 16; size <= 1024; size += 16) {
-      memset(memory.allocate(size), 1, size);
+  test::Ending ending = test::in_child([]() -> int {
+    std::list<ashlar::cache_resource> resources;
+    for (int i = 0; i < 5; ++i) {
+      ashlar::cache_resource& memory = resources.emplace_back("many");
+      std::vector<void*> blocks;
+      for (size_t size = 16; size <= 1024; size += 16) {
+        blocks.push_back(memory.allocate(size));
+        memset(blocks.back(), 1, size);
+      }
+      if (memory.info().caches != 20 || memory.info().live_blocks != 64) return 1;
+      for (size_t k = 0; k < blocks.size(); ++k) memory.deallocate(blocks[k], 16 * (k + 1));
+      if (memory.info().live_bytes != 0) return 2;
     }
-    EXPECT_EQ(memory.info().caches, 20u);
-    EXPECT_EQ(memory.info().live_blocks, 64u);
-  }
-  test::Ending ending = test::in_child([&]() -> int {
-    resources.pop_front();
+    return 0;
+  });
+  EXPECT_TRUE(ending.clean()) << ending.text();
+}
+
+TEST(MemoryResource, TheEndOfACacheResourceTellsOfLiveBlocks) {
+  test::Ending ending = test::in_child([]() -> int {
+    ashlar::cache_resource memory("forgetful");
+    (void)memory.allocate(100);
     return 0;
   });
   EXPECT_EQ(ending.signal, SIGABRT) << ending.text();
-  // They may not end with what lives in them, so they stay.
-  new std::list<ashlar::cache_resource>(std::move(resources));
+  EXPECT_NE(ending.err.find("forgetful"), std::string::npos) << ending.text();
 }
 
 TEST(MemoryResource, ResourcesComeAndGo) {

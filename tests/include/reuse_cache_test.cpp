@@ -72,13 +72,17 @@ TEST(ReuseCache, AnObjectIsConstructedOnceAndKeepsItsState) {
 TEST(ReuseCache, ShrinkDestructsWhatIsFreeAndLeavesTheRest) {
   Counted::reset();
   ashlar::scoped_reuse_cache cache("shrinking", make_worker(), clear_worker());
-  std::vector<Worker*> workers(100);
+  std::vector<Worker*> workers(2000);
   ASSERT_TRUE(cache.acquire_bulk(workers.data(), workers.size()));
   cache.release_bulk(workers.data(), workers.size() - 1);
-  cache.shrink();
-  EXPECT_EQ(Counted::live, 1);
+  // What shares a slab with an object in use may stay.
+  EXPECT_GT(cache.shrink(), 0u);
+  EXPECT_LT(Counted::live, 1000);
   EXPECT_GE(workers.back()->buffer.capacity(), kRoom);
   cache.release(workers.back());
+  cache.shrink();
+  EXPECT_EQ(Counted::live, 0);
+  EXPECT_EQ(Counted::strangers, 0);
 }
 
 TEST(ReuseCache, WithoutFunctionsTheDefaultConstructorServes) {
@@ -118,25 +122,32 @@ TEST(ReuseCache, HandlesGiveBackWhatIsStillConstructed) {
   EXPECT_TRUE(cache.acquire_unique()->buffer.empty());
 }
 
+// Some are made in advance, so which request meets the n-th constructor is the library's matter.
+// Who gets none is told why.
 TEST(ReuseCache, WhatTheConstructorThrowsComesOutOfAcquire) {
   Counted::strangers = 0;
   for (int n = 1; n <= 40; ++n) {
     Counted::reset(n);
+    Counted::goes_on_failing = true;
     ashlar::scoped_reuse_cache cache("throwing", make_worker(), clear_worker());
     std::vector<Worker*> workers;
-    bool is_refused = false;
+    int refused = 0;
     for (int i = 0; i < 45; ++i) {
       try {
         workers.push_back(cache.acquire());
         ASSERT_NE(workers.back(), nullptr);
-      } catch (const Refused& refused) {
-        EXPECT_EQ(refused.at, n);
-        is_refused = true;
+        ASSERT_EQ(refused, 0) << "none is made any more";
+      } catch (const Refused& each) {
+        EXPECT_GE(each.at, n);
+        ++refused;
       }
     }
-    EXPECT_TRUE(is_refused) << n;
-    EXPECT_EQ(workers.size(), 44u);
-    EXPECT_EQ(cache.info().live, 44u);
+    EXPECT_EQ(Counted::live, n - 1);
+    EXPECT_LT(workers.size(), static_cast<size_t>(n));
+    EXPECT_EQ(cache.info().live, workers.size());
+    Counted::goes_on_failing = false;
+    for (int i = 0; i < refused; ++i) workers.push_back(cache.acquire());
+    EXPECT_EQ(cache.info().live, 45u);
     for (Worker* worker : workers) EXPECT_GE(worker->buffer.capacity(), kRoom);
     cache.release_bulk(workers.data(), workers.size());
     cache.shrink();
@@ -145,13 +156,15 @@ TEST(ReuseCache, WhatTheConstructorThrowsComesOutOfAcquire) {
   EXPECT_EQ(Counted::strangers, 0);
 }
 
-TEST(ReuseCache, BulkIsAllOrNoneWhereTheNthConstructorThrows) {
+TEST(ReuseCache, BulkIsAllOrNoneWhereConstructorsThrow) {
   for (int n = 1; n <= 70; ++n) {
     Counted::reset(n);
+    Counted::goes_on_failing = true;
     ashlar::scoped_reuse_cache cache("bulk", make_worker(), clear_worker());
     std::array<Worker*, 70> workers;
     EXPECT_THROW((void)cache.acquire_bulk(workers.data(), workers.size()), Refused) << n;
     EXPECT_EQ(cache.info().live, 0u) << n;
+    Counted::goes_on_failing = false;
     ASSERT_TRUE(cache.acquire_bulk(workers.data(), workers.size()));
     cache.release_bulk(workers.data(), workers.size());
   }
@@ -206,8 +219,10 @@ TEST(ReuseCache, AnExceptionPassesThroughNestedConstructors) {
 
 TEST(ReuseCache, AnExceptionIsNotKeptForAnotherRequest) {
   Counted::reset(1);
+  Counted::goes_on_failing = true;
   ashlar::scoped_reuse_cache cache("once", make_worker(), clear_worker());
   EXPECT_THROW((void)cache.acquire(), Refused);
+  Counted::goes_on_failing = false;
   EXPECT_TRUE(cache.acquire_unique());
   // What fails for another reason is null, whatever was thrown before.
   struct Huge {
@@ -293,7 +308,7 @@ void churn_with(int count) {
     EXPECT_EQ(cache.info().live, 0u);
   }
   EXPECT_EQ(faults, 0);
-  EXPECT_EQ(refused, 1);
+  EXPECT_LE(refused, 1);
   EXPECT_EQ(Counted::live, 0);
   EXPECT_EQ(Counted::strangers, 0);
 }
