@@ -81,11 +81,11 @@ bool has_cache(uint8_t id) {
   return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
 }
 
-void* alloc_by_slob(size_t size, size_t align) {
+large::Memory alloc_by_slob(size_t size, size_t align) {
   void* block = g_heap.slob().alloc(size, align);
-  if (base::kHasCaches && block != nullptr)
-    g_heap.promotion().note_live(class_of(size), whole_grains(size));
-  return block;
+  if (block == nullptr) return {};
+  if (base::kHasCaches) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return {block, g_heap.pages().slabs().frame_of(block).is_new != 0};
 }
 
 void free_by_slob(const Frame& frame, void* p) {
@@ -107,8 +107,8 @@ large::Memory alloc_once(Request request) {
     return large::alloc_in(g_heap.pages(), request.where, request.size, request.align);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
-  if (request.size < slob::kEnd && request.align <= base::kFrameSize)
-    return {alloc_by_slob(request.size, request.align), false};
+  if (slob::serves(request.size) && request.align <= base::kFrameSize)
+    return alloc_by_slob(request.size, request.align);
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
@@ -199,8 +199,8 @@ void tell_misuse(Zone& zone, const void* p) {
   const Frame& frame = zone.frame_at(number);
   char* start = zone.address_of(number);
   size_t offset = static_cast<size_t>(static_cast<const char*>(p) - start);
-  if (frame.kind == FrameKind::kLarge && offset < base::Pages(frame.count).bytes())
-    misuse::interior_free(p, start);
+  bool is_block = frame.kind == FrameKind::kLarge || frame.kind == FrameKind::kSlob;
+  if (is_block && offset < base::Pages(frame.count).bytes()) misuse::interior_free(p, start);
   if (base::is_aligned(p, base::kFrameSize)) misuse::double_free_large(p);
   misuse::foreign_free(p);
 }
@@ -257,7 +257,7 @@ void free_inside(Zone& zone, void* p) {
 // Whether a block of `have` bytes of frames may stay one when it is `size` bytes long.
 bool stays_in_frames(const Zone& zone, size_t have, size_t size) {
   bool is_named = zone.where() != page::Manners::Where::kAnywhere;
-  return is_named || size > kMaxCached || (have <= kMaxCached && size >= slob::kEnd);
+  return is_named || size > kMaxCached || (have <= kMaxCached && size >= base::kFrameSize);
 }
 
 // A block that is no object, made longer or shorter without copying; null where that cannot be.

@@ -88,7 +88,7 @@ Frame& SmallHeap::frame_of(const void* p) {
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
   return inside([&]() -> void* {
-    if (size < slob::kEnd && align <= base::kFrameSize) return slob_.alloc(size, align);
+    if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
     Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
     Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
     if (frame == nullptr) return nullptr;
@@ -103,7 +103,7 @@ void* SmallHeap::alloc_zeroed(size_t size) {
   void* block = alloc(size, base::kGrain);
   if (block == nullptr) return nullptr;
   const Frame& frame = zone_.frame_of(block);
-  bool is_zero = !is_in_buffer_ && frame.kind == FrameKind::kLarge && frame.is_new != 0;
+  bool is_zero = !is_in_buffer_ && frame.is_new != 0;
   return is_zero ? block : std::memset(block, 0, size);
 }
 

@@ -1,5 +1,7 @@
 #include "slob/slob.h"
 
+#include <utility>
+
 #include "base/bits.h"
 #include "base/check.h"
 #include "harden/misuse.h"
@@ -46,22 +48,26 @@ void Slob::unshelve(SlobPage& page) {
   --pages.count;
 }
 
-SlobPage* Slob::add_page(Shelf on) {
+// A page behind so many frames of a long block.
+SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
   SlobPage* page = unused_.front();
   if (page != nullptr)
     unused_.remove(*page);
   else
     page = static_cast<SlobPage*>(page::alloc_record(*zone_, *meta_, sizeof(SlobPage), 32));
   if (page == nullptr) return nullptr;
-  Frame* frame = zone_->alloc(base::Pages(1), base::Order(0), FrameKind::kSlob);
-  if (frame == nullptr) {
+  Frame* first = zone_->alloc(base::Pages(in_front + 1), base::Order(0), FrameKind::kSlob);
+  if (first == nullptr) {
     unused_.push_front(*page);
     return nullptr;
   }
-  frame->tenant = page;
-  page->start(*frame, on);
-  pages_.store(pages_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  empty_ = page;
+  Frame& last = first[in_front];
+  first->tenant = page;
+  last = {
+      .kind = FrameKind::kSlob, .order = 0, .is_new = 0, .unused = 0, .count = 1, .tenant = page};
+  page->start(last, on);
+  page->in_front = static_cast<uint8_t>(in_front);
+  count_pages(in_front + 1);
   shelve(*page);
   shelf(on).newest = page;
   return page;
@@ -72,7 +78,18 @@ void Slob::retire(SlobPage& page) {
   page.frame->kind = FrameKind::kInside;
   zone_->free(zone_->number_of(*page.frame), base::Pages(1));
   unused_.push_front(page);
-  pages_.store(pages_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  count_pages(size_t{0} - 1);
+}
+
+// The frames in front of a page, of a long block that came free, go back. How many grains.
+unsigned Slob::give_front(SlobPage& page) {
+  unsigned frames = std::exchange(page.in_front, uint8_t{0});
+  if (frames == 0) return 0;
+  Frame& first = *(page.frame - frames);
+  first.kind = FrameKind::kInside;
+  zone_->free(zone_->number_of(first), base::Pages(frames));
+  count_pages(size_t{0} - frames);
+  return frames * kGrains;
 }
 
 void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
@@ -109,24 +126,42 @@ void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
   return nullptr;
 }
 
+void* Slob::alloc_long(unsigned count) {
+  unsigned in_front = (count - 1) / kGrains;
+  SlobPage* page = add_page(Shelf::kLarge, in_front);
+  if (page == nullptr) return nullptr;
+  live_ += in_front * kGrains;
+  char* end = static_cast<char*>(take(*page, count - in_front * kGrains, 1));
+  return end - base::Pages(in_front).bytes();
+}
+
 void* Slob::alloc(size_t size, size_t align) {
   unsigned count = grains_of(size);
   unsigned step = align <= base::kGrain ? 1 : static_cast<unsigned>(align / base::kGrain);
   os::Locked held(lock_);
+  if (count > kGrains) return alloc_long(count);
   if (void* block = take_from_shelves(shelf_for(size), count, step)) return block;
   // In a long list the empty page may not have been looked at.
-  SlobPage* page = empty_ != nullptr ? empty_ : add_page(shelf_for(size));
+  SlobPage* page = empty_ != nullptr ? empty_ : add_page(shelf_for(size), 0);
   return page == nullptr ? nullptr : take(*page, count, step);
 }
 
 Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
   char* start = zone_->address_of(frame);
+  if (page->frame != &frame) {  // the first of a long block
+    if (p != start) misuse::interior_free(p, start);
+    return {page, 0};
+  }
   unsigned grain = static_cast<unsigned>(static_cast<size_t>(static_cast<const char*>(p) - start) /
                                          base::kGrain);
   if (!page->is_taken(grain)) misuse::double_free_small(p);
-  if (!page->begins(grain) || !base::is_aligned(p, base::kGrain))
-    misuse::interior_free(p, start + size_t{page->block_around(grain)} * base::kGrain);
+  bool is_start = page->begins(grain) && page->in_front_of(grain) == 0;
+  if (!is_start || !base::is_aligned(p, base::kGrain)) {
+    unsigned first = page->block_around(grain);
+    size_t in_front = size_t{page->in_front_of(first)} * base::kGrain;
+    misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
+  }
   return {page, grain};
 }
 
@@ -146,6 +181,7 @@ size_t Slob::free(const Frame& frame, void* p) {
   unsigned before = place.page->free_grains;
   place.page->put(place.grain);
   unsigned count = place.page->free_grains - before;
+  if (place.grain == 0) count += give_front(*place.page);
   live_ -= count;
   note_free(*place.page, before == 0);
   return size_t{count} * base::kGrain;
@@ -154,7 +190,8 @@ size_t Slob::free(const Frame& frame, void* p) {
 size_t Slob::usable_size(const Frame& frame, const void* p) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
-  return size_t{place.page->length_at(place.grain)} * base::kGrain;
+  const SlobPage& page = *place.page;
+  return size_t{page.length_at(place.grain) + page.in_front_of(place.grain)} * base::kGrain;
 }
 
 bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
@@ -162,7 +199,8 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   Place place = place_of(frame, p);
   SlobPage& page = *place.page;
   unsigned before = page.free_grains;
-  if (!page.try_resize(place.grain, grains_of(size))) return false;
+  unsigned count = grains_of(size), in_front = page.in_front_of(place.grain);
+  if (count <= in_front || !page.try_resize(place.grain, count - in_front)) return false;
   live_ += before;
   live_ -= page.free_grains;
   if (before != 0 && page.free_grains == 0) unshelve(page);
@@ -190,7 +228,8 @@ void Slob::audit() {
     unsigned count = 0;
     pages.list.for_each([&](const SlobPage& page) {
       page.audit();
-      ASHLAR_CHECK(page.frame->kind == FrameKind::kSlob && page.frame->tenant == &page);
+      for (const Frame* frame : {page.frame, page.frame - page.in_front})
+        ASHLAR_CHECK(frame->kind == FrameKind::kSlob && frame->tenant == &page);
       ASHLAR_CHECK(page.free_grains > 0 && page.shelf == on);
       free += page.free_grains;
       empty += page.is_empty();

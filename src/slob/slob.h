@@ -9,12 +9,16 @@
 //   kept against a program that breathes around a page's edge. Pages stand in their list by
 //   address, as far as kLooks of them tell.
 //
-//   A request of a frame and more has no business here: it is a block of the page heap.
+//   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
+//   page, whose rest is there for others. When it is freed the frames go back at once. The records
+//   of its first frame and of that page both lead to the page. A request that would leave no such
+//   rest, or is much larger than it, has no business here: it is a block of the page heap.
 //
 // Invariants (audit())
 //   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
-//   2. live() counts the grains that are taken in all pages; pages() the pages.
+//   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
 //   3. At most one page is empty.
+//   4. The first frame of a long block is kSlob and names the page where the block ends.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held.
@@ -22,7 +26,8 @@
 // Cost
 //   A walk along the pages of a shelf, most of them passed by after one compare: tens of
 //   nanoseconds. In a heap of more pages than kLooks only so many are looked at, from the front and
-//   from where the last such walk ended, and the one begun last. bench/micro/slob.
+//   from where the last such walk ended, and the one begun last. A long block is looked for in no
+//   list; its frames come from the page heap and go back to it. bench/micro/slob.
 //
 // Source
 //   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
@@ -39,8 +44,21 @@
 
 namespace slob {
 
-/// The least request that is too large.
-inline constexpr size_t kEnd = base::kFrameSize;
+/// The least request that is too large: what the rest of a frame would save is little there.
+inline constexpr size_t kEnd = size_t{32} << 10;
+
+/// So many bytes of a long block's last frame must be left for others, or it had best have all of
+/// it.
+inline constexpr size_t kLeastRest = 1280;
+
+/// Whether a request is SLOB's.
+constexpr bool serves(size_t size) {
+  if (size < base::kFrameSize) return true;
+  size_t last = size % base::kFrameSize;
+  return size < kEnd && last > 0 && last <= base::kFrameSize - kLeastRest;
+}
+static_assert(serves(0) && serves(base::kFrameSize - 1) && serves(base::kFrameSize + 1));
+static_assert(!serves(base::kFrameSize) && !serves(kEnd + 1));
 
 /// So many pages of a list are looked at in one go.
 inline constexpr unsigned kLooks = 64;
@@ -56,7 +74,8 @@ class Slob {
   void start(page::Zone& zone, page::MetaArena& meta);
 
   /// At least `size` bytes, less than kEnd, at a multiple of `align` (a power of two up to a frame)
-  /// and of a grain. null when memory is out. The bytes are whatever they were.
+  /// and of a grain. null when memory is out. The bytes are whatever they were, but zero where the
+  /// record of the frame in which the block begins says is_new.
   void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);
 
   /// Takes back a block of the page whose record `frame` is: how many bytes that were. What is no
@@ -67,14 +86,14 @@ class Slob {
   size_t usable_size(const page::Frame& frame, const void* p) ASHLAR_EXCLUDES(lock_);
 
   /// Makes a block `size` bytes long, less than kEnd, where it stands. False where what follows is
-  /// taken.
+  /// taken, or where it would end in another frame.
   bool try_resize(const page::Frame& frame, void* p, size_t size) ASHLAR_EXCLUDES(lock_);
 
   /// Gives the empty page back that is kept.
   void reap() ASHLAR_EXCLUDES(lock_);
 
   SlobStats stats() ASHLAR_EXCLUDES(lock_);
-  /// Bytes of all pages. Read without the lock: a moment old.
+  /// Bytes of all pages and long blocks. Read without the lock: a moment old.
   size_t bytes() const {
     return size_t{pages_.load(std::memory_order_relaxed)} << base::kFrameShift;
   }
@@ -98,7 +117,13 @@ class Slob {
   };
   void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
-  SlobPage* add_page(Shelf shelf) ASHLAR_REQUIRES(lock_);
+  void* alloc_long(unsigned count) ASHLAR_REQUIRES(lock_);
+  SlobPage* add_page(Shelf shelf, unsigned in_front) ASHLAR_REQUIRES(lock_);
+  unsigned give_front(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void count_pages(size_t more) ASHLAR_REQUIRES(lock_) {
+    pages_.store(pages_.load(std::memory_order_relaxed) + static_cast<uint32_t>(more),
+                 std::memory_order_relaxed);
+  }
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
@@ -113,7 +138,7 @@ class Slob {
   Pages shelves_[kShelves] ASHLAR_GUARDED_BY(lock_){};
   base::List<SlobPage> unused_ ASHLAR_GUARDED_BY(lock_){};  // records of pages that went back
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
-  std::atomic<uint32_t> pages_{0};            // written under the lock
+  std::atomic<uint32_t> pages_{0};            // frames; written under the lock
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
 };
 

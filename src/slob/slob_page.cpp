@@ -24,6 +24,7 @@ unsigned next_set(unsigned from, Word word) {
 void SlobPage::start(page::Frame& of, Shelf on) {
   frame = &of;
   shelf = on;
+  in_front = 0;
   free_grains = kGrains;
   longest = kGrains;
   std::fill_n(taken_, kWords, 0);
@@ -118,6 +119,7 @@ void SlobPage::audit() const {
     ASHLAR_CHECK(end == kNoGrain || begins(end));
   }
   ASHLAR_CHECK(!is_taken(0) || begins(0));
+  ASHLAR_CHECK(in_front == 0 || is_taken(0));
 }
 
 }  // namespace slob

@@ -11,10 +11,14 @@
 //   longest run that may be left lets most pages that cannot serve it be passed over by one
 //   compare.
 //
+//   The block at the first grain may have begun some frames in front of the page, of which this
+//   page, then, is the end.
+//
 // Invariants (audit())
 //   1. A block begins only at a grain that is taken; the first of a run of taken grains begins one.
 //   2. free_grains is the number of grains that are not taken.
 //   3. No run of free grains is longer than `longest`.
+//   4. Where there are frames in front, a block begins at the first grain.
 //
 // Locking
 //   None here. Callers hold the Slob's lock (LockRank::kSlob).
@@ -62,6 +66,7 @@ class SlobPage {
   uint16_t free_grains;
   uint16_t longest;  ///< no run of free grains is longer
   Shelf shelf;
+  uint8_t in_front;  ///< so many whole frames in front are of the block at the first grain
 
   /// Makes all grains free.
   void start(page::Frame& of, Shelf on);
@@ -81,8 +86,10 @@ class SlobPage {
   bool begins(unsigned grain) const { return (begins_[grain / 64] >> (grain % 64) & 1) != 0; }
   /// The first grain of the block that `grain`, a taken one, belongs to.
   unsigned block_around(unsigned grain) const;
-  /// The length of the block that begins at `grain`.
+  /// The length of the block that begins at `grain`, without the frames in front.
   unsigned length_at(unsigned grain) const { return end_of(grain) - grain; }
+  /// The grains in front of the page that belong to the block at `grain`.
+  unsigned in_front_of(unsigned grain) const { return grain == 0 ? in_front * kGrains : 0; }
 
   bool is_empty() const { return free_grains == kGrains; }
 

@@ -91,7 +91,7 @@ TEST_F(HeapTest, UsableSizeIsWholeGrainsOrTheClassOrWholeFrames) {
     void* p = front::alloc(size);
     bool has_class = size <= base::kMaxCached;
     size_t of_class = has_class ? front::kClassSize[front::class_of(size)] : 0;
-    size_t of_slob = size < 4096 ? front::whole_grains(size) : base::round_up(size, 4096);
+    size_t of_slob = slob::serves(size) ? front::whole_grains(size) : base::round_up(size, 4096);
     size_t usable = front::usable_size(p);
     if (is_set("slob_max:0") && has_class)
       EXPECT_EQ(usable, of_class) << size;

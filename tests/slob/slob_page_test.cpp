@@ -85,6 +85,15 @@ TEST_F(SlobPageTest, EachGrainKnowsItsBlock) {
   EXPECT_FALSE(page.is_taken(203));
 }
 
+TEST_F(SlobPageTest, FramesInFrontBelongToTheFirstBlockAlone) {
+  unsigned first = take(10), second = take(10);
+  EXPECT_EQ(page.in_front_of(first), 0u);
+  page.in_front = 3;
+  page.audit();
+  EXPECT_EQ(page.in_front_of(first), 3 * kGrains);
+  EXPECT_EQ(page.in_front_of(second), 0u);
+}
+
 TEST_F(SlobPageTest, ResizeTakesWhatFollowsOrGivesTheTailBack) {
   unsigned first = take(10), second = take(10);
   EXPECT_FALSE(page.try_resize(first, 11)) << "the next block is in the way";

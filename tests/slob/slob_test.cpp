@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/bits.h"
@@ -46,7 +48,7 @@ class SlobTest : public testing::Test {
 };
 
 TEST_F(SlobTest, EverySizeIsRoundedToGrainsOnly) {
-  for (size_t size = 0; size < slob::kEnd; size += 7) {
+  for (size_t size = 0; size < base::kFrameSize; size += 7) {
     char* block = alloc(size);
     ASSERT_NE(block, nullptr);
     EXPECT_TRUE(base::is_aligned(block, 16));
@@ -72,6 +74,65 @@ TEST_F(SlobTest, LongListsAreFilledAsWell) {
   // 85 blocks of three grains leave one grain of each page free.
   for (int i = 0; i < 85 * 400; ++i) ASSERT_NE(slob.alloc(48, 1), nullptr);
   EXPECT_LE(slob.stats().pages, 400u);
+}
+
+TEST_F(SlobTest, ALongBlockLeavesTheRestOfItsLastFrameToOthers) {
+  char* block = alloc(2 * 4096 + 100);
+  EXPECT_TRUE(base::is_aligned(block, 4096));
+  EXPECT_EQ(usable(block), 2 * 4096u + 112);
+  EXPECT_EQ(slob.stats().pages, 3u);
+  char* other = alloc(3900);
+  EXPECT_EQ(other, block + 2 * 4096 + 112);
+  EXPECT_EQ(slob.stats().live_bytes, 2 * 4096u + 112 + 3904);
+  std::memset(block, 1, usable(block));
+  std::memset(other, 2, usable(other));
+  EXPECT_EQ(free(block), 2 * 4096u + 112);
+  EXPECT_EQ(slob.stats().pages, 1u) << "its frames went back at once";
+  EXPECT_EQ(heap.slabs().stats().live, 1u);
+  EXPECT_EQ(other[0] + other[3899], 4);
+  EXPECT_EQ(alloc(100), other - 112);
+}
+
+TEST_F(SlobTest, EveryLongSizeIsRoundedToGrainsOnly) {
+  size_t served = 0;
+  for (size_t size = base::kFrameSize; size < slob::kEnd; size += 13) {
+    if (!slob::serves(size)) continue;
+    char* block = alloc(size, size % 2 == 0 ? 4096 : 1);
+    EXPECT_EQ(usable(block), base::round_up(size, 16));
+    EXPECT_EQ(free(block), base::round_up(size, 16));
+    ++served;
+  }
+  EXPECT_GT(served, 1000u);
+  slob.reap();
+  EXPECT_EQ(heap.slabs().stats().live, 0u);
+}
+
+TEST_F(SlobTest, ALongBlockIsResizedWithinItsLastFrame) {
+  char* block = alloc(4096 + 1000);
+  char* other = alloc(1000);
+  EXPECT_FALSE(slob.try_resize(frame_of(block), block, 4096 + 2000)) << "taken";
+  EXPECT_FALSE(slob.try_resize(frame_of(block), block, 4096)) << "in another frame";
+  EXPECT_FALSE(slob.try_resize(frame_of(block), block, 10));
+  free(other);
+  EXPECT_TRUE(slob.try_resize(frame_of(block), block, 2 * 4096));
+  EXPECT_FALSE(slob.try_resize(frame_of(block), block, 2 * 4096 + 1));
+  EXPECT_EQ(usable(block), 2 * 4096u);
+  EXPECT_TRUE(slob.try_resize(frame_of(block), block, 4097));
+  EXPECT_EQ(usable(block), 4096u + 16);
+  EXPECT_EQ(slob.stats().live_bytes, 4096u + 16);
+  free(block);
+}
+
+// What is said to be zero need not be cleared by calloc.
+TEST_F(SlobTest, OnlyMemoryThatWasNeverUsedIsSaidToBeZero) {
+  for (int round = 0; round < 50; ++round)
+    for (size_t size : {100, 5000, 9000, 20500}) {
+      char* block = alloc(size);
+      size_t zeros = frame_of(block).is_new != 0 ? size : 0;
+      for (size_t i = 0; i < zeros; ++i) ASSERT_EQ(block[i], 0) << size;
+      std::memset(block, 7, size);
+      if (round % 3 != 0) free(block);
+    }
 }
 
 TEST_F(SlobTest, BlocksAreLaidSideBySide) {
@@ -156,14 +217,14 @@ TEST_F(SlobTest, ContentSurvivesWhateverHappensAround) {
     size_t pick = held.empty() ? 0 : rng.below(held.size());
     uint64_t act = rng.below(8);
     if (act < 4) {
-      size_t size = rng.size(slob::kEnd - 1) + 1;
+      size_t size = rng.size(slob::kEnd - 2) + 1;
       auto* at = reinterpret_cast<unsigned char*>(slob.alloc(size, size_t{1} << rng.below(9)));
       ASSERT_NE(at, nullptr);
       held.push_back({at, size, static_cast<unsigned char>(step)});
       std::memset(at, held.back().name, size);
     } else if (act < 5 && !held.empty()) {
       Held& one = held[pick];
-      size_t size = rng.size(slob::kEnd - 1) + 1;
+      size_t size = rng.size(slob::kEnd - 2) + 1;
       if (!slob.try_resize(frame_of(one.at), one.at, size)) continue;
       check(one, std::min(size, one.size));
       one.size = size;
@@ -200,6 +261,19 @@ TEST_F(SlobDeathTest, DoubleFree) {
   EXPECT_DEATH(slob.free(frame_of(block), block),
                "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
   EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
+}
+
+TEST_F(SlobDeathTest, FreeInsideALongBlock) {
+  char* block = alloc(2 * 4096 + 100);
+  page::Frame& last = frame_of(block + 2 * 4096);
+  constexpr char kInside[] = "^ashlar: free of 0x[0-9a-f]+, which points into a block that starts ";
+  char start[32];
+  std::snprintf(start, sizeof start, "at %p", static_cast<void*>(block));
+  for (size_t offset : {1u, 16u, 4095u})
+    EXPECT_DEATH(slob.free(frame_of(block), block + offset), kInside + std::string(start));
+  for (size_t offset : {8192u, 8193u, 8208u})
+    EXPECT_DEATH(slob.free(last, block + offset), kInside + std::string(start));
+  EXPECT_DEATH(slob.free(last, block + 8192 + 112), "^ashlar: double free of ");
 }
 
 TEST_F(SlobDeathTest, FreeInsideABlock) {
