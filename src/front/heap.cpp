@@ -72,7 +72,6 @@ bool has_cache(uint8_t id) {
   Demand demand{.id = id,
                 .size = kClassSize[id],
                 .has_cache = is_there,
-                .heap_bytes = g_heap.pages().slabs().live_bytes(),
                 .slob_bytes = g_heap.slob().bytes(),
                 .has_threads = os::has_other_threads()};
   bool is_wanted = g_heap.promotion().note_demand(demand);
@@ -308,7 +307,7 @@ bool Heap::promote() {
 
 void Heap::restart() {
   if (!is_promoted() || options_.slob_max == 0) return;
-  promotion_.restart(pages_.slabs().live_bytes());
+  promotion_.restart(slob_.bytes());
   is_published_.store(false, std::memory_order_relaxed);
   os::g_fast.cached_end = 0;
 }

@@ -6,12 +6,16 @@ namespace {
 // So many calls in an interval are worth more than the memory: SLOB takes up to a third of a
 // microsecond more a call than a magazine does, so these cost two milliseconds of a second.
 constexpr uint32_t kManyCalls = 8192;
-// Of one class, once there are object caches: so many calls, or so many bytes asked for. Classes
-// above a frame are served by whole frames until then, which wastes up to half of them.
-constexpr uint32_t kManyOfOne = 256;
-constexpr size_t kManyBytesOfOne = size_t{128} << 10;
-// SLOB holds so much of a class before that is worth a slab, which is four times as large or more.
-constexpr size_t kMuchOfOne = size_t{16} << 10;
+// Of one class, once there are object caches: so many cost SLOB less than a millisecond. A slab
+// that is half empty and a magazine that holds objects idle cost ten pages and more.
+constexpr uint32_t kManyOfOne = 2048;
+// But where many classes have nearly as many, this many of one once all that SLOB has served of
+// them are so many.
+constexpr uint32_t kSomeOfOne = 256;
+constexpr uint32_t kManyBySlob = 2 * kManyCalls;
+// SLOB holds so much of a class before that is worth a slab, or half the objects of one.
+constexpr size_t kMuchOfOne = size_t{64} << 10;
+constexpr size_t kHalfSlab = 4;
 // Where threads are, so few calls of one class are many: SLOB has one lock for all. And objects up
 // to this size that threads share a line of would slow each other down from the first on.
 constexpr uint32_t kManyWithThreads = 8;
@@ -22,25 +26,27 @@ constexpr size_t kShared = base::kCacheLine;
 // Whether the process has outgrown SLOB alone. Once it has, it has for good.
 bool Promotion::is_busy(const Demand& demand) {
   if (is_over()) return true;
-  bool is_large = demand.heap_bytes > inherited_ + slob_max_;
-  bool is_over = add(calls_, 1) > kManyCalls || is_large || demand.has_threads;
+  bool is_large = demand.slob_bytes > inherited_ + slob_max_;
+  bool is_over =
+      calls_.load(std::memory_order_relaxed) > kManyCalls || is_large || demand.has_threads;
   if (is_over) is_over_.store(true, std::memory_order_relaxed);
   return is_over;
 }
 
 bool Promotion::is_worth_a_slab(const Demand& demand) {
   Class& counts = classes_[demand.id];
-  uint32_t calls = add(counts.calls, 1);
-  if (calls > kManyOfOne || calls * demand.size > kManyBytesOfOne) return true;
-  if (counts.live.load(std::memory_order_relaxed) > kMuchOfOne) return true;
-  if (demand.slob_bytes > slob_max_) return true;
+  uint32_t calls = add(counts.calls, 1), all = add(calls_, 1);
+  if (calls > kManyOfOne || (calls > kSomeOfOne && all > kManyBySlob)) return true;
+  uint32_t live = counts.live.load(std::memory_order_relaxed);
+  if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;
+  if (demand.slob_bytes / 2 > slob_max_) return true;
   return demand.has_threads && (calls > kManyWithThreads || demand.size <= kShared);
 }
 
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
   if (slob_max_ == kUnlimited) return false;
-  bool is_worth = demand.has_cache || is_worth_a_slab(demand);  // counted from the first on
+  bool is_worth = is_worth_a_slab(demand) || demand.has_cache;  // counted in any case
   return is_busy(demand) && is_worth;
 }
 

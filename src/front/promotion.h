@@ -3,13 +3,13 @@
 //
 // Idea
 //   Slabs are fast and cost a slab a class; SLOB is slower and costs next to nothing. A process
-//   starts with SLOB alone. It is *promoted*, once, when its heap has grown past a bound, when it
-//   calls malloc so often that speed matters, or when a second thread starts: from then on there
-//   are object caches, each class has one as soon as it is worth a slab, and what was served before
-//   stays where it is until it is freed.
+//   starts with SLOB alone. It is *promoted*, once, when what SLOB holds has grown past a bound,
+//   when it calls malloc so often that speed matters, or when a second thread starts: from then on
+//   there are object caches, each class has one as soon as it is worth a slab, and what was served
+//   before stays where it is until it is freed.
 //
 //   A class is worth a slab when it is asked for often, or when what SLOB holds of it would fill a
-//   good part of one. So a process that uses forty sizes a few times each does not pay for forty
+//   half of one. So a process that uses forty sizes a few times each does not pay for forty
 //   slabs, also when it is large.
 //
 //   The child of a fork starts anew: what it shares with its parent costs nothing until somebody
@@ -37,8 +37,7 @@ struct Demand {
   uint8_t id = 0;            ///< of the class
   size_t size = 0;           ///< of its objects
   bool has_cache = false;    ///< it has one already, of the parent's
-  size_t heap_bytes = 0;     ///< live bytes of the whole heap
-  size_t slob_bytes = 0;     ///< of these, SLOB's pages
+  size_t slob_bytes = 0;     ///< of SLOB's pages
   bool has_threads = false;  ///< there is a second thread
 };
 
@@ -48,12 +47,13 @@ class Promotion {
   static constexpr uint64_t kUnlimited = UINT64_MAX;
 
   constexpr Promotion() = default;
-  /// A heap of more than `slob_max` bytes is promoted; 0: at once, and SLOB serves nothing.
+  /// Where SLOB holds more than `slob_max` bytes, the process is promoted; 0: at once, and SLOB
+  /// serves nothing.
   void start(uint64_t slob_max) { slob_max_ = slob_max; }
 
-  /// In the child of a fork, whose heap is that large.
-  void restart(size_t heap_bytes) {
-    inherited_ = heap_bytes;
+  /// In the child of a fork, where SLOB holds so much.
+  void restart(size_t slob_bytes) {
+    inherited_ = slob_bytes;
     is_over_.store(false, std::memory_order_relaxed);
     end_interval();
   }
@@ -86,7 +86,7 @@ class Promotion {
   };
 
   uint64_t slob_max_ = 0;
-  size_t inherited_ = 0;              // bytes that the heap had when this process began
+  size_t inherited_ = 0;              // bytes that SLOB held when this process began
   std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
   std::atomic<uint32_t> calls_{0};    // in this interval
   Class classes_[base::kHasCaches ? base::kMaxCaches : 1]{};

@@ -25,7 +25,7 @@ class PromotionTest : public testing::Test {
 };
 
 TEST_F(PromotionTest, ASmallHeapThatAsksSeldomStaysWithSlob) {
-  EXPECT_EQ(served({.id = 3, .size = 48, .heap_bytes = kMax, .slob_bytes = kMax}, 5000), 5000u);
+  EXPECT_EQ(served({.id = 3, .size = 48, .slob_bytes = kMax}, 5000), 5000u);
 }
 
 TEST_F(PromotionTest, OneThatAsksOftenDoesNot) {
@@ -43,26 +43,44 @@ TEST_F(PromotionTest, OftenIsMeantWithinAnInterval) {
 }
 
 TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
-  Demand rare{.id = 3, .size = 2048, .heap_bytes = kMax + 1};
+  Demand rare{.id = 3, .size = 2048, .slob_bytes = kMax + 1};
   EXPECT_EQ(served(rare, 50), 50u);
   EXPECT_LT(served(rare, 5000), 5000u) << "one that is asked for often has";
-  Demand other{.id = 4, .size = 512, .heap_bytes = kMax + 1};
+  Demand other{.id = 4, .size = 512, .slob_bytes = kMax + 1};
   EXPECT_EQ(served(other, 50), 50u) << "each class for itself";
 }
 
-TEST_F(PromotionTest, LargeBlocksCountByTheirBytes) {
-  EXPECT_LT(served({.id = 50, .size = 20480, .heap_bytes = kMax + 1}, 5000), 20u);
+// A script of a shell asks for two sizes all the time, and for others a thousand times.
+TEST_F(PromotionTest, OfAProcessThatAsksOftenOnlyTheBusyClassesHaveCaches) {
+  unsigned busy = served({.id = 1, .size = 16}, 100000);
+  EXPECT_LT(busy, 20000u);
+  EXPECT_EQ(served({.id = 4, .size = 64}, 1000), 1000u);
+}
+
+TEST_F(PromotionTest, ManyClassesThatAreHalfBusyDoNotStayWithSlob) {
+  unsigned all = 0;
+  for (uint8_t id = 1; id <= 80; ++id) all += served({.id = id, .size = size_t{16} * id}, 1500);
+  EXPECT_LT(all, 45000u);
 }
 
 TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
-  Demand demand{.id = 5, .size = 80, .heap_bytes = kMax + 1};
-  promotion.note_live(5, 65536);
-  promotion.note_free(5, 65536);
-  EXPECT_FALSE(promotion.note_demand(demand));
-  promotion.note_live(5, 65536);
-  EXPECT_TRUE(promotion.note_demand(demand));
+  Demand demand{.id = 5, .size = 80, .slob_bytes = kMax + 1};
+  promotion.note_live(5, 100000);
   promotion.note_free(5, 100000);
+  EXPECT_FALSE(promotion.note_demand(demand));
+  promotion.note_live(5, 100000);
+  EXPECT_TRUE(promotion.note_demand(demand));
+  promotion.note_free(5, 200000);
   EXPECT_FALSE(promotion.note_demand(demand)) << "a count that lost a race does not wrap";
+}
+
+// Half a slab of the largest objects is more than all that smaller ones may have in SLOB.
+TEST_F(PromotionTest, AFewLargeObjectsAreNotWorthASlabOfThem) {
+  Demand demand{.id = 90, .size = 32768, .slob_bytes = kMax + 1};
+  promotion.note_live(90, 3 * 32768);
+  EXPECT_FALSE(promotion.note_demand(demand));
+  promotion.note_live(90, 2 * 32768);
+  EXPECT_TRUE(promotion.note_demand(demand));
 }
 
 TEST_F(PromotionTest, ASecondThreadEndsItForWhatSharesALine) {
@@ -72,18 +90,17 @@ TEST_F(PromotionTest, ASecondThreadEndsItForWhatSharesALine) {
 
 TEST_F(PromotionTest, AChildStartsAnewFromWhereItsParentWas) {
   ASSERT_TRUE(
-      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 9 * kMax}));
+      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .slob_bytes = 9 * kMax}));
   promotion.restart(9 * kMax);
   EXPECT_FALSE(promotion.is_over());
-  EXPECT_EQ(served({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 10 * kMax}, 2000), 2000u);
+  EXPECT_EQ(served({.id = 3, .size = 48, .has_cache = true, .slob_bytes = 10 * kMax}, 2000), 2000u);
   EXPECT_TRUE(
-      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .heap_bytes = 10 * kMax + 1}))
+      promotion.note_demand({.id = 3, .size = 48, .has_cache = true, .slob_bytes = 10 * kMax + 1}))
       << "and its caches are there at once when it has grown";
 }
 
 TEST_F(PromotionTest, SlobItselfIsBounded) {
-  EXPECT_TRUE(promotion.note_demand(
-      {.id = 9, .size = 144, .heap_bytes = 10 * kMax, .slob_bytes = kMax + 1}));
+  EXPECT_TRUE(promotion.note_demand({.id = 9, .size = 144, .slob_bytes = 2 * kMax + 2}));
 }
 
 TEST(PromotionExtremes, NeverAndAlways) {
@@ -93,11 +110,8 @@ TEST(PromotionExtremes, NeverAndAlways) {
   Promotion always;
   always.start(Promotion::kUnlimited);
   for (int i = 0; i < 100000; ++i)
-    ASSERT_FALSE(always.note_demand({.id = 1,
-                                     .size = 16,
-                                     .heap_bytes = SIZE_MAX,
-                                     .slob_bytes = SIZE_MAX,
-                                     .has_threads = true}));
+    ASSERT_FALSE(
+        always.note_demand({.id = 1, .size = 16, .slob_bytes = SIZE_MAX, .has_threads = true}));
 }
 
 }  // namespace
