@@ -122,6 +122,12 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
     Buddy::Run run = is_short_ ? Buddy::Run::kFree : Buddy::Run::kDirty;
     block = buddy_.take_run(pages, run_unit(pages), run, kind);
   }
+  // In a small heap what waits or lies in odd pieces is much of it, and a clean frame costs a
+  // fault. A single frame shall not break up what waits.
+  if (block == kNone && is_small_heap() && align.n == 0 && kind != FrameKind::kSlab) {
+    if (pages.n > 1) end_waiting();
+    block = buddy_.take_run(pages, Pages(1), Buddy::Run::kDirty, kind);
+  }
   if (block == kNone) block = take(pages, align, kind);
   // No block of a power of two is whole any more, but their parts may be neighbours.
   if (block == kNone && is_plain_large)

@@ -261,6 +261,8 @@ class Zone {
     bool is_huge = pages.bytes() >= base::kAdviseFrom && !is_short_;
     return base::Pages(is_huge ? base::kHugeSize / base::kFrameSize : 1);
   }
+  // Where looking for memory that is used already costs little.
+  bool is_small_heap() const { return window_size() <= size_t{4} << 20; }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);

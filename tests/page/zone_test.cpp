@@ -339,6 +339,22 @@ TEST_F(ZoneTest, RecordsInsideALargeFreeBlockGoWithItsMemory) {
   for (int i = 0; i < 100; ++i) alloc(40);
 }
 
+// Nine frames and three wait; ten are asked for, and memory is used that is there.
+TEST_F(ZoneTest, ASmallHeapUsesWhatWaitsBeforeItTouchesMore) {
+  start();
+  Frame* blocks[] = {alloc(9), alloc(3), alloc(1)};
+  free(blocks[0]);
+  free(blocks[1]);
+  ASSERT_EQ(zone.stats().dirty, 12u);
+  Frame* single = zone.alloc(Pages(1), Order(0), FrameKind::kSlob);
+  ASSERT_NE(single, nullptr);
+  EXPECT_EQ(alloc(9), blocks[0]) << "a single frame does not break up what waits";
+  free(blocks[0]);
+  size_t before = zone.stats().dirty;
+  ASSERT_NE(alloc(10), nullptr);
+  EXPECT_EQ(zone.stats().dirty, before - 10);
+}
+
 TEST_F(ZoneTest, HollowFramesDoNotCountAsLive) {
   start();
   Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
