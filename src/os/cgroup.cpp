@@ -1,14 +1,10 @@
 #include "os/cgroup.h"
 
-#include <fcntl.h>
-#include <sys/syscall.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "base/text.h"
-#include "os/syscall.h"
+#include "os/text_file.h"
 
 namespace os {
 namespace {
@@ -17,29 +13,9 @@ constexpr size_t kUnbounded = SIZE_MAX;
 // Version 1 says "unbounded" by the largest number of whole pages.
 constexpr size_t kAsGoodAsUnbounded = size_t{1} << 60;
 
-struct Content {
-  char text[4096];  // with version 1 a dozen lines of up to 250 bytes
-  size_t size = 0;
-  bool is_refused = false;  // it may be there, but could not be opened
-  const char* end() const { return text + size; }
-};
-
-// A small file's beginning; empty where it cannot be read.
-Content read_file(const char* path) {
-  Content content;
-  long file = call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  content.is_refused = is_error(file) && file != -ENOENT && file != -ENOTDIR;
-  if (is_error(file)) return content;
-  long size = call(SYS_read, file, content.text, sizeof content.text - 1);
-  call(SYS_close, file);
-  content.size = is_error(size) ? 0 : static_cast<size_t>(size);
-  content.text[content.size] = '\0';
-  return content;
-}
-
 // The number that a file holds, on its one line; unbounded where it says "max" or is not there.
 size_t read_bytes(const base::Text& path, bool& was_refused) {
-  Content content = read_file(path.data());
+  TextFile content = read_file(path.data());
   was_refused |= content.is_refused;
   const char* end = std::find(content.text, content.text + content.size, '\n');
   base::Number number = base::parse_decimal(content.text, end);
@@ -65,7 +41,7 @@ bool Cgroup::find(const char* root) {
   root_ = root;
   base::Line<256> list;
   list.add(root).add("/proc/self/cgroup");
-  Content content = read_file(list.data());
+  TextFile content = read_file(list.data());
   was_refused_ = content.is_refused;
   mount_length_ = 0;
   // A line a hierarchy, "number:controllers:path"; that of version 2 has none and is number 0.
@@ -115,7 +91,7 @@ size_t Cgroup::bound() {
 }
 
 unsigned Cgroup::pressure() const {
-  Content content;
+  TextFile content;
   if (mount_length_ != 0 && !is_first_) {
     base::Line<kMostPath + 32> path;
     path.add(folder_).add("/memory.pressure");
