@@ -87,6 +87,14 @@ int rseq_cpu() {
   return is_rseq_registered() ? load_id(g_fast.id_offset) : -1;
 }
 
+unsigned current_cpu() {
+  if (g_fast.rseq_offset != 0 && is_rseq_registered())
+    return static_cast<unsigned>(load_id(g_fast.rseq_offset + kCpuIdAt));
+  unsigned cpu = 0;
+  call(SYS_getcpu, &cpu, 0, 0);
+  return cpu;
+}
+
 bool rseq_fence() {
   return !is_error(call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0));
 }

@@ -100,6 +100,9 @@ bool is_rseq_registered();
 /// The id of the CPU we run on, for now; negative for an unregistered thread.
 int rseq_cpu();
 
+/// The CPU we run on, for now. Costs a load where this thread is registered, else a system call.
+unsigned current_cpu();
+
 /// Returns when every section that was running anywhere in this process has ended or aborted.
 /// False where the kernel refuses; then nothing may be concluded.
 bool rseq_fence();
