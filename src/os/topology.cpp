@@ -131,6 +131,7 @@ bool Topology::find(const char* root) {
 
 void Topology::imitate(unsigned nodes) {
   count_ = std::clamp(nodes, 1u, kMaxNodes);
+  is_real_ = false;
   for (unsigned cpu = 0; cpu < kMaxCpus; ++cpu) node_of_[cpu] = static_cast<uint8_t>(cpu % count_);
   for (unsigned node = 0; node < count_; ++node) numbers_[node] = static_cast<uint16_t>(node);
   Distances distances;

@@ -149,6 +149,16 @@ bool vm_name(char* at, size_t size, const char* name) {
   return !is_error(call(SYS_prctl, kSetVma, kAnonName, at, size, name));
 }
 
+void vm_bind(char* at, size_t size, unsigned node) {
+  constexpr int kPreferred = 1;          // MPOL_PREFERRED of <linux/mempolicy.h>
+  constexpr unsigned kMostNodes = 1024;  // that Linux can be built for
+  constexpr unsigned kWordBits = 64;
+  unsigned long nodes[kMostNodes / kWordBits] = {};
+  if (node >= kMostNodes) return;
+  nodes[node / kWordBits] = 1ul << (node % kWordBits);
+  call(SYS_mbind, at, size, kPreferred, nodes, kMostNodes + 1, 0);
+}
+
 uint64_t vm_now_ms() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // answered by the vDSO, without a system call
@@ -157,8 +167,8 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve,    vm_release,     vm_commit,      vm_purge,
-                          vm_move,       vm_advise_huge, vm_now_ms,      vm_decommit,
-                          vm_purge_each, vm_name,        vm_reserve_low, vm_lock};
+constinit const Vm kVm = {vm_reserve,     vm_release, vm_commit,   vm_purge,      vm_move,
+                          vm_advise_huge, vm_now_ms,  vm_decommit, vm_purge_each, vm_name,
+                          vm_reserve_low, vm_lock,    vm_bind};
 
 }  // namespace os

@@ -78,6 +78,10 @@ struct Vm {
   /// Has the memory behind [at, at + size) fetched and kept in place. False where the kernel
   /// refuses (RLIMIT_MEMLOCK); then some of it may be.
   bool (*lock)(char* at, size_t size);
+  /// Has memory that is fetched for [at, at + size) from now on come from the node with this number
+  /// of the kernel's, as long as that has some. Where the kernel refuses (filters do), it comes
+  /// from the node of the CPU that touches it first.
+  void (*bind)(char* at, size_t size, unsigned node);
 };
 
 /// The real kernel.

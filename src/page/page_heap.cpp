@@ -44,31 +44,85 @@ bool PageHeap::start(const os::Vm& vm, const Retention& retention, const Manners
   return true;
 }
 
-bool PageHeap::start_giants() {
-  if (has_giants()) return true;
-  os::Locked held(start_);
-  if (has_giants()) return true;
-  giants_.join(budget_);
-  giants_.set_manners({.huge_pages = manners_.huge_pages,
-                       .name = manners_.name == nullptr ? nullptr : kGiantsName});
-  if (!giants_.start(*vm_, giant_retention(retention_), kWindow, &slabs_)) return false;
-  has_giants_.store(true, std::memory_order_release);
+// What a node's zone says to the kernel.
+Manners PageHeap::manners_for(unsigned node, const char* name) const {
+  Manners manners{.huge_pages = manners_.huge_pages,
+                  .node = node,
+                  .name = manners_.name == nullptr ? nullptr : name};
+  if (nodes_.are_several() && nodes_.topology()->is_real())
+    manners.node_number = static_cast<int>(nodes_.topology()->number_of(node));
+  return manners;
+}
+
+bool PageHeap::set_nodes(const os::Topology& topology) {
+  if (topology.count() < 2 || nodes_.are_several()) return false;
+  void* table = meta_.alloc(sizeof(Nodes::Table), alignof(Nodes::Table));
+  if (table == nullptr || !slabs_.divide(topology.count(), os::machine_memory())) return false;
+  if (topology.is_real()) {
+    slabs_.settle(topology.number_of(0));
+    if (has_giants()) giants_.settle(topology.number_of(0));
+  }
+  nodes_.start(topology, *static_cast<Nodes::Table*>(table));
   return true;
 }
 
-PageHeap::Block PageHeap::alloc_large(Pages pages, Order align) {
-  if (pages.bytes() >= base::kGiantSize && start_giants())
-    if (Frame* frame = giants_.alloc(pages, align, FrameKind::kLarge)) return {&giants_, frame};
-  return {&slabs_, slabs_.alloc(pages, align, FrameKind::kLarge)};
+Node* PageHeap::start_node(unsigned node) {
+  if (Node* zones = nodes_.find(node)) return zones;
+  os::Locked held(start_);
+  if (Node* zones = nodes_.find(node)) return zones;
+  void* memory = meta_.alloc(sizeof(Node), alignof(Node));
+  if (memory == nullptr) return nullptr;
+  Node* zones = new (memory) Node;
+  zones->slabs.join(budget_);
+  zones->slabs.set_manners(manners_for(node, manners_.name));
+  zones->slabs.start_part(slabs_, node, retention_);
+  nodes_.put(node, *zones);
+  return zones;
+}
+
+Zone* PageHeap::start_giants(unsigned node) {
+  Node* zones = node == 0 ? nullptr : start_node(node);
+  if (zones == nullptr && node != 0) return nullptr;
+  Zone& giants = node == 0 ? giants_ : zones->giants;
+  std::atomic<bool>& has_giants = node == 0 ? has_giants_ : zones->has_giants;
+  if (has_giants.load(std::memory_order_acquire)) return &giants;
+  os::Locked held(start_);
+  if (has_giants.load(std::memory_order_relaxed)) return &giants;
+  giants.join(budget_);
+  giants.set_manners(manners_for(node, kGiantsName));
+  const Zone& other = node == 0 ? slabs_ : zones->slabs;
+  size_t window = node == 0 ? kWindow : slabs_.part_size();
+  if (!giants.start(*vm_, giant_retention(retention_), window, &other)) return nullptr;
+  has_giants.store(true, std::memory_order_release);
+  return &giants;
+}
+
+PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
+  if (pages.bytes() >= base::kGiantSize)
+    if (Zone* giants = start_giants(node))
+      if (Frame* frame = giants->alloc(pages, align, FrameKind::kLarge)) return {giants, frame};
+  Zone* slabs = slabs_for(node);
+  return {slabs, slabs == nullptr ? nullptr : slabs->alloc(pages, align, FrameKind::kLarge)};
+}
+
+PageHeap::Block PageHeap::alloc_large(Pages pages, Order align, unsigned node) {
+  Block block;
+  for (unsigned rank = 0; block.frame == nullptr && rank < nodes_.count(); ++rank)
+    block = alloc_near(pages, align, nodes_.nearest(node, rank));
+  return block;
 }
 
 PageHeap::Block PageHeap::alloc_clean(Pages pages) {
-  return {&giants_, start_giants() ? giants_.alloc_clean(pages) : nullptr};
+  Zone* giants = start_giants(nodes_.here());
+  return {giants, giants == nullptr ? nullptr : giants->alloc_clean(pages)};
 }
 
 // Laid out when first asked for; without address space for it, each time.
-Zone* PageHeap::start_named(Manners::Where where) {
-  std::atomic<Zone*>& named = named_[where == Manners::Where::kLow ? 0 : 1];
+Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
+  Node* zones = node == 0 ? nullptr : start_node(node);
+  if (zones == nullptr && node != 0) return nullptr;
+  bool is_low = where == Manners::Where::kLow;
+  std::atomic<Zone*>& named = node == 0 ? named_[is_low ? 0 : 1] : zones->pinned;
   if (Zone* zone = named.load(std::memory_order_acquire)) return zone;
   os::Locked held(start_);
   if (Zone* zone = named.load(std::memory_order_relaxed)) return zone;
@@ -76,22 +130,41 @@ Zone* PageHeap::start_named(Manners::Where where) {
   if (unstarted_ == nullptr) return nullptr;
   Zone* zone = new (unstarted_) Zone;
   zone->join(budget_);
-  zone->set_manners({.huge_pages = manners_.huge_pages,
-                     .where = where,
-                     .name = where == Manners::Where::kLow ? "ashlar low" : "ashlar pinned"});
+  Manners manners = manners_for(node, is_low ? "ashlar low" : "ashlar pinned");
+  manners.where = where;
+  if (is_low) manners.node_number = Manners::kNoNumber;
+  zone->set_manners(manners);
   Retention retention = retention_;
-  if (where == Manners::Where::kPinned) retention.least_bytes = SIZE_MAX / 2;
+  if (!is_low) retention.least_bytes = SIZE_MAX / 2;
   if (!zone->start(*vm_, retention, kWindow)) return nullptr;
   unstarted_ = nullptr;
   named.store(zone, std::memory_order_release);
   return zone;
 }
 
-PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align) {
+PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align, unsigned node) {
   // The small library has no named zones.
-  if (!base::kHasCaches || where == Manners::Where::kAnywhere) return alloc_large(pages, align);
-  Zone* zone = start_named(where);
-  return {zone, zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge)};
+  if (!base::kHasCaches || where == Manners::Where::kAnywhere)
+    return alloc_large(pages, align, node);
+  bool is_low = where == Manners::Where::kLow;
+  for (unsigned rank = 0; rank < (is_low ? 1 : nodes_.count()); ++rank) {
+    Zone* zone = start_named(where, is_low ? 0 : nodes_.nearest(node, rank));
+    Frame* frame = zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge);
+    if (frame != nullptr) return {zone, frame};
+  }
+  return {};
+}
+
+// Of what all zones share the first one knows.
+Frames PageHeap::slab_frames() {
+  Frames sum = slabs_.frames();
+  for (unsigned node = 1; node < nodes_.count(); ++node)
+    if (Node* zones = nodes_.find(node)) {
+      Frames frames = zones->slabs.frames();
+      sum.live += frames.live;
+      sum.dirty += frames.dirty;
+    }
+  return sum;
 }
 
 bool PageHeap::retract() {
@@ -136,6 +209,11 @@ void PageHeap::set_retention(const Retention& retention) {
   vacancy_.set(retention);
   giants_.set_retention(giant_retention(retention));
   if (Zone* low = named_[0].load(std::memory_order_acquire)) low->set_retention(retention);
+  for (unsigned node = 1; node < nodes_.count(); ++node)
+    if (Node* zones = nodes_.find(node)) {
+      zones->slabs.set_retention(retention);
+      zones->giants.set_retention(giant_retention(retention));
+    }
 }
 
 void PageHeap::audit() {

@@ -4,9 +4,10 @@
 //   Two zones. Slabs and blocks of moderate size share the first; giant blocks have the second, so
 //   that neither breaks up the other's address space, whole ranges come free in both, and a giant
 //   block that grows mostly finds what follows it free. The second zone is laid out when first
-//   needed, and shares the first one's peak: what giant blocks leave goes as slabs grow. When a
-//   zone is out of memory the answer is null; whoever can give something back does so and asks
-//   again. Nothing here calls upward.
+//   needed, and shares the first one's peak: what giant blocks leave goes as slabs grow. On a
+//   machine of several memory nodes each has such a pair (page/nodes.h), and requests go to that of
+//   the node that they come from, and then to the others'. When a zone is out of memory the answer
+//   is null; whoever can give something back does so and asks again. Nothing here calls upward.
 //
 //   Further zones serve only requests that name them: one below 4 GiB, one that is locked in
 //   memory.
@@ -28,6 +29,7 @@
 #include "base/units.h"
 #include "page/budget.h"
 #include "page/meta_arena.h"
+#include "page/nodes.h"
 #include "page/vacancy.h"
 #include "page/zone.h"
 
@@ -40,14 +42,21 @@ class PageHeap {
   /// Lays out the first zone. False where there is no address space.
   bool start(const os::Vm& vm, const Retention& retention, const Manners& manners = {});
 
+  /// From now on each of several nodes has zones of its own; what is there belongs to node 0.
+  /// False, and nothing has changed, where that cannot be had. One thread calls it, once.
+  bool set_nodes(const os::Topology& topology);
+  const Nodes& nodes() const { return nodes_; }
+
   /// A block of frames and the zone it lies in.
   struct Block {
     Zone* zone = nullptr;
     Frame* frame = nullptr;
   };
-  /// A kLarge block of `pages` frames aligned to align's bytes; frame is null when memory is out.
-  Block alloc_large(base::Pages pages, base::Order align);
-  /// A giant kLarge block of memory that reads as zero; frame is null where there is none.
+  /// A kLarge block of `pages` frames aligned to align's bytes, from the zones of `node`, or else
+  /// of the nodes next to it; frame is null when memory is out.
+  Block alloc_large(base::Pages pages, base::Order align, unsigned node = Nodes::kHere);
+  /// A giant kLarge block of memory that reads as zero, from this node; frame is null where there
+  /// is none.
   Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
   void free_large(Block block) {
@@ -56,8 +65,9 @@ class PageHeap {
   }
 
   /// A kLarge block of a zone that requests must name; frame is null when memory is out, or no such
-  /// zone is to be had.
-  Block alloc_in(Manners::Where where, base::Pages pages, base::Order align);
+  /// zone is to be had. The low zone is one for all nodes.
+  Block alloc_in(Manners::Where where, base::Pages pages, base::Order align,
+                 unsigned node = Nodes::kHere);
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();
@@ -83,6 +93,7 @@ class PageHeap {
     if (has_giants()) visit(giants_);
     for (std::atomic<Zone*>& named : named_)
       if (Zone* zone = named.load(std::memory_order_acquire)) visit(*zone);
+    nodes_.for_each_zone(visit);
   }
 
   /// The zone whose window an address lies in; null for memory that is not ours.
@@ -93,13 +104,39 @@ class PageHeap {
       if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->contains(p))
           [[unlikely]]
         return zone;
+    if (nodes_.are_several())
+      if (Zone* zone = nodes_.zone_of(p)) return zone;
     for (unsigned i = 0; i < kBesides; ++i)
       if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
     return nullptr;
   }
 
-  /// Where slabs live: free()'s fast path looks here.
+  /// Where slabs live: free()'s fast path looks here. Those of other nodes are parts of it: what it
+  /// says of an address holds for them, too.
   Zone& slabs() { return slabs_; }
+  /// The part of a node whose set is there.
+  Zone& slabs(unsigned node) { return node == 0 ? slabs_ : nodes_.find(node)->slabs; }
+  /// The same, made if need be; null where memory is out.
+  Zone* slabs_for(unsigned node) {
+    if (node == 0) return &slabs_;
+    Node* zones = start_node(node);
+    return zones == nullptr ? nullptr : &zones->slabs;
+  }
+  /// Calls visit(Zone&) for all of them.
+  template <class Visit>
+  void for_each_slab_zone(Visit visit) {
+    visit(slabs_);
+    for (unsigned node = 1; node < nodes_.count(); ++node)
+      if (Node* zones = nodes_.find(node)) visit(zones->slabs);
+  }
+  /// Bytes that tenants hold there.
+  size_t live_bytes() {
+    size_t bytes = 0;
+    for_each_slab_zone([&](Zone& zone) { bytes += zone.live_bytes(); });
+    return bytes;
+  }
+  /// What all of them have, as Zone::frames.
+  Frames slab_frames();
   Zone& giants() { return giants_; }
   MetaArena& meta() { return meta_; }
   /// The frames of slabs that are not in use.
@@ -109,7 +146,11 @@ class PageHeap {
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
-  bool wants_trim() const { return slabs_.wants_trim() || giants_.wants_trim(); }
+  bool wants_trim() const {
+    bool wants = slabs_.wants_trim() || giants_.wants_trim();
+    nodes_.for_each_zone([&](const Zone& zone) { wants |= zone.wants_trim(); });
+    return wants;
+  }
 
   /// Gives address space back where it is free at a window's end. Whether there was any.
   bool retract();
@@ -131,6 +172,7 @@ class PageHeap {
     visit(giants_.lock());
     for (std::atomic<Zone*>& named : named_)
       if (Zone* zone = named.load(std::memory_order_relaxed)) visit(zone->lock());
+    nodes_.for_each_zone([&](Zone& zone) { visit(zone.lock()); });
     visit(vacancy_.lock());
     visit(meta_.lock());
   }
@@ -146,14 +188,18 @@ class PageHeap {
     if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
     slabs_.reset_in_child();
     giants_.reset_in_child();
+    nodes_.for_each_zone([](Zone& zone) { zone.reset_in_child(); });
     vacancy_.reset_in_child();
   }
 
   void audit();
 
  private:
-  bool start_giants();
-  Zone* start_named(Manners::Where where);
+  Manners manners_for(unsigned node, const char* name) const;
+  Node* start_node(unsigned node);
+  Zone* start_giants(unsigned node);
+  Zone* start_named(Manners::Where where, unsigned node);
+  Block alloc_near(base::Pages pages, base::Order align, unsigned node);
   // null where there is none; also for a moment in a child whose fork has interrupted the caller.
   Zone* beside() const {
     if (!has_beside_.load(std::memory_order_acquire)) return nullptr;
@@ -178,6 +224,7 @@ class PageHeap {
   static constexpr unsigned kNamed = 2;
   std::atomic<Zone*> named_[kNamed]{};                   // low, pinned: made when needed
   void* unstarted_ ASHLAR_GUARDED_BY(start_) = nullptr;  // a record for the next of them
+  Nodes nodes_{};
 };
 
 /// Zeroed metadata for a record of a tenant, `align` and a multiple of that long; null when memory

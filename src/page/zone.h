@@ -22,6 +22,9 @@
 //   objects is in use and it was purged (page/vacancy.h). Such *hollow* frames are let, but clean
 //   in the dirty map; they do not count where a share of the live memory is meant.
 //
+//   A zone may be divided (page/nodes.h): parts of its window, with their parts of the tables, are
+//   zones of their own then, each with its own lock, and one class map serves all.
+//
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
 //
@@ -69,6 +72,10 @@ struct Manners {
     kPinned,  ///< locked in memory, which never goes back
   };
   Where where = Where::kAnywhere;
+  /// The node whose zone it is, and its number if the kernel shall know (os/topology.h).
+  unsigned node = 0;
+  static constexpr int kNoNumber = -1;
+  int node_number = kNoNumber;
   /// What large zones are called in /proc/PID/smaps; null: nothing.
   const char* name = nullptr;
 };
@@ -91,12 +98,35 @@ class Zone {
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const { return manners_.where; }
   bool is_pinned() const { return where() == Manners::Where::kPinned; }
+  unsigned node() const { return manners_.node; }
+  /// From now on memory comes from the node with this number, behind what is committed, too.
+  void settle(unsigned node_number) ASHLAR_EXCLUDES(lock_);
 
   /// Lays out the estate, for a window of up to `window_size` bytes, rounded up to 64 KiB. False
   /// where no address space is to be had. A zone with an `other` shares its peak with it: as the
   /// other grows, this one keeps less of what came free.
   bool start(const os::Vm& vm, const Retention& retention, size_t window_size,
              const Zone* other = nullptr);
+  /// Divides the window into equal parts, about as long as `wanted` bytes each: this zone keeps the
+  /// first, and each of the others may become a zone of its own. False where they would be small;
+  /// then nothing has changed. The class map is there for all of them from then on.
+  bool divide(unsigned parts, size_t wanted) ASHLAR_EXCLUDES(lock_);
+  /// Lays out a part of a divided zone. What records and class map of `whole` say by address, and
+  /// its frame_of(), hold for the part, too; numbers of frames are the part's own.
+  void start_part(const Zone& whole, unsigned index, const Retention& retention)
+      ASHLAR_EXCLUDES(lock_);
+  /// Whether an address lies in the window or between its parts.
+  bool spans(const void* p) const {
+    size_t span = std::max(span_.load(std::memory_order_relaxed), window_size());
+    return static_cast<size_t>(static_cast<const char*>(p) - window_) < span;
+  }
+  /// Which part an address lies in that spans() has told.
+  unsigned part_of(const void* p) const {
+    size_t offset = static_cast<size_t>(static_cast<const char*>(p) - window_);
+    return static_cast<unsigned>(offset >> part_shift_);
+  }
+  /// Bytes of a part.
+  size_t part_size() const { return size_t{1} << part_shift_; }
   /// Lays out tables and window in [memory, memory + size), which is committed and may hold
   /// anything. False where no frame is left. Such a zone has no slabs and asks nothing of the
   /// kernel but the time, if `retention` keeps all.
@@ -166,11 +196,11 @@ class Zone {
     return static_cast<size_t>(static_cast<const char*>(p) - window_) < window_size();
   }
   /// Keeps `copy` equal to window_size(), 0 until now: what free()'s fast path compares with. The
-  /// class map is there.
+  /// class map is there. Of a divided zone it covers all parts.
   void publish_size(size_t& copy) ASHLAR_EXCLUDES(lock_) {
     os::Locked held(lock_);
     published_size_ = &copy;
-    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+    publish_size();
   }
   /// In the child of a fork: a purge that another thread had under way is nobody's any more.
   void reset_in_child() ASHLAR_UNCHECKED { is_purging_ = false; }
@@ -253,9 +283,13 @@ class Zone {
   // Address space comes and goes in multiples of the largest page a system may have, in frames.
   static constexpr size_t kStep = (size_t{64} << 10) / base::kFrameSize;
 
-  void lay_out(const os::Vm& vm, const os::Place& place) ASHLAR_EXCLUDES(lock_);
+  void lay_out(const os::Vm& vm, const os::Place& place, size_t skip) ASHLAR_EXCLUDES(lock_);
   void leave_place() ASHLAR_REQUIRES(lock_);
   void set_window_size(size_t frames) ASHLAR_REQUIRES(lock_);
+  void publish_size() ASHLAR_REQUIRES(lock_) {
+    size_t size = std::max(window_size(), span_.load(std::memory_order_relaxed));
+    __atomic_store_n(published_size_, size, __ATOMIC_RELEASE);
+  }
   // Where large runs begin: with a huge page, if they may get some, unless address space is short.
   base::Pages run_unit(base::Pages pages) const ASHLAR_REQUIRES(lock_) {
     bool is_huge = pages.bytes() >= base::kAdviseFrom && !is_short_;
@@ -268,7 +302,9 @@ class Zone {
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
   void decommit(uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
+  struct Table;
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
+  bool cover(Table& table, size_t frames) ASHLAR_REQUIRES(lock_);
   bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
   bool has_room(size_t frames, Budget::For whom) const {
     return budget_ == nullptr || budget_->has_room(frames, whom);
@@ -318,6 +354,8 @@ class Zone {
   std::atomic<size_t> window_size_{0};
   size_t* published_size_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   size_t max_size_ = 0;
+  std::atomic<size_t> span_{0};  // bytes of the window with all parts, if it is divided
+  unsigned part_shift_ = 63;     // a part's bytes, by powers of two
   Buddy buddy_ ASHLAR_GUARDED_BY(lock_);
 
   struct Table {

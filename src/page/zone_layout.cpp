@@ -36,6 +36,11 @@ constexpr size_t kMapOffset = 2560;
 // as few as may be.
 constexpr size_t kNamedFrom = (size_t{16} << 20) / kFrameSize;
 constexpr char kTablesName[] = "ashlar tables";
+// The least that a part of a window may have: each of its tables begins with a page of its own
+// then. But for their offsets; so the last frames of a part are not used, whose records would share
+// one.
+constexpr size_t kLeastPart = size_t{4} << 30;
+constexpr size_t kPartGap = 2 * kTableStep * kFrameSize;
 
 }  // namespace
 
@@ -47,7 +52,7 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
     bool is_low = where() == Manners::Where::kLow;
     os::Place place = (is_low ? vm.reserve_low : vm.reserve)(2 * part, 2 * kLeastWindow);
     if (place.base == nullptr) return false;
-    lay_out(vm, place);
+    lay_out(vm, place, 0);
     max_size_ = std::min(max_size_, base::round_up(window_size, kStep * kFrameSize));
     os::Locked held(lock_);
     if (cover(1)) {
@@ -112,37 +117,45 @@ void Zone::leave_place() {
   if (place_.is_reserved) vm_->release(place_);
 }
 
-void Zone::lay_out(const os::Vm& vm, const os::Place& place) {
+// The tables and the window from `skip` bytes of the window on.
+void Zone::lay_out(const os::Vm& vm, const os::Place& place, size_t skip) {
   vm_ = &vm;
   place_ = place;
   // The lower half in eighths: the records need 1/256 of a window, the two maps less.
   max_size_ = place.size / 2;
   size_t part = max_size_ / 8;
-  frames_ = reinterpret_cast<Frame*>(place.base);
-  class_map_ = reinterpret_cast<uint8_t*>(place.base + part + kMapOffset);
-  dirty_ = base::BitMap(reinterpret_cast<uint64_t*>(place.base + 2 * part + kSpare));
-  advised_ = base::BitMap(reinterpret_cast<uint64_t*>(place.base + 3 * part));
   meta_ = place.base + 4 * part;
   meta_size_ = 4 * part;
-  window_ = place.base + max_size_;
+  window_ = place.base + max_size_ + skip;
   os::Locked held(lock_);
-  tables_[kRecords] = {.first = place.base, .bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
-  tables_[kClasses] = {.first = place.base + part, .bytes_per_512 = 512, .offset = kMapOffset};
-  tables_[kDirty] = {
-      .first = place.base + 2 * part, .bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
-  tables_[kAdvised] = {.first = place.base + 3 * part, .bytes_per_512 = 512 / 8};
+  tables_[kRecords] = {.bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
+  tables_[kClasses] = {.bytes_per_512 = 512, .offset = kMapOffset};
+  tables_[kDirty] = {.bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
+  tables_[kAdvised] = {.bytes_per_512 = 512 / 8};
+  for (unsigned i = 0; i < kTables; ++i)
+    tables_[i].first = place.base + i * part + skip / kFrameSize / 512 * tables_[i].bytes_per_512;
+  auto start_of = [&](unsigned table) { return tables_[table].first + tables_[table].offset; };
+  frames_ = reinterpret_cast<Frame*>(start_of(kRecords));
+  class_map_ = reinterpret_cast<uint8_t*>(start_of(kClasses));
+  dirty_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kDirty)));
+  advised_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kAdvised)));
   buddy_ = Buddy(frames_, dirty_);
 }
 
-// Makes the tables that are used long enough for `frames` frames.
-bool Zone::cover(size_t frames) {
+// Makes a table long enough for `frames` frames.
+bool Zone::cover(Table& table, size_t frames) {
   size_t wanted = base::round_up(frames, kTableStep) / 512;
-  for (Table& table : tables_) {
-    size_t size = base::round_up(wanted * table.bytes_per_512 + table.offset, size_t{64} << 10);
-    if (!table.is_used || size <= table.committed) continue;
-    if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
-    table.committed = size;
-  }
+  size_t size = base::round_up(wanted * table.bytes_per_512 + table.offset, size_t{64} << 10);
+  if (size <= table.committed) return true;
+  if (!vm_->commit(place_, table.first + table.committed, size - table.committed)) return false;
+  table.committed = size;
+  return true;
+}
+
+// The same for all tables that are used.
+bool Zone::cover(size_t frames) {
+  for (Table& table : tables_)
+    if (table.is_used && !cover(table, frames)) return false;
   return true;
 }
 
@@ -160,6 +173,36 @@ bool Zone::cover_classes() {
   if (!start_table(kClasses)) return false;
   has_classes_.store(true, std::memory_order_release);
   return true;
+}
+
+// The class map's parts are one table, the whole zone's, since free() may be asked for any address.
+bool Zone::divide(unsigned parts, size_t wanted) {
+  os::Locked held(lock_);
+  size_t part =
+      std::min(std::bit_ceil(std::max(wanted, kLeastPart)), std::bit_floor(max_size_ / parts));
+  if (part < kLeastPart || window_size() > part / 2) return false;
+  if (!cover(tables_[kClasses], part * parts / kFrameSize)) return false;
+  tables_[kClasses].is_used = true;
+  has_classes_.store(true, std::memory_order_release);
+  part_shift_ = base::log2_ceil(part);
+  max_size_ = part - kPartGap;
+  span_.store(part * parts, std::memory_order_relaxed);
+  if (published_size_ != nullptr) publish_size();
+  return true;
+}
+
+void Zone::start_part(const Zone& whole, unsigned index, const Retention& retention) {
+  lay_out(*whole.vm_, whole.place_, index * whole.part_size());
+  max_size_ = whole.max_size_;
+  has_classes_.store(true, std::memory_order_release);
+  os::Locked held(lock_);
+  keeping_.set(retention);
+}
+
+void Zone::settle(unsigned node_number) {
+  os::Locked held(lock_);
+  manners_.node_number = static_cast<int>(node_number);
+  if (window_size() > 0) vm_->bind(window_, window_size(), node_number);
 }
 
 // Says to the kernel what is to be said of `count` more frames.
@@ -183,6 +226,8 @@ bool Zone::add(size_t first, size_t count) {
   if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
   char* at = address_of(static_cast<uint32_t>(first));
   if (!vm_->commit(place_, at, count * kFrameSize)) return false;
+  if (manners_.node_number != Manners::kNoNumber)
+    vm_->bind(at, count * kFrameSize, static_cast<unsigned>(manners_.node_number));
   if (is_pinned() && !vm_->lock(at, count * kFrameSize)) {
     vm_->decommit(place_, at, count * kFrameSize);
     return false;
@@ -225,8 +270,7 @@ void Zone::note_hole(uint32_t first, size_t count) {
 
 void Zone::set_window_size(size_t frames) {
   window_size_.store(frames * kFrameSize, std::memory_order_release);
-  if (published_size_ != nullptr)
-    __atomic_store_n(published_size_, window_size(), __ATOMIC_RELEASE);
+  if (published_size_ != nullptr) publish_size();
 }
 
 bool Zone::retract() {

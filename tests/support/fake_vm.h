@@ -68,6 +68,7 @@ class FakeVm {
   std::vector<Range> purged;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
   std::vector<std::pair<Range, std::string>> named;
+  std::vector<std::pair<Range, unsigned>> bound;  ///< to a node
   size_t committed_bytes() const {
     size_t sum = 0;
     for (const Range& range : committed_) sum += range.size;
@@ -218,6 +219,10 @@ class FakeVm {
     me.locked += size;
     return true;
   }
+  static void bind(char* at, size_t size, unsigned node) {
+    require_pages(at, size);
+    s_current->bound.push_back({{at, size}, node});
+  }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
     return s_current->has_names;
@@ -227,8 +232,8 @@ class FakeVm {
     return s_current->now_ms;
   }
 
-  static constexpr os::Vm kTable = {reserve, release,  commit,     purge, move,    advise_huge,
-                                    clock,   decommit, purge_each, name,  reserve, lock};
+  static constexpr os::Vm kTable = {reserve,  release,    commit, purge,   move, advise_huge, clock,
+                                    decommit, purge_each, name,   reserve, lock, bind};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;
