@@ -195,6 +195,11 @@ blackbox_program(zones_test ${bb}/limits/zones_test.cpp ${bb}/support/blackbox_m
 target_include_directories(zones_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.zones VARIANTS preload slabs slob LABELS limits COMMAND zones_test)
 
+blackbox_program(nodes_test ${bb}/limits/nodes_test.cpp ${bb}/support/blackbox_main.cpp)
+target_include_directories(nodes_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
+blackbox_test(limits.nodes VARIANTS preload fallback LABELS limits
+  ENV "ASHLAR_CONF=nodes:2,slob_max:0" COMMAND nodes_test)
+
 # The conformance and thread suites again, under 1 and 4 GiB of address space.
 foreach(gib 1 4)
   math(EXPR kib "${gib} * 1024 * 1024")

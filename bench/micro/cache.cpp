@@ -152,7 +152,7 @@ void depot_exchange(benchmark::State& state) {
   uint64_t magazine = cache::pushed(cache::empty_word(1), &object);
   for (auto _ : state) {
     if (!depot.try_put({magazine, 1})) abort();
-    benchmark::DoNotOptimize(depot.take());
+    benchmark::DoNotOptimize(depot.take(0));
   }
 }
 BENCHMARK(depot_exchange)->ThreadRange(1, 2);

@@ -18,8 +18,9 @@
  *   signals              as for any malloc: not to be called from a handler; fork() in a handler
  *                        is safe
  *   system calls         mmap, madvise, mremap, munmap, membarrier, futex, sched_getaffinity,
- *                        sched_yield, uname (aarch64); from 16 MiB on prctl, openat, read, close;
- *                        mlock for pinned pages; write and abort on misuse
+ *                        sched_yield, uname (aarch64); from 16 MiB on prctl, openat, read, close,
+ *                        get_mempolicy; on several memory nodes sysinfo, mbind, getcpu; mlock for
+ *                        pinned pages; write and abort on misuse
  */
 #ifndef ASHLAR_ASHLAR_H
 #define ASHLAR_ASHLAR_H

@@ -7,6 +7,10 @@
  * Blocks are given back by free(), and may be resized by realloc(), which leaves them in their
  * zone: in place where that is possible, else by copying. malloc_usable_size() tells their length.
  *
+ * On a machine of several memory nodes (NUMA), each node has zones of its own but for LOW32. Small
+ * blocks and large ones, and these, come from the node of the CPU that the caller runs on, or a
+ * request names another. Where a node has no more, the nearest other one serves.
+ *
  * Threads: may be called from every thread. Fork: safe; in the child what was pinned is there, but
  * no longer locked. Signals: not to be called from a handler.
  *
@@ -34,6 +38,27 @@ typedef enum ashlar_zone {
  * known or count is 0; NULL and ENOMEM where none has room, or the limit of locked memory is
  * reached. Costs system calls where the zone has to grow. */
 void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count);
+
+/* The node of the CPU that the caller runs on. */
+#define ASHLAR_NODE_HERE (-1)
+
+/* The same from the memory of the node that has this number in the kernel; what does not fit there
+ * comes from other nodes, the nearest first. In LOW32 the node is of no account, and where there is
+ * one node, its number is 0. A block that realloc() moves stays on its node from 2 MiB on. NULL and
+ * EINVAL also where there is no such node. Where the kernel refuses to place memory (mbind), it
+ * lies on the node that touches it first. */
+void* ashlar_pages_alloc_on(size_t size, const ashlar_zone* zones, size_t count, int node);
+
+/* How many memory nodes the heap tells apart. 1 also where there are more than 32, where the option
+ * nodes says so, and where the process was started with a memory policy (numactl). Looks for them
+ * if the heap has not, as it does by itself from 16 MiB on: a file of /sys, and two for each
+ * node. errno is not changed. */
+int ashlar_node_count(void);
+
+/* The number of the node in whose zone a block lies; -1 for memory that is not the heap's. What was
+ * given out before the heap looked for nodes counts to the one on which it had grown. Takes no lock
+ * and makes no system call. errno is not changed. */
+int ashlar_node_of(const void* block);
 
 /* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. order is at most
  * 18 (1 GiB). NULL and EINVAL where it is not; ENOMEM where memory is out. */

@@ -9,15 +9,29 @@ namespace {
 
 constexpr unsigned kFirstRoom = 4;  // one cache line of slots
 constexpr unsigned kMostRoom = 32768;
+// So many magazines are looked at for one of a node: eight cache lines of slots.
+constexpr unsigned kLooks = 32;
 
 }  // namespace
 
-Full Depot::take() {
-  os::Locked held(lock_);
-  if (count_ == 0) return {};
-  Full full = slots_[--count_];
+Full Depot::remove(unsigned slot) {
+  Full full = slots_[slot];
+  slots_[slot] = slots_[--count_];
   idle_ = std::min(idle_, count_);
   return full;
+}
+
+Full Depot::take(unsigned node) {
+  os::Locked held(lock_);
+  unsigned end = count_ - std::min<unsigned>(count_, kLooks);
+  for (unsigned slot = count_; slot > end; --slot)
+    if (slots_[slot - 1].node == node) return remove(slot - 1);
+  return {};
+}
+
+Full Depot::take_any() {
+  os::Locked held(lock_);
+  return count_ == 0 ? Full{} : remove(count_ - 1u);
 }
 
 // Slots double; the old array is left behind, which at most doubles what the largest one takes.

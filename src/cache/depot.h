@@ -5,6 +5,10 @@
 //   one: one word under a lock, whatever the magazine holds. So objects that one CPU allocates and
 //   another frees come back a magazine at a time, and no object is touched on the way.
 //
+//   Each magazine bears the number of the memory node whose objects it holds, and is taken by CPUs
+//   of that node only. One that lies too deep below those of other nodes is not found; it goes by
+//   age.
+//
 //   What an interval never needed goes back to the stock: the least number of magazines seen in it
 //   is the number that could have been missing.
 //
@@ -31,7 +35,8 @@ namespace cache {
 /// A magazine with the number of its objects, as far as that is known: what it counts for.
 struct Full {
   uint64_t magazine = kNoMagazine;
-  uint32_t objects = 0;
+  uint16_t objects = 0;
+  uint16_t node = 0;
   bool operator==(const Full&) const = default;
 };
 
@@ -43,8 +48,10 @@ class Depot {
     meta_ = &meta;
   }
 
-  /// A magazine, or kNoMagazine.
-  Full take() ASHLAR_EXCLUDES(lock_);
+  /// A magazine of a node, or kNoMagazine.
+  Full take(unsigned node) ASHLAR_EXCLUDES(lock_);
+  /// A magazine of any node, or kNoMagazine.
+  Full take_any() ASHLAR_EXCLUDES(lock_);
   /// False where memory for it is out, or the depot is as large as it may be: then the caller still
   /// has it.
   bool try_put(Full full) ASHLAR_EXCLUDES(lock_);
@@ -67,6 +74,7 @@ class Depot {
 
  private:
   bool make_room() ASHLAR_REQUIRES(lock_);
+  Full remove(unsigned slot) ASHLAR_REQUIRES(lock_);
 
   os::Lock lock_;
   uint16_t room_ ASHLAR_GUARDED_BY(lock_) = 0;

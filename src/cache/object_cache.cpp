@@ -191,7 +191,7 @@ uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
   uint64_t spare = seat.load(spare_of(id()));
   // Whoever must not wait takes single objects of it, and may have left an empty word.
   if (!is_empty(spare) && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
-  Full full = depot_.take();
+  Full full = depot_.take(stock_.heap().nodes().here());
   if (full.magazine != kNoMagazine) {
     leave_depot(full);
     return full.magazine;
@@ -221,7 +221,7 @@ unsigned ObjectCache::learn(const Seat& seat, bool is_full) {
 
 unsigned ObjectCache::grown(const Seat& seat, unsigned capacity, unsigned limit) {
   unsigned larger = std::min(capacity + capacity / 4 + 1, limit);
-  size_t most = kSeatBytes + stock_.heap().slabs().live_bytes() / kSeatShare;
+  size_t most = kSeatBytes + stock_.heap().live_bytes() / kSeatShare;
   size_t more = (larger - capacity) * size_t{stock_.layout().object_size};
   return seat.try_hold(more, most) ? larger : capacity;
 }
@@ -296,7 +296,7 @@ void ObjectCache::leave_depot(const Full& full) {
 
 // Whether this depot may hold its magazines, or `more`, all depots together being so large.
 bool ObjectCache::fits_in_depots(size_t bytes, unsigned more) {
-  size_t live = stock_.heap().slabs().live_bytes();
+  size_t live = stock_.heap().live_bytes();
   if (bytes <= always_in_depots(live)) return true;
   if (depot_.count() + more > regretted_.load(std::memory_order_relaxed)) return false;
   size_t peak = std::max(note_use(live), g_last_peak.load(std::memory_order_relaxed));
@@ -305,14 +305,32 @@ bool ObjectCache::fits_in_depots(size_t bytes, unsigned more) {
 
 void ObjectCache::trim_depot() {
   while (depot_.count() > 0 && !fits_in_depots(bytes_in_depots(), 0)) {
-    Full surplus = depot_.take();
+    Full surplus = depot_.take_any();
     if (surplus.magazine == kNoMagazine) return;
     leave_depot(surplus);
     flush(surplus.magazine);
   }
 }
 
+// What is left of a magazine when the objects of other memory nodes have gone home.
+Full ObjectCache::keep_near(Full full) {
+  page::PageHeap& heap = stock_.heap();
+  unsigned here = heap.nodes().here();
+  Batch batch = unchain(full.magazine);
+  void** end = std::partition(batch.objects, batch.objects + batch.count, [&](void* object) {
+    return static_cast<const slab::Slab*>(heap.slabs().frame_of(object).tenant)->node == here;
+  });
+  auto near = static_cast<unsigned>(end - batch.objects);
+  full.node = static_cast<uint16_t>(here);
+  if (near == batch.count) return full;
+  add(flushes_, 1);
+  stock_.flush(end, batch.count - near);
+  return {chain(batch.objects, near, std::max<unsigned>(full.objects, batch.count)),
+          static_cast<uint16_t>(near), full.node};
+}
+
 void ObjectCache::give_back(Full full) {
+  if (stock_.heap().nodes().are_several()) full = keep_near(full);
   if (is_empty(full.magazine)) return;
   size_t bytes = size_t{full.objects} * stock_.layout().object_size;
   size_t sum = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes;
@@ -322,7 +340,7 @@ void ObjectCache::give_back(Full full) {
   add(lately_flushed_, 1);
   // What was allowed while there was more live memory is too much now: shrink as others are freed.
   if (fits_in_depots(bytes_in_depots(), 0)) return;
-  if (Full surplus = depot_.take(); surplus.magazine != kNoMagazine) {
+  if (Full surplus = depot_.take_any(); surplus.magazine != kNoMagazine) {
     leave_depot(surplus);
     flush(surplus.magazine);
   }
@@ -337,10 +355,10 @@ void ObjectCache::flush(uint64_t magazine) {
 // Follows the links. They lie in freed memory: what leads out of the heap was overwritten.
 Batch ObjectCache::unchain(uint64_t magazine) {
   Batch batch;
-  page::Zone& zone = stock_.heap().slabs();
+  const page::Zone& zone = stock_.heap().slabs();
   for (; !is_empty(magazine); magazine = below(magazine)) {
     void* object = top_of(magazine);
-    if (batch.count == kMaxMagazine || !zone.contains(object) ||
+    if (batch.count == kMaxMagazine || !zone.spans(object) ||
         zone.class_map()[zone.number_of(object)] != stock_.cache_id())
       misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
                         "a freed object was written to");
@@ -363,7 +381,7 @@ unsigned ObjectCache::flush_depot(Take take) {
 }
 
 unsigned ObjectCache::empty_depot() {
-  return flush_depot([&] { return depot_.take(); });
+  return flush_depot([&] { return depot_.take_any(); });
 }
 
 void ObjectCache::reap(bool everything) {

@@ -28,6 +28,12 @@
 //   objects keep their state these differ, and the word of the slabs' id stays closed for ever: so
 //   free(), which knows of no handles, comes to the slow path with them.
 //
+//   On a machine of several memory nodes a magazine may hold objects of any of them: those that its
+//   CPU has freed. When it leaves its CPU full, the ones of other nodes go back to their own slabs,
+//   in one batch, and the rest to the depot, for CPUs of this node. So what is not at home is at
+//   most what the magazines of CPUs hold. Who only passes on what others have allocated pays a walk
+//   over each magazine for it; on one node nobody does.
+//
 // Invariants (audit())
 //   1. Those of the depot and the stock.
 //
@@ -148,8 +154,11 @@ class ObjectCache {
   unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
+  Full keep_near(Full full);
   void give_back(Full full);
-  void give_back(uint64_t magazine, unsigned objects) { give_back(Full{magazine, objects}); }
+  void give_back(uint64_t magazine, unsigned objects) {
+    give_back(Full{magazine, static_cast<uint16_t>(objects)});
+  }
   void leave_depot(const Full& full);
   bool fits_in_depots(size_t bytes, unsigned more);
   Batch unchain(uint64_t magazine);

@@ -168,7 +168,7 @@ void Registry::fade(const Seat& seat) {
 }
 
 void Registry::reap() {
-  end_peak(heap_->slabs().live_bytes());
+  end_peak(heap_->live_bytes());
   for_each([](ObjectCache& cache) { cache.reap(false); });
   if (Seat own = own_seat(); !own.is_none()) fade(own);
   for_each_area([&](Area& area) { fade({&area, false}); });
@@ -272,10 +272,10 @@ size_t Registry::purge(size_t most, uint64_t now_ms) {
 
 size_t Registry::trim(uint64_t now_ms) {
   // What depots hold beyond their bound, which moves as others allocate and free, may empty pages.
-  if (bytes_in_depots() > always_in_depots(heap_->slabs().live_bytes()))
+  if (bytes_in_depots() > always_in_depots(heap_->live_bytes()))
     for_each([](ObjectCache& cache) { cache.trim_depot(); });
   // What lies in depots is no more in use than what is vacant.
-  page::Frames zone = heap_->slabs().frames();
+  page::Frames zone = heap_->slab_frames();
   size_t ready = std::min(bytes_in_depots() / base::kFrameSize, zone.live);
   zone.live -= ready;
   zone.dirty += ready;

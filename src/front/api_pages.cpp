@@ -35,6 +35,18 @@ void* get_exact(size_t size, unsigned flags) {
   return get(bytes, base::kFrameSize, flags);
 }
 
+void* alloc_pages(size_t size, const ashlar_zone* zones, size_t count, unsigned node) {
+  using Where = page::Manners::Where;
+  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
+  bool is_known = count > 0;
+  for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
+  if (!is_known) return null_and(EINVAL);
+  for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
+    if (void* pages = front::alloc_zeroed_in({kWhere[zones[i]], node}, size, i + 1 == count))
+      return pages;
+  return null_and(ENOMEM);
+}
+
 const page::Frame* frame_of(const ashlar_page* page) {
   return reinterpret_cast<const page::Frame*>(page);
 }
@@ -57,14 +69,32 @@ Place place_of(const ashlar_page* page) {
 extern "C" {
 
 ASHLAR_EXPORT void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count) {
-  using Where = page::Manners::Where;
-  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
-  bool is_known = count > 0;
-  for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
-  if (!is_known) return null_and(EINVAL);
-  for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
-    if (void* pages = front::alloc_zeroed_in(kWhere[zones[i]], size, i + 1 == count)) return pages;
-  return null_and(ENOMEM);
+  return alloc_pages(size, zones, count, page::Nodes::kHere);
+}
+
+ASHLAR_EXPORT void* ashlar_pages_alloc_on(size_t size, const ashlar_zone* zones, size_t count,
+                                          int node) {
+  if (node == ASHLAR_NODE_HERE) return ashlar_pages_alloc(size, zones, count);
+  const os::Topology* nodes = front::nodes();
+  if (nodes == nullptr)
+    return node == 0 ? ashlar_pages_alloc(size, zones, count) : null_and(EINVAL);
+  unsigned index = nodes->index_of(static_cast<unsigned>(node));
+  if (index == os::Topology::kNone) return null_and(EINVAL);
+  return alloc_pages(size, zones, count, index);
+}
+
+ASHLAR_EXPORT int ashlar_node_count(void) {
+  const os::Topology* nodes = front::nodes();
+  return nodes == nullptr ? 1 : static_cast<int>(nodes->count());
+}
+
+ASHLAR_EXPORT int ashlar_node_of(const void* p) {
+  page::PageHeap& pages = front::g_heap.pages();
+  const page::Zone* zone = pages.zone_of(p);
+  if (zone == nullptr) return -1;
+  return pages.nodes().are_several()
+             ? static_cast<int>(pages.nodes().topology()->number_of(zone->node()))
+             : 0;
 }
 
 ASHLAR_EXPORT void* ashlar_pages_get(unsigned order, unsigned flags) {

@@ -102,8 +102,9 @@ void* resize_by_slob(const Frame& frame, void* p, size_t size) {
 }
 
 large::Memory alloc_once(Request request) {
-  if (request.where != page::Manners::Where::kAnywhere)
-    return large::alloc_in(g_heap.pages(), request.where, request.size, request.align);
+  if (request.is_named())
+    return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
+                           request.align);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
   if (slob::serves(request.size) && request.align <= base::kFrameSize)
@@ -154,8 +155,7 @@ large::Memory alloc_through_gate(Request request) {
       if (entry.is_open()) return alloc_inside(request);
     }
     // Beside the heap there is no named zone: such a request waits.
-    bool is_named = request.where != page::Manners::Where::kAnywhere;
-    if (wait_for_gate(wait > 0 || is_named) || is_named) continue;
+    if (wait_for_gate(wait > 0 || request.is_named()) || request.is_named()) continue;
     if (void* block = alloc_beside(request.size, request.align)) return {block, false};
   }
   return {};
@@ -364,12 +364,13 @@ void* alloc_zeroed(size_t size) {
   return memory.address;
 }
 
-void* alloc_zeroed_in(page::Manners::Where where, size_t size, bool is_last) {
+void* alloc_zeroed_in(large::Place place, size_t size, bool is_last) {
   size_t bytes = std::max(base::Pages::ceil(size), base::Pages(1)).bytes();
   large::Memory memory = alloc_memory({.size = bytes,
                                        .align = base::kFrameSize,
                                        .fill = large::Fill::kSparse,
-                                       .where = where,
+                                       .where = place.where,
+                                       .node = place.node,
                                        .is_last = is_last});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, bytes);
   return memory.address;

@@ -14,8 +14,8 @@
 //   load. What the map does not know, free_slow decides by the kind of the frame.
 //
 // Locking
-//   promotion_lock_ (LockRank::kPromotion) while object caches are readied. start() runs once,
-//   under a flag that later callers wait for.
+//   promotion_lock_ (LockRank::kPromotion) while object caches are readied or nodes looked for.
+//   start() runs once, under a flag that later callers wait for.
 //
 // Cost
 //   bench/micro/front; instructions are counted by tests/front/instruction_count.
@@ -70,6 +70,9 @@ class Heap {
   void set_bounds(page::Budget::Bounds bounds) ASHLAR_EXCLUDES(promotion_lock_);
   void set_retention(size_t percent, size_t least_bytes) ASHLAR_EXCLUDES(promotion_lock_);
 
+  /// Has the heap learn which memory nodes there are, once.
+  void find_nodes() ASHLAR_EXCLUDES(promotion_lock_);
+
   /// What the program's own caches shall free, in bytes, 0 mostly; it is the caller's to see to.
   size_t take_wish() {
     if (wish_.load(std::memory_order_relaxed) == 0) [[likely]]
@@ -118,7 +121,13 @@ struct Request {
   size_t align = kGrain;
   large::Fill fill = large::Fill::kWhole;
   page::Manners::Where where = page::Manners::Where::kAnywhere;
+  unsigned node = page::Nodes::kHere;
   bool is_last = true;  ///< without it nothing gives way
+
+  /// Whether it names the zone that it wants.
+  bool is_named() const {
+    return where != page::Manners::Where::kAnywhere || node != page::Nodes::kHere;
+  }
 };
 /// Every allocation that the fast path does not serve. address is null when memory is out.
 large::Memory alloc_memory(Request request);
@@ -135,9 +144,9 @@ void* alloc_aligned(size_t size, size_t align);
 /// As alloc_slow, zeroed.
 void* alloc_zeroed(size_t size);
 
-/// Zeroed frames for at least `size` bytes, in a zone; realloc leaves them there. Only where it is
-/// the last zone to be tried does anything give way.
-void* alloc_zeroed_in(page::Manners::Where where, size_t size, bool is_last);
+/// Zeroed frames for at least `size` bytes, in a place; realloc leaves them in that zone. Only
+/// where it is the last zone to be tried does anything give way.
+void* alloc_zeroed_in(large::Place place, size_t size, bool is_last);
 
 /// As C's realloc; p and size are not 0.
 void* resize(void* p, size_t size);

@@ -48,6 +48,7 @@ constexpr Key kKeys[] = {
      {{"auto", Options::kAuto}, {"never", Options::kNever}, {"always", Options::kAlways}}},
     {"names", &Options::names, 0, 1, When::kStart},
     {"rseq", &Options::rseq, 0, 1, When::kStart},
+    {"nodes", &Options::nodes, 1, 32, When::kStart, {{"auto", Options::kFound}}},
     {"slob_max", &Options::slob_max, 0, uint64_t{1} << 20, When::kStart, {kUnlimitedWord}},
 };
 

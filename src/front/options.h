@@ -26,9 +26,11 @@ struct Options {
   uint64_t names = 1;
   uint64_t rseq = 1;
   uint64_t slob_max = 1024;  ///< KiB
+  uint64_t nodes = kFound;
 
   static constexpr uint64_t kUnlimited = UINT64_MAX;
   enum : uint64_t { kNever, kAuto, kAlways };  ///< values of reaper and thp
+  static constexpr uint64_t kFound = 0;        ///< of nodes: those of the machine
 };
 
 /// Which keys may be set: those that are fixed when a process starts only then.

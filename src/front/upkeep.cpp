@@ -29,6 +29,10 @@ ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 // Not in the heap: a small process never comes so far as to touch it.
 constinit Pressure g_pressure;
+constinit os::Topology g_topology;
+// A smaller heap does not look for nodes.
+constexpr size_t kLeastNodes = (size_t{16} << 20) / base::kFrameSize;
+std::atomic<bool> g_has_nodes{false};  // looked for, and found or not
 
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
@@ -81,9 +85,15 @@ void relieve(uint64_t now) {
   if (base::kHasCaches) g_heap.set_wish(g_pressure.wish(budget));
 }
 
+void find_nodes_if_large() {
+  if (!base::kHasCaches || g_has_nodes.load(std::memory_order_relaxed)) return;
+  if (g_heap.pages().budget().held() >= kLeastNodes) g_heap.find_nodes();
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   uint64_t now = now_ms();
+  find_nodes_if_large();
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
   relieve(now);
@@ -103,7 +113,18 @@ bool Heap::start() {
   apply(options_);
   slob_.start(pages_.slabs(), pages_.meta());
   promotion_.start(slob_max_of(options_));
+  if (base::kHasCaches && options_.nodes > 1) find_nodes();
   return true;
+}
+
+void Heap::find_nodes() {
+  os::Locked held(promotion_lock_);
+  if (g_has_nodes.exchange(true, std::memory_order_relaxed) || options_.nodes == 1) return;
+  if (options_.nodes != Options::kFound)
+    g_topology.imitate(static_cast<unsigned>(options_.nodes));
+  else if (!g_topology.find(""))
+    return;
+  pages_.set_nodes(g_topology);
 }
 
 void Heap::apply(const Options& options) {
@@ -184,6 +205,16 @@ bool ask_program(size_t bytes) {
   if (g_shrinkers.ask(bytes) == 0) return false;
   reap();  // what was freed counts against the bound until then
   return true;
+}
+
+const os::Topology* nodes() {
+  if (!start_heap()) return nullptr;
+  for (;; sleep_at_gate()) {
+    GateEntry entry;
+    if (!entry.is_open()) continue;
+    g_heap.find_nodes();
+    return g_heap.pages().nodes().topology();
+  }
 }
 
 uint32_t slow_calls() {

@@ -6,6 +6,10 @@
 //   user may ask for at any time, the return of all that can be and other bounds, is here, too, and
 //   what the options mean to the heap (Heap::start, configure and their like).
 //
+//   The machine's memory nodes are looked for when the heap has come to 16 MiB, as the container
+//   is: for less it is not worth to open files, and a process that comes so far has shown which
+//   node it runs on. Who names a node before that has them looked for at once.
+//
 // Locking
 //   None of its own. Called with no lock held, and inside the gate but where it is said.
 #pragma once
@@ -14,6 +18,7 @@
 #include <cstdint>
 
 #include "base/text.h"
+#include "os/topology.h"
 #include "page/budget.h"
 
 namespace front {
@@ -50,6 +55,9 @@ bool ask_program(size_t bytes);
 
 /// Returns what age and bounds say, as the slow path does now and then.
 void reap_by_age();
+
+/// The memory nodes, looked for if that has not been done; null where there is one.
+const os::Topology* nodes();
 
 /// Sets what is kept of free memory, in percent of live memory and in bytes at least.
 void set_retention(size_t percent, size_t least_bytes);

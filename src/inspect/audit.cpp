@@ -27,7 +27,12 @@ void audit_slab_frames() {
   constexpr int kLooks = 16;  // busy threads may change something each time
   for (int look = 0; look < kLooks; ++look) {
     SlabCount before = count_slabs();
-    page::Zone::SlabFrames slabs = front::g_heap.pages().slabs().slab_frames();
+    page::Zone::SlabFrames slabs;
+    front::g_heap.pages().for_each_slab_zone([&](page::Zone& zone) {
+      page::Zone::SlabFrames frames = zone.slab_frames();
+      slabs.marked += frames.marked;
+      slabs.strays += frames.strays;
+    });
     if (count_slabs().changes != before.changes) continue;
     ASHLAR_CHECK(slabs.marked == before.frames);
     ASHLAR_CHECK(slabs.strays == 0);

@@ -28,6 +28,39 @@ void add_attribute(base::Text& text, const char* name, size_t value) {
   text.add(" ").add(name).add("=\"").add_decimal(value).add("\"");
 }
 
+// Calls visit(name, zone) for each zone that makes a line.
+template <class Visit>
+void for_each_line(page::PageHeap& pages, Visit visit) {
+  visit("slabs", pages.slabs());
+  visit("giants", pages.giants());
+  const page::Nodes& nodes = pages.nodes();
+  for (unsigned node = 1; node < nodes.count(); ++node) {
+    page::Node* zones = nodes.find(node);
+    if (zones == nullptr) continue;
+    base::Line<8> slabs, giants;
+    unsigned number = nodes.topology()->number_of(node);
+    visit(slabs.add("s ").add_decimal(number).data(), zones->slabs);
+    visit(giants.add("g ").add_decimal(number).data(), zones->giants);
+  }
+}
+
+// What lies on each memory node, where there are several.
+void add_nodes(base::Text& text, page::PageHeap& pages) {
+  const page::Nodes& nodes = pages.nodes();
+  for (unsigned node = 0; nodes.are_several() && node < nodes.count(); ++node) {
+    size_t live = 0, dirty = 0;
+    pages.for_each_zone([&](page::Zone& zone) {
+      if (zone.node() != node) return;
+      page::ZoneStats stats = zone.stats();
+      live += stats.live - stats.hollow;
+      dirty += stats.dirty;
+    });
+    text.add("node ").add_decimal(nodes.topology()->number_of(node));
+    text.add(": in use ").add_decimal(base::Pages(live).bytes());
+    text.add(", dirty ").add_decimal(base::Pages(dirty).bytes()).add("\n");
+  }
+}
+
 void add_free_blocks(base::Text& text, const char* name, page::Zone& zone) {
   add_name(text, name, 8);
   for (unsigned order = 0; order <= base::kMaxOrder; ++order)
@@ -74,6 +107,7 @@ void describe(base::Text& text) {
   text.add(", metadata ").add_decimal(totals.metadata).add("\n");
   page::PageHeap& pages = front::g_heap.pages();
   add_limits(text, pages.budget());
+  add_nodes(text, pages);
   text.add(
       "cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
   for_each_cache(snapshot, [&](const CacheTotals& cache) {
@@ -92,11 +126,11 @@ void describe(base::Text& text) {
   text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
   text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
   text.add("free blocks of 4 KiB << 0, 1, 2 ...\n");
-  add_free_blocks(text, "slabs", pages.slabs());
-  add_free_blocks(text, "giants", pages.giants());
+  for_each_line(pages,
+                [&](const char* name, page::Zone& zone) { add_free_blocks(text, name, zone); });
   text.add("fragmentation of 2 MiB:");
-  add_fragmentation(text, "slabs", pages.slabs());
-  add_fragmentation(text, "giants", pages.giants());
+  for_each_line(pages,
+                [&](const char* name, page::Zone& zone) { add_fragmentation(text, name, zone); });
   text.add("\n");
 }
 

@@ -50,7 +50,8 @@ bool is_in_whole_pages(Block block) {
 
 void* move(PageHeap& heap, Block block, Pages pages) {
   if (!is_in_whole_pages(block) || block.zone->is_pinned()) return nullptr;
-  Block target = heap.alloc_in(block.zone->where(), pages, Order(0));
+  // The pages stay on their node.
+  Block target = heap.alloc_in(block.zone->where(), pages, Order(0), block.zone->node());
   if (target.frame == nullptr) return nullptr;
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
@@ -78,8 +79,8 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   return {address, is_zero};
 }
 
-Memory alloc_in(PageHeap& heap, page::Manners::Where where, size_t size, size_t align) {
-  Block block = heap.alloc_in(where, pages_of(size), order_of(align));
+Memory alloc_in(PageHeap& heap, Place place, size_t size, size_t align) {
+  Block block = heap.alloc_in(place.where, pages_of(size), order_of(align), place.node);
   void* address = address_if_aligned(heap, block, align);
   return {address, address != nullptr && block.frame->is_new != 0};
 }

@@ -38,8 +38,14 @@ enum class Fill : uint8_t {
 /// out.
 Memory alloc(page::PageHeap& heap, size_t size, size_t align, Fill fill);
 
-/// The same in a zone that the request names.
-Memory alloc_in(page::PageHeap& heap, page::Manners::Where where, size_t size, size_t align);
+/// What zone a request names: of which kind, and of which memory node.
+struct Place {
+  page::Manners::Where where = page::Manners::Where::kAnywhere;
+  unsigned node = page::Nodes::kHere;
+};
+
+/// The same in a zone that the request names, or of a node next to the one it names.
+Memory alloc_in(page::PageHeap& heap, Place place, size_t size, size_t align);
 
 inline void free(page::PageHeap& heap, Block block) {
   heap.free_large(block);

@@ -124,7 +124,7 @@ bool Topology::find(const char* root) {
     sort_by(distances);
     is_real_ = true;
   } else {
-    count_ = 1;
+    count_ = 0;
   }
   return is_list;
 }

@@ -45,7 +45,7 @@ class Topology {
   /// had been dealt out to them in turn.
   void imitate(unsigned nodes);
 
-  unsigned count() const { return count_; }
+  unsigned count() const { return count_ == 0 ? 1 : count_; }
   /// The node of the CPU that we run on, for now.
   unsigned here() const;
   /// Counted by nearness to `node`, the `rank`-th node: itself, the nearest other one, and so on.
@@ -64,7 +64,7 @@ class Topology {
   void put_first(unsigned node, Distances& distances);
   void sort_by(const Distances& distances);
 
-  unsigned count_ = 1;
+  unsigned count_ = 0;  // all zero until nodes are found
   bool is_real_ = false;
   uint16_t numbers_[kMaxNodes]{};
   uint8_t order_[kMaxNodes][kMaxNodes]{};

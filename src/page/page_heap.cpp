@@ -57,7 +57,8 @@ Manners PageHeap::manners_for(unsigned node, const char* name) const {
 bool PageHeap::set_nodes(const os::Topology& topology) {
   if (topology.count() < 2 || nodes_.are_several()) return false;
   void* table = meta_.alloc(sizeof(Nodes::Table), alignof(Nodes::Table));
-  if (table == nullptr || !slabs_.divide(topology.count(), os::machine_memory())) return false;
+  size_t wanted = os::machine_memory() / topology.count();
+  if (table == nullptr || !slabs_.divide(topology.count(), wanted)) return false;
   if (topology.is_real()) {
     slabs_.settle(topology.number_of(0));
     if (has_giants()) giants_.settle(topology.number_of(0));

@@ -45,6 +45,7 @@ class Slab {
   uint8_t hint;     ///< no word of the bitmap before this one has a bit
   uint8_t vacant;   ///< frames of vacant pages that may hold memory
   uint8_t hollow;   ///< frames of vacant pages that hold none
+  uint8_t node;     ///< whose memory it is
   bool is_fresh;    ///< what is hollow has not been touched since the slab was carved
 
   /// Makes all objects free, the first one `colour_bytes` behind the start of the block.

@@ -19,6 +19,31 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
   colour_ = 0;  // of another layout's, where caches come and go
 }
 
+// The yard of a node, which is made if need be; null where memory is out.
+SlabStock::Yard* SlabStock::yard_for(unsigned node) {
+  if (node == 0) return &first_;
+  page::MetaArena& meta = heap_->meta();
+  if (further_ == nullptr)
+    further_ = static_cast<Yards*>(meta.alloc(sizeof(Yards), alignof(Yards)));
+  if (further_ == nullptr) return nullptr;
+  Yard*& yard = (*further_)[node];
+  if (yard == nullptr) yard = static_cast<Yard*>(meta.alloc(sizeof(Yard), base::kCacheLine));
+  return yard;
+}
+
+SlabStock::Yard& SlabStock::yard_of(const Slab& slab) {
+  return slab.node == 0 ? first_ : *(*further_)[slab.node];
+}
+
+// Calls visit(yard, node) for those that are there.
+template <class Visit>
+void SlabStock::for_each_yard(Visit visit) {
+  visit(first_, 0u);
+  if (further_ == nullptr) return;
+  for (unsigned node = 1; node < os::Topology::kMaxNodes; ++node)
+    if (Yard* yard = (*further_)[node]) visit(*yard, node);
+}
+
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
   if (slab.free_count == 0) return kNoBucket;
   if (slab.is_empty()) return kEmptyBucket;
@@ -34,32 +59,56 @@ void SlabStock::file(Slab& slab) {
 
 void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (bucket == slab.bucket) return;
-  if (slab.bucket != kNoBucket) buckets_[slab.bucket].remove(slab);
+  Yard& yard = yard_of(slab);
+  if (slab.bucket != kNoBucket) yard.buckets[slab.bucket].remove(slab);
   empties_ -= slab.bucket == kEmptyBucket;
   empties_ += bucket == kEmptyBucket;
   slab.bucket = bucket;
-  if (bucket != kNoBucket) buckets_[bucket].push_front(slab);
+  if (bucket != kNoBucket) yard.buckets[bucket].push_front(slab);
 }
 
-Slab* SlabStock::pick() {
+Slab* SlabStock::pick(const Yard& yard) {
   for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket)
-    if (Slab* slab = buckets_[bucket].front()) return slab;
+    if (Slab* slab = yard.buckets[bucket].front()) return slab;
+  return nullptr;
+}
+
+// A slab with room: of this node, a new one of it, or the same of the others, from the nearest on.
+// A caller that has objects already is not served from afar, nor is a slab carved for it.
+Slab* SlabStock::find(unsigned has_objects) {
+  const page::Nodes& nodes = heap_->nodes();
+  unsigned here = nodes.here();
+  for (unsigned rank = 0; rank < nodes.count(); ++rank) {
+    unsigned node = nodes.nearest(here, rank);
+    Yard* yard = yard_for(node);
+    if (yard == nullptr) continue;
+    Slab* slab = pick(*yard);
+    if (slab != nullptr || has_objects > 0) return slab;
+    slab = carve(node);
+    if (slab != nullptr) return slab;
+  }
   return nullptr;
 }
 
 // One without hollow pages, among the first of each list: for when no more may be held.
 Slab* SlabStock::pick_whole() {
   constexpr unsigned kLooks = 32;
-  for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket) {
-    Slab* slab = buckets_[bucket].front();
-    for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
-      if (slab->hollow == 0) return slab;
-  }
-  return nullptr;
+  Slab* whole = nullptr;
+  for_each_yard([&](const Yard& yard, unsigned) {
+    for (unsigned bucket = 0; whole == nullptr && bucket <= kEmptyBucket; ++bucket) {
+      Slab* slab = yard.buckets[bucket].front();
+      for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
+        if (whole == nullptr && slab->hollow == 0) whole = slab;
+    }
+  });
+  return whole;
 }
 
-Slab* SlabStock::carve() {
-  page::Zone& zone = heap_->slabs();
+// A new slab of a node that has a yard.
+Slab* SlabStock::carve(unsigned node) {
+  page::Zone* zones = heap_->slabs_for(node);
+  if (zones == nullptr) return nullptr;
+  page::Zone& zone = *zones;
   Slab* slab = static_cast<Slab*>(
       page::alloc_record(zone, heap_->meta(), descriptor_bytes(), base::kCacheLine));
   if (slab == nullptr) return nullptr;
@@ -69,6 +118,7 @@ Slab* SlabStock::carve() {
     return nullptr;
   }
   slab->stock = this;
+  slab->node = static_cast<uint8_t>(node);
   slab->first = zone.number_of(*frame);
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
@@ -90,9 +140,10 @@ Slab* SlabStock::carve() {
 }
 
 void SlabStock::retire(Slab& slab) {
-  if (&slab == idle_) idle_ = nullptr;
+  Yard& yard = yard_of(slab);
+  if (&slab == yard.idle) yard.idle = nullptr;
   move_to(slab, kNoBucket);
-  page::Zone& zone = heap_->slabs();
+  page::Zone& zone = zone_of(slab);
   zone.unmark_slab(zone.frame_at(slab.first));
   zone.free(slab.first, base::Pages(layout_->frames));
   vacant_ -= slab.vacant;
@@ -115,7 +166,7 @@ void SlabStock::recount(Slab& slab, unsigned hollow) {
 void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count) {
   size_t touched = 0;
   if (slab.hollow != 0) {
-    page::Zone& zone = heap_->slabs();
+    page::Zone& zone = zone_of(slab);
     Slab::Pages used = slab.pages_of(*layout_, objects[0], objects[count - 1]);
     touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
     if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
@@ -138,13 +189,11 @@ unsigned SlabStock::refill(void** out, unsigned most) {
   os::Locked held(lock_);
   unsigned count = 0;
   while (count < most) {
-    Slab* slab = pick();
-    if (slab == nullptr && count > 0) break;  // what is there will do; grow only when it is not
-    if (slab == nullptr) slab = carve();
+    Slab* slab = find(count);
+    if (slab == nullptr) break;  // what is there will do; grow only when it is not
+    if (slab->hollow != 0 && !zone_of(*slab).may_touch(slab->hollow)) slab = pick_whole();
     if (slab == nullptr) break;
-    if (slab->hollow != 0 && !heap_->slabs().may_touch(slab->hollow)) slab = pick_whole();
-    if (slab == nullptr) break;
-    if (slab == idle_) idle_ = nullptr;
+    if (Yard& yard = yard_of(*slab); slab == yard.idle) yard.idle = nullptr;
     unsigned taken = slab->take(*layout_, out + count, most - count);
     if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);
     file(*slab);
@@ -174,9 +223,10 @@ void SlabStock::put(void* object) {
   if (slab.bucket != kIsolated) file_or_retire(slab);
 }
 
-// A second empty slab is one too many.
+// A second empty slab of a node is one too many.
 void SlabStock::file_or_retire(Slab& slab) {
-  if (slab.is_empty() && empties_ > 0 && empties_are_ == Empties::kRetire)
+  bool has_another = !yard_of(slab).buckets[kEmptyBucket].is_empty();
+  if (slab.is_empty() && has_another && empties_are_ == Empties::kRetire)
     retire(slab);
   else
     file(slab);
@@ -195,9 +245,13 @@ void SlabStock::flush(void* const* objects, unsigned count) {
 
 Slab* SlabStock::take_empty(size_t spared) {
   os::Locked held(lock_);
-  Slab* slab = empties_ > spared ? buckets_[kEmptyBucket].front() : nullptr;
-  if (slab != nullptr) move_to(*slab, kIsolated);
-  return slab;
+  if (empties_ <= spared) return nullptr;
+  Slab* empty = nullptr;
+  for_each_yard([&](Yard& yard, unsigned) {
+    if (Slab* slab = yard.buckets[kEmptyBucket].front()) empty = slab;
+  });
+  if (empty != nullptr) move_to(*empty, kIsolated);
+  return empty;
 }
 
 void SlabStock::retire_taken(Slab& slab) {
@@ -208,21 +262,23 @@ void SlabStock::retire_taken(Slab& slab) {
 void SlabStock::reap(bool now) {
   os::Locked held(lock_);
   if (empties_are_ == Empties::kKeep) return;
-  Slab* slab = buckets_[kEmptyBucket].front();
-  bool is_idle = slab != nullptr && slab == idle_;
-  idle_ = slab;
-  if (slab != nullptr && (now || is_idle)) retire(*slab);
+  for_each_yard([&](Yard& yard, unsigned) ASHLAR_UNCHECKED {
+    Slab* slab = yard.buckets[kEmptyBucket].front();
+    bool is_idle = slab != nullptr && slab == yard.idle;
+    yard.idle = slab;
+    if (slab != nullptr && (now || is_idle)) retire(*slab);
+  });
   tell_vacancy();
 }
 
 unsigned SlabStock::hollow_in(const Slab& slab) {
   return static_cast<unsigned>(
-      heap_->slabs().count_hollow(slab.first, base::Pages(layout_->frames)));
+      zone_of(slab).count_hollow(slab.first, base::Pages(layout_->frames)));
 }
 
 // From now on nothing is taken from the slab, and its vacant pages stay so.
 void SlabStock::isolate(Slab& slab, Batch& batch) {
-  page::Zone& zone = heap_->slabs();
+  page::Zone& zone = zone_of(slab);
   move_to(slab, kIsolated);
   Slab::Pages run = slab.next_vacant(*layout_, slab.objects - slab.colour);
   for (; run.frames > 0; run = slab.next_vacant(*layout_, run.end())) {
@@ -242,16 +298,16 @@ void SlabStock::put_back(Slab& slab) {
 }
 
 void SlabStock::put_back_all() {
-  while (Slab* slab = buckets_[kIsolated].front()) put_back(*slab);
+  for_each_yard([&](Yard& yard, unsigned) ASHLAR_UNCHECKED {
+    while (Slab* slab = yard.buckets[kIsolated].front()) put_back(*slab);
+  });
   tell_vacancy();
 }
 
-SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
-  Purged purged;
-  if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
-  lock_.acquire();
-  put_back_all();  // whom a fork has interrupted at this does not exist in the child
-  if (Slab* slab = buckets_[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
+// What purge() does, of one node's slabs. The lock is free while the kernel works.
+void SlabStock::purge_yard(unsigned node, unsigned share, size_t most, Purged& purged) {
+  Yard& yard = *yard_for(node);
+  if (Slab* slab = yard.buckets[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
     purged.frames += slab->vacant;
     retire(*slab);
     tell_vacancy();
@@ -260,18 +316,26 @@ SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
     Batch batch;
     Slab* slab;
     while (batch.has_room() && purged.frames + batch.frames < most &&
-           (slab = buckets_[2 * share + 1].front()) != nullptr)
+           (slab = yard.buckets[2 * share + 1].front()) != nullptr)
       isolate(*slab, batch);
     if (batch.count == 0) break;
     lock_.release();
-    size_t frames = heap_->slabs().purge_let(batch.ranges, batch.count);
+    size_t frames = heap_->slabs(node).purge_let(batch.ranges, batch.count);
     heap_->vacancy().note_purged(frames);
     lock_.acquire();
     put_back_all();
     purged.is_refused = frames == 0;
     purged.frames += frames;
   }
-  lock_.release();
+}
+
+SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
+  Purged purged;
+  if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
+  os::Locked held(lock_);
+  put_back_all();  // whom a fork has interrupted at this does not exist in the child
+  for_each_yard([&](Yard&, unsigned node)
+                    ASHLAR_UNCHECKED { purge_yard(node, share, most, purged); });
   return purged;
 }
 
@@ -295,29 +359,33 @@ StockStats SlabStock::stats() {
 
 void SlabStock::audit() {
   os::Locked held(lock_);
-  size_t listed = 0, free = 0, empty = 0, vacant = 0, hollow = 0;
-  auto count = [&](const Slab& slab) {
-    slab.audit(*layout_);
-    ASHLAR_CHECK(slab.stock == this);
-    ++listed;
-    free += slab.free_count;
-    vacant += slab.vacant;
-    hollow += slab.hollow;
-  };
-  for (uint8_t bucket = 0; bucket <= kEmptyBucket; ++bucket) {
-    buckets_[bucket].audit();
-    buckets_[bucket].for_each([&](const Slab& slab) {
-      count(slab);
-      ASHLAR_CHECK(slab.bucket == bucket && bucket_for(slab) == bucket);
-      ASHLAR_CHECK(hollow_in(slab) == slab.hollow);
-      empty += slab.is_empty();
-    });
-  }
-  buckets_[kIsolated].audit();
-  buckets_[kIsolated].for_each(count);
+  size_t listed = 0, free = 0, empties = 0, vacant = 0, hollow = 0;
+  for_each_yard([&](const Yard& yard, unsigned node) ASHLAR_UNCHECKED {
+    size_t empty = 0;
+    auto count = [&](const Slab& slab) {
+      slab.audit(*layout_);
+      ASHLAR_CHECK(slab.stock == this && slab.node == node);
+      ++listed;
+      free += slab.free_count;
+      vacant += slab.vacant;
+      hollow += slab.hollow;
+    };
+    for (uint8_t bucket = 0; bucket <= kEmptyBucket; ++bucket) {
+      yard.buckets[bucket].audit();
+      yard.buckets[bucket].for_each([&](const Slab& slab) {
+        count(slab);
+        ASHLAR_CHECK(slab.bucket == bucket && bucket_for(slab) == bucket);
+        ASHLAR_CHECK(hollow_in(slab) == slab.hollow);
+        empty += slab.is_empty();
+      });
+    }
+    yard.buckets[kIsolated].audit();
+    yard.buckets[kIsolated].for_each(count);
+    ASHLAR_CHECK(empty <= 1 || empties_are_ == Empties::kKeep);
+    empties += empty;
+  });
   ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
-  ASHLAR_CHECK(listed <= slabs_ && empty == empties_);
-  ASHLAR_CHECK(empty <= 1 || empties_are_ == Empties::kKeep);
+  ASHLAR_CHECK(listed <= slabs_ && empties == empties_);
   ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
 }
 

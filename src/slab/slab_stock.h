@@ -13,6 +13,12 @@
 //   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
 //   says so to the zone; others pay nothing. A new slab is hollow until it is used.
 //
+//   Where there are several memory nodes (page/nodes.h) each has a *yard* of such lists. Objects
+//   are taken from the slabs of the node that the caller runs on; if it has none with room, a new
+//   one is carved there, and only if that cannot be had, the slabs of other nodes serve, the
+//   nearest first. An object that is put back goes into its own slab, whoever brings it: so what
+//   another node has freed is home again with the batch that it came in.
+//
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
 //   when it splits the huge page.
@@ -23,10 +29,11 @@
 //   Work is done in batches, one lock for many objects.
 //
 // Invariants (audit())
-//   1. Each slab stands in the list of its bucket, full ones in none; slabs() counts them all.
+//   1. Each slab stands in the list of its bucket in its node's yard, full ones in none; slabs()
+//      counts them all.
 //   2. live() is the number of objects taken and not put back.
-//   3. At most one slab is empty that is not isolated, but where empty slabs are kept; empties()
-//      counts them.
+//   3. At most one slab of a node is empty that is not isolated, but where empty slabs are kept;
+//      empties() counts them.
 //   4. A slab's hollow frames are those that hold no memory by the zone's dirty map; a full one has
 //      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
 //
@@ -125,9 +132,16 @@ class SlabStock {
   uint8_t bucket_for(const Slab& slab) const;
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
-  Slab* pick() ASHLAR_REQUIRES(lock_);
+  struct Yard;
+  Yard* yard_for(unsigned node) ASHLAR_REQUIRES(lock_);
+  Yard& yard_of(const Slab& slab) ASHLAR_REQUIRES(lock_);
+  template <class Visit>
+  void for_each_yard(Visit visit) ASHLAR_REQUIRES(lock_);
+  Slab* find(unsigned count) ASHLAR_REQUIRES(lock_);
+  Slab* pick(const Yard& yard) ASHLAR_REQUIRES(lock_);
   Slab* pick_whole() ASHLAR_REQUIRES(lock_);
-  Slab* carve() ASHLAR_REQUIRES(lock_);
+  Slab* carve(unsigned node) ASHLAR_REQUIRES(lock_);
+  page::Zone& zone_of(const Slab& slab) const { return heap_->slabs(slab.node); }
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
@@ -136,6 +150,8 @@ class SlabStock {
   void isolate(Slab& slab, Batch& batch) ASHLAR_REQUIRES(lock_);
   void put_back(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put_back_all() ASHLAR_REQUIRES(lock_);
+  void purge_yard(unsigned node, unsigned share, size_t most, Purged& purged)
+      ASHLAR_REQUIRES(lock_);
   void file_or_retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   unsigned hollow_in(const Slab& slab);
   void tell_vacancy() ASHLAR_REQUIRES(lock_);
@@ -144,12 +160,18 @@ class SlabStock {
   uint8_t cache_id_ = 0;
   Empties empties_are_ = Empties::kRetire;
   uint16_t colour_ = 0;
+  uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
   const SlabLayout* layout_ = nullptr;
   const char* name_ = nullptr;
   page::PageHeap* heap_ = nullptr;
-  base::List<Slab> buckets_[kIsolated + 1] ASHLAR_GUARDED_BY(lock_){};
-  const Slab* idle_ ASHLAR_GUARDED_BY(lock_) = nullptr;  // the empty slab, not used since reap()
-  uint32_t slabs_ ASHLAR_GUARDED_BY(lock_) = 0;
+  struct Yard {
+    base::List<Slab> buckets[kIsolated + 1];
+    const Slab* idle;  // the empty slab, not used since reap()
+  };
+  Yard first_ ASHLAR_GUARDED_BY(lock_){};
+  // Those of further nodes, made when needed.
+  using Yards = Yard * [os::Topology::kMaxNodes];
+  Yards* further_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;

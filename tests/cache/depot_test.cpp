@@ -33,7 +33,7 @@ class DepotTest : public testing::Test {
 };
 
 TEST_F(DepotTest, IsEmptyAtFirst) {
-  EXPECT_EQ(depot.take(), Full{});
+  EXPECT_EQ(depot.take(0), Full{});
   EXPECT_EQ(depot.take_idle(), Full{});
   EXPECT_EQ(depot.count(), 0u);
   depot.audit();
@@ -46,7 +46,7 @@ TEST_F(DepotTest, GivesBackEachMagazineOnce) {
     inside.insert(magazine(i).magazine);
     depot.audit();
   }
-  for (Full full; (full = depot.take()) != Full{};) {
+  for (Full full; (full = depot.take(0)) != Full{};) {
     EXPECT_EQ(inside.erase(full.magazine), 1u);
     EXPECT_EQ(full.objects, 16u);
   }
@@ -59,7 +59,7 @@ TEST_F(DepotTest, IsBoundedAndSaysSo) {
   EXPECT_LT(put, 65536u);
   EXPECT_EQ(depot.count(), put);
   depot.audit();
-  EXPECT_EQ(depot.take(), magazine(put - 1));
+  EXPECT_EQ(depot.take(0), magazine(put - 1));
   EXPECT_TRUE(depot.try_put(magazine(put)));
 }
 
@@ -85,9 +85,9 @@ TEST_F(DepotTest, IdleIsWhatTheIntervalNeverNeeded) {
   for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
   EXPECT_EQ(depot.take_idle(), Full{}) << "no interval has passed";
   depot.end_interval();
-  depot.take();
-  depot.take();
-  depot.take();
+  depot.take(0);
+  depot.take(0);
+  depot.take(0);
   depot.try_put(magazine(20));
   depot.try_put(magazine(21));
   // The least count was 7.
@@ -100,7 +100,7 @@ TEST_F(DepotTest, IdleIsWhatTheIntervalNeverNeeded) {
 TEST_F(DepotTest, ABusyDepotHasNothingIdle) {
   for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
   depot.end_interval();
-  for (int i = 0; i < 10; ++i) depot.take();
+  for (int i = 0; i < 10; ++i) depot.take(0);
   for (uint64_t i = 0; i < 10; ++i) depot.try_put(magazine(i));
   EXPECT_EQ(depot.take_idle(), Full{});
 }
@@ -108,6 +108,42 @@ TEST_F(DepotTest, ABusyDepotHasNothingIdle) {
 TEST_F(DepotTest, AuditSeesAnEmptyMagazine) {
   depot.try_put({cache::empty_word(16), 0});
   EXPECT_DEATH(depot.audit(), "check failed: !is_empty");
+}
+
+TEST_F(DepotTest, EachNodeGetsItsOwnMagazines) {
+  for (uint64_t i = 0; i < 20; ++i) {
+    Full full = magazine(i);
+    full.node = static_cast<uint16_t>(i % 2);
+    ASSERT_TRUE(depot.try_put(full));
+  }
+  std::set<uint64_t> seen;
+  for (int i = 0; i < 10; ++i) {
+    Full full = depot.take(1);
+    EXPECT_EQ(full.node, 1u);
+    EXPECT_TRUE(seen.insert(full.magazine).second) << "twice";
+    depot.audit();
+  }
+  EXPECT_EQ(depot.take(1), Full{});
+  EXPECT_EQ(depot.count(), 10u);
+  EXPECT_NE(depot.take(0), Full{});
+  EXPECT_NE(depot.take_any(), Full{});
+  depot.end_interval();
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(depot.take_idle().node, 0u);
+  EXPECT_EQ(depot.count(), 0u);
+}
+
+TEST_F(DepotTest, WhatLiesDeepBelowAnotherNodesGoesByAge) {
+  ASSERT_TRUE(depot.try_put(magazine(0)));
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    Full full = magazine(i);
+    full.node = 1;
+    ASSERT_TRUE(depot.try_put(full));
+  }
+  EXPECT_EQ(depot.take(0), Full{});
+  depot.end_interval();
+  unsigned idle = 0;
+  while (depot.take_idle() != Full{}) ++idle;
+  EXPECT_EQ(idle, 1001u);
 }
 
 }  // namespace

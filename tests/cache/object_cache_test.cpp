@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/cache_ground.h"
+#include "support/nodes_ground.h"
 
 namespace {
 
@@ -291,6 +292,77 @@ TEST_F(ObjectCacheTest, ThreadsNeverShareAnObject) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(faults, 0);
   cache.audit();
+}
+
+// From the first of these tests on the process's heap has two nodes.
+class CacheOfNodes : public ObjectCacheTest {
+ protected:
+  void SetUp() override {
+    static test::TwoNodes& nodes = *new test::TwoNodes;
+    cpus = nodes.cpus;
+    static bool is_set = nodes.find() && cache_ground().heap.set_nodes(nodes.topology);
+    if (!is_set) GTEST_SKIP() << "one CPU";
+  }
+  std::vector<void*> alloc_on(unsigned node, size_t count) {
+    test::OnCpu on(cpus[node]);
+    return alloc(count);
+  }
+  void free_on(unsigned node, const std::vector<void*>& objects) {
+    test::OnCpu on(cpus[node]);
+    free(objects);
+  }
+  static unsigned node_of(void* object) { return cache_ground().heap.zone_of(object)->node(); }
+  static size_t count_of(unsigned node, const std::vector<void*>& objects) {
+    size_t count = 0;
+    for (void* object : objects) count += node_of(object) == node;
+    return count;
+  }
+  // A magazine and a spare: what a CPU holds of whatever it frees.
+  size_t most_held() const { return 2 * cache.capacity(); }
+
+  std::vector<int> cpus;
+};
+
+TEST_F(CacheOfNodes, WhatAnotherNodeFreesGoesHomeInBatches) {
+  const size_t count = 20 * cache.capacity();
+  std::vector<void*> objects = alloc_on(0, count);
+  EXPECT_EQ(count_of(0, objects), count);
+  size_t flushes = cache.stats().flushes;
+  free_on(1, objects);
+  EXPECT_LE(ready(), most_held()) << "the rest is in its slabs";
+  EXPECT_LT(cache.stats().flushes - flushes, count / 4) << "each object by itself";
+  std::vector<void*> mine = alloc_on(1, count);
+  EXPECT_LE(count_of(0, mine), most_held()) << "those that its CPU held";
+  std::vector<void*> again = alloc_on(0, count);
+  EXPECT_GE(count_of(0, again), count - most_held());
+  std::set<void*> before(objects.begin(), objects.end());
+  size_t known = 0;
+  for (void* object : again) known += before.count(object);
+  EXPECT_GE(known, count / 2) << "what was freed elsewhere serves node 0 again";
+  free_on(0, mine);
+  free_on(0, again);
+}
+
+TEST_F(CacheOfNodes, MagazinesInTheDepotAreOfOneNode) {
+  const size_t count = 8 * cache.capacity();
+  std::vector<void*> mixed, first = alloc_on(0, count), second = alloc_on(1, count);
+  for (size_t i = 0; i < count; ++i) {
+    mixed.push_back(first[i]);
+    mixed.push_back(second[i]);
+  }
+  free_on(1, mixed);
+  size_t magazines = 0;
+  cache.depot().for_each([&](uint64_t magazine) {
+    ++magazines;
+    for (; !cache::is_empty(magazine); magazine = cache::below(magazine))
+      EXPECT_EQ(node_of(cache::top_of(magazine)), 1u);
+  });
+  EXPECT_GE(magazines, 4u) << "what is near stays ready";
+  std::vector<void*> again = alloc_on(0, count);
+  EXPECT_LE(count_of(1, again), most_held()) << "and serves no other node";
+  free_on(0, again);
+  cache::g_registry.reap_everything();
+  EXPECT_EQ(cache.stats().stock.live, 0u);
 }
 
 }  // namespace

@@ -154,6 +154,16 @@ TEST(Options, SomeAreWords) {
                   "\"; allowed: auto, never, always\n");
 }
 
+TEST(Options, NodesAreFoundOrSoMany) {
+  EXPECT_EQ(parse("").options.nodes, Options::kFound);
+  EXPECT_EQ(parse("nodes:4").options.nodes, 4u);
+  EXPECT_EQ(parse("nodes:4,nodes:auto").options.nodes, Options::kFound);
+  for (const char* bad : {"0", "33", "two", ""})
+    EXPECT_EQ(parse(("nodes:" + std::string(bad)).c_str()).faults,
+              "ashlar: ASHLAR_CONF: key \"nodes\" has value \"" + std::string(bad) +
+                  "\"; allowed: 1 to 32, or auto\n");
+}
+
 TEST(Options, LaterOnlySomeMayBeSetAndTheOthersStay) {
   Options options;
   options.decay_ms = 5;

@@ -1,16 +1,23 @@
 // front/upkeep_test.cpp -- proves what is given back when asked for, what bounds refuse, and whom
-// they ask first. Run in all the ways that heap_test.cpp is.
+// they ask first, and when files are opened. Run in all the ways that heap_test.cpp is.
 
 #include "front/upkeep.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
 #include "front/heap.h"
 #include "front/shrinkers.h"
 #include "inspect/audit.h"
+#include "support/child.h"
 
 namespace {
 
@@ -120,6 +127,49 @@ TEST_F(UpkeepTest, OptionsAreTakenAsAWholeOrNotAtAll) {
   base::Line<64> restore;
   restore.add("limit_kib:unlimited,decay_ms:").add_decimal(before);
   EXPECT_TRUE(front::configure(restore.data(), none));
+}
+
+// The kernel ends who opens a file.
+void forbid_files() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter = {sizeof program / sizeof program[0], program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    _exit(77);
+}
+
+TEST_F(UpkeepTest, NodesAreLookedForOnceTheHeapIsLarge) {
+  base::Line<512> faults;
+  ASSERT_TRUE(front::configure("container:0", faults));
+  auto grow_to = [](size_t bytes) {
+    return test::in_child([bytes] {
+      forbid_files();
+      for (size_t done = 0; done < bytes; done += 2000) std::memset(front::alloc(2000), 1, 2000);
+      return 0;
+    });
+  };
+  test::Ending small = grow_to(12 * kMiB);
+  if (small.exit_code == 77) GTEST_SKIP() << "no seccomp";
+  EXPECT_TRUE(small.clean()) << "a small process opens no file: " << small.text();
+  EXPECT_EQ(grow_to(24 * kMiB).signal, SIGSYS) << "they are in files";
+  ASSERT_TRUE(front::configure("container:1", faults));
+}
+
+TEST_F(UpkeepTest, WhoAsksForNodesHasThemLookedForAtOnce) {
+  const os::Topology* nodes = front::nodes();
+  EXPECT_EQ(nodes, front::nodes());
+  EXPECT_EQ(nodes != nullptr, front::g_heap.pages().nodes().are_several());
+  test::Ending ending = test::in_child([] {
+    forbid_files();
+    front::nodes();
+    return 0;
+  });
+  EXPECT_TRUE(ending.clean() || ending.exit_code == 77) << "once: " << ending.text();
 }
 
 TEST_F(UpkeepTest, ALowerShareIsKeptFromNowOn) {

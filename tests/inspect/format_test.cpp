@@ -132,6 +132,12 @@ TEST(Format, WhatSlobHoldsHasALine) {
   front::free(p);
 }
 
+TEST(Format, OneNodeIsNotSpokenOf) {
+  front::free(front::alloc(64));
+  if (front::nodes() != nullptr) GTEST_SKIP() << "this machine has several";
+  EXPECT_EQ(table().find("node "), std::string::npos) << table();
+}
+
 TEST(Format, WhatTheHeapMayHoldHasALine) {
   front::free(front::alloc(64));
   EXPECT_NE(table().find(", soft limit unlimited, hard limit unlimited, container "),

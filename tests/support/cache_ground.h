@@ -14,7 +14,7 @@
 namespace test {
 
 struct CacheGround {
-  FakeVm vm{size_t{1} << 30};
+  FakeVm vm{size_t{64} << 30};
   page::PageHeap heap;
   os::RseqMode mode;
   uint8_t next_id = 1;

@@ -18,7 +18,8 @@ inline constexpr page::Retention kKeepEverything{
 
 class StockGround : public testing::Test {
  public:
-  explicit StockGround(size_t size = 256) : layout(slab::layout_for(size, 16)) {
+  explicit StockGround(size_t size = 256, size_t capacity = size_t{256} << 20)
+      : vm(capacity), layout(slab::layout_for(size, 16)) {
     EXPECT_TRUE(heap.start(vm.vm(), kKeepEverything));
     stock.start(heap, layout, 7, "test-256");
   }
