@@ -101,7 +101,8 @@ ASHLAR_EXPORT void ashlar_cache_get_info(ashlar_cache* cache, ashlar_cache_info*
 
 ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
   size = std::max(size, size_t{1});
-  if (flags == 0 && !std::has_single_bit(size))
+  // Up to a page a class of a power of two is aligned to that already.
+  if (flags == 0 && (size <= base::kFrameSize || !std::has_single_bit(size)))
     if (void* object = front::try_alloc(size)) [[likely]]
       return object;
   int error = 0;
