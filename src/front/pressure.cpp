@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/config.h"
+#include "page/retention.h"
 
 namespace front {
 namespace {
@@ -24,7 +25,8 @@ constexpr size_t kModestWish = size_t{1} << 20;
 // Whether the time has come, and this thread is the one that acts on it.
 bool is_due(std::atomic<uint64_t>& next_ms, uint64_t now_ms, uint64_t interval_ms) {
   uint64_t due = next_ms.load(std::memory_order_relaxed);
-  return now_ms >= due && next_ms.compare_exchange_strong(due, now_ms + interval_ms);
+  return page::has_come(due, now_ms, interval_ms) &&
+         next_ms.compare_exchange_strong(due, now_ms + interval_ms);
 }
 
 }  // namespace

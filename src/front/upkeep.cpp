@@ -99,7 +99,10 @@ void reap_idle() {
   relieve(now);
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
-  if (now < due || !g_next_reap_ms.compare_exchange_strong(due, now + g_heap.interval_ms())) return;
+  uint64_t interval = g_heap.interval_ms();
+  if (!page::has_come(due, now, interval) ||
+      !g_next_reap_ms.compare_exchange_strong(due, now + interval))
+    return;
   g_heap.promotion().end_interval();
   if (g_heap.is_promoted()) g_registry.reap();
 }

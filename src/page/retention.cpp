@@ -64,7 +64,8 @@ uint64_t Keeping::interval_ms(Frames now) const {
 
 size_t Keeping::limit(Frames now, uint64_t now_ms) {
   size_t keep = most(now);
-  if (now_ms < interval_end_) return is_worth_it(now, keep) ? keep : now.dirty;
+  if (!has_come(interval_end_, now_ms, retention_.interval_ms))
+    return is_worth_it(now, keep) ? keep : now.dirty;
   size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, now.dirty);
   regretted_ -= std::min(regretted_, unneeded);
   lately_purged_ = 0;

@@ -30,6 +30,12 @@
 
 namespace page {
 
+/// Whether a moment has come that was set `most_ms` ahead at most. One that lies further ahead has
+/// come, too: the clock has jumped back, as it may for a process that is moved to another machine.
+inline bool has_come(uint64_t moment_ms, uint64_t now_ms, uint64_t most_ms) {
+  return now_ms >= moment_ms || moment_ms - now_ms > most_ms;
+}
+
 /// How much free memory a zone keeps.
 struct Retention {
   size_t percent = 0;      ///< of live memory

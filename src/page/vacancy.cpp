@@ -14,7 +14,7 @@ void Vacancy::set(const Retention& retention) {
 size_t Vacancy::begin(const Frames& zone, uint64_t now_ms) {
   os::Locked held(lock_);
   wants_trim_.store(false, std::memory_order_relaxed);
-  if (is_trimming_ || now_ms < refused_until_ms_) return 0;
+  if (is_trimming_ || !has_come(refused_until_ms_, now_ms, retention_.interval_ms)) return 0;
   size_t vacant = frames();
   live_ = zone.live - std::min(zone.live, vacant);
   Frames now{.live = live_, .dirty = vacant, .kept = zone.dirty, .over = zone.over};

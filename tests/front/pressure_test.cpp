@@ -99,6 +99,16 @@ TEST_F(PressureTest, WhereTasksWaitMemoryIsShort) {
   EXPECT_FALSE(look_later(1001));
 }
 
+TEST_F(PressureTest, AClockThatJumpsBackStopsNothing) {
+  now_ms = 100'000'000;
+  budget.set({.soft = 64 * kFramesOfMib});
+  EXPECT_TRUE(look());
+  now_ms = 5000;
+  set_waiting(50);
+  EXPECT_TRUE(look()) << "the heap is above its bound and waits for a time that is hours away";
+  EXPECT_TRUE(pressure.is_system_short()) << "nor is the kernel asked";
+}
+
 TEST_F(PressureTest, ASmallHeapAsksNobody) {
   set_container(1);
   set_waiting(100);

@@ -87,6 +87,39 @@ TEST_F(RetentionTest, WhatWasPurgedAndSoonWantedAgainIsKeptTheNextTime) {
   EXPECT_EQ(zone.stats().dirty, 1024u);
 }
 
+// A process that is moved to another machine may find a clock that has run for a shorter time.
+TEST_F(RetentionTest, AClockThatJumpsBackStopsNoInterval) {
+  start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});
+  Frame* live = alloc(10);
+  vm.now_ms = 100'000'000;
+  free(alloc(1024));
+  zone.trim();
+  vm.now_ms = 5000;
+  for (int i = 0; i < 6; ++i) {
+    zone.trim();
+    vm.now_ms += 1001;
+  }
+  EXPECT_EQ(zone.stats().dirty, 0u) << "it waits for a time that is hours away";
+  free(live);
+}
+
+TEST_F(RetentionTest, AClockThatJumpsToAndFroLeavesNothingBehind) {
+  start({.percent = 50, .least_bytes = 0, .interval_ms = 1000});
+  Frame* live = alloc(2048);
+  for (uint64_t now : {uint64_t{5000}, uint64_t{0}, UINT64_MAX, uint64_t{1}, UINT64_MAX - 1}) {
+    vm.now_ms = now;
+    free(alloc(4096));
+    zone.trim();
+    zone.audit();
+  }
+  for (int i = 0; i < 6; ++i) {
+    vm.now_ms = 5000 + 1001 * static_cast<uint64_t>(i);
+    zone.trim();
+  }
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  free(live);
+}
+
 constexpr Retention kKeepToPeak{
     .percent = 0, .least_bytes = 0, .interval_ms = 1000, .more = Retention::More::kToPeak};
 

@@ -108,4 +108,20 @@ TEST_F(VacancyTest, AKernelThatRefusesIsLeftAloneForAnInterval) {
   EXPECT_GT(vacancy.begin({.live = kLive}, now_ms + 1000), 0u);
 }
 
+TEST_F(VacancyTest, AClockThatJumpsBackStopsNoTrim) {
+  now_ms = 100'000'000;
+  vacancy.add(5000);
+  ASSERT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
+  vacancy.end(now_ms, true);
+  EXPECT_EQ(vacancy.begin({.live = kLive}, now_ms), 0u) << "the kernel has refused";
+  now_ms = 5000;
+  EXPECT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
+  vacancy.end(now_ms, false);
+  now_ms = UINT64_MAX - 10;  // an interval from here on ends beyond what the word can hold
+  ASSERT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
+  vacancy.end(now_ms, true);
+  now_ms = 5000;
+  EXPECT_GT(vacancy.begin({.live = kLive}, now_ms), 0u);
+}
+
 }  // namespace
