@@ -50,6 +50,10 @@ bool Cgroup::find(const char* root) {
     const char* names = std::find(line, end, ':');
     const char* path = names == end ? end : std::find(names + 1, end, ':');
     if (path == end) break;
+    if (end == content.end() && content.is_cut()) {  // cut: it may name another group
+      was_refused_ = mount_length_ == 0;
+      break;
+    }
     bool is_first = names_memory(names + 1, path);
     if (is_first || (mount_length_ == 0 && names + 1 == path)) {
       base::Text folder(folder_, sizeof folder_);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -120,6 +121,67 @@ TEST_F(CgroupTest, PressureIsTheGroupsOrElseTheSystems) {
   EXPECT_EQ(group.pressure(), 0u);
   write("/sys/fs/cgroup/a/memory.pressure", "some avg10=\n");
   EXPECT_EQ(group.pressure(), 0u);
+}
+
+// Whoever knows nothing must not be taken for one who knows that nothing is bounded.
+TEST_F(CgroupTest, AFileThatCannotBeOpenedIsNoFileThatIsMissing) {
+  write("/proc/self/cgroup", "0::/a/b\n");
+  write("/sys/fs/cgroup/a/memory.max", "67108864\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  EXPECT_FALSE(group.was_refused()) << "what is missing bounds nothing";
+  fs::create_directories(root + "/sys/fs/cgroup/a/b");
+  fs::create_symlink("memory.max", root + "/sys/fs/cgroup/a/b/memory.max");  // to itself
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  EXPECT_TRUE(group.was_refused());
+  fs::remove(root + "/sys/fs/cgroup/a/b/memory.max");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  EXPECT_FALSE(group.was_refused()) << "that was another time";
+}
+
+TEST_F(CgroupTest, WithoutDescriptorsNothingIsKnown) {
+  write("/proc/self/cgroup", "0::/\n");
+  write("/sys/fs/cgroup/memory.max", "67108864\n");
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  bool is_found = find();
+  bool was_refused = group.was_refused();
+  size_t bound = group.bound();
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_FALSE(is_found);
+  EXPECT_TRUE(was_refused);
+  EXPECT_EQ(bound, SIZE_MAX);
+  EXPECT_TRUE(find());
+  EXPECT_FALSE(group.was_refused());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+}
+
+// The group's name would be another's.
+TEST_F(CgroupTest, AListThatIsCutInItsLineIsNotBelieved) {
+  std::string lines;
+  while (lines.size() < 4000) lines += "7:cpu:/x\n";
+  std::string group_line = "5:memory:/docker/1";
+  while (lines.size() + group_line.size() < 4095) lines += "7:cpu:/" + std::string(1, '\n');
+  write("/proc/self/cgroup", lines + group_line + std::string(200, '2') + "\n");
+  write("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "67108864\n");
+  find();
+  EXPECT_TRUE(group.was_refused());
+  EXPECT_EQ(group.bound(), SIZE_MAX);
+}
+
+TEST_F(CgroupTest, WhoMovedIsFoundAnew) {
+  write("/proc/self/cgroup", "5:memory:/a\n");
+  write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "67108864\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  write("/proc/self/cgroup", "0::/b\n");
+  write("/sys/fs/cgroup/b/memory.max", "134217728\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 128 * kMiB);
 }
 
 TEST_F(CgroupTest, TheRealOneIsReadWithoutATrace) {
