@@ -124,6 +124,14 @@ foreach(name cross_thread_free many_threads exit_paths fork promotion startup)
   blackbox_test(threads.${name} VARIANTS slabs fallback_slabs slob LABELS threads TIMEOUT 600
     COMMAND ${name}_test)
 endforeach()
+if(TARGET ashlar_static)
+  blackbox_program(reaper_static ${bb}/threads/reaper_static.c)
+  set_target_properties(reaper_static PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(reaper_static PRIVATE ashlar_static)
+  target_link_options(reaper_static PRIVATE -static)
+  blackbox_test(threads.reaper_static VARIANTS static LABELS threads
+    ENV ASHLAR_CONF=reaper:auto,decay_ms:5 COMMAND reaper_static)
+endif()
 blackbox_test(threads.fork_ten_thousand VARIANTS preload TIMEOUT 600 LABELS threads slow
   ENV ASHLAR_TEST_FORKS=10000 COMMAND fork_test --gtest_filter=Fork.WhileThreadsAllocate)
 
@@ -170,12 +178,22 @@ blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/b
 blackbox_test(fault.exhaustion VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
   COMMAND exhaustion_test)
 
+blackbox_program(refused_test ${bb}/fault/refused_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(fault.refused VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
+  COMMAND refused_test)
+
 # ---- memory: what is freed goes back -----------------------------------------------------------
 
 blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload slob LABELS memory COMMAND mappings_test)
+
+blackbox_program(crashing ${bb}/memory/crashing.c)
+blackbox_program(manners_test ${bb}/memory/manners_test.cpp ${bb}/support/blackbox_main.cpp)
+target_compile_definitions(manners_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
+add_dependencies(manners_test crashing)
+blackbox_test(memory.manners VARIANTS preload fallback slabs LABELS memory COMMAND manners_test)
 
 # ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
 
