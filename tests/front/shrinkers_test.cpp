@@ -146,6 +146,33 @@ TEST(Shrinkers, NoneRunsAfterItsRemoval) {
   for (std::thread& asker : askers) asker.join();
 }
 
+TEST(Shrinkers, WhoRemovesOneWaitsForItsEnd) {
+  test::Watchdog dog(100, "the removal of a shrinker that runs");
+  static std::atomic<bool> is_inside{false}, may_leave{false};
+  std::atomic<bool> is_removed{false};
+  Shrinkers shrinkers;
+  unsigned slot = shrinkers.add(
+      [](void*, size_t) -> size_t {
+        is_inside = true;
+        while (!may_leave) std::this_thread::yield();
+        return 1;
+      },
+      nullptr);
+  std::thread asker([&] { shrinkers.ask(1); });
+  while (!is_inside) std::this_thread::yield();
+  std::thread remover([&] {
+    shrinkers.remove(slot);
+    is_removed = true;
+  });
+  while (!shrinkers.is_empty()) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(is_removed) << "what it works on may be gone, and it runs";
+  may_leave = true;
+  remover.join();
+  EXPECT_TRUE(is_removed);
+  asker.join();
+}
+
 TEST(Shrinkers, AChildDoesNotWaitForItsParentsThreads) {
   test::Watchdog dog(100, "a child that removes a shrinker");
   static std::atomic<bool> is_inside{false}, may_leave{false};
@@ -167,6 +194,54 @@ TEST(Shrinkers, AChildDoesNotWaitForItsParentsThreads) {
   EXPECT_TRUE(test::wait_for(pid, 30).clean());
   may_leave = true;
   asker.join();
+}
+
+// A place whose removal was under way in another thread is free in the child.
+TEST(Shrinkers, AChildHasAllPlacesBack) {
+  test::Watchdog dog(100, "a child of a process that removes a shrinker");
+  static std::atomic<bool> is_inside{false}, may_leave{false};
+  Shrinkers shrinkers;
+  unsigned slot = shrinkers.add(
+      [](void*, size_t) -> size_t {
+        is_inside = true;
+        while (!may_leave) std::this_thread::yield();
+        return 1;
+      },
+      nullptr);
+  std::thread asker([&] { shrinkers.ask(1); });
+  while (!is_inside) std::this_thread::yield();
+  std::thread remover([&] { shrinkers.remove(slot); });
+  while (!shrinkers.is_empty()) std::this_thread::yield();
+  pid_t pid = fork();
+  if (pid == 0) {
+    shrinkers.reset_in_child();
+    Cache cache;
+    unsigned places = 0;
+    while (shrinkers.add(shrink, &cache) != Shrinkers::kNone) ++places;
+    _exit(places == Shrinkers::kMost ? 0 : 1);
+  }
+  EXPECT_TRUE(test::wait_for(pid, 30).clean());
+  may_leave = true;
+  asker.join();
+  remover.join();
+}
+
+// The call goes on in the child, and its end is counted there, too.
+TEST(Shrinkers, OneThatForksMayBeRemovedInTheChild) {
+  test::Watchdog dog(100, "a shrinker that forks");
+  Shrinkers shrinkers;
+  Nested nested{&shrinkers};
+  static pid_t pid;
+  nested.slot = shrinkers.add(
+      [](void* data, size_t) -> size_t {
+        pid = fork();
+        if (pid == 0) static_cast<Nested*>(data)->shrinkers->reset_in_child();
+        return 1;
+      },
+      &nested);
+  EXPECT_EQ(shrinkers.ask(1), 1u);
+  if (pid == 0) _exit(shrinkers.remove(nested.slot) && shrinkers.add(shrink, nullptr) == 0 ? 0 : 1);
+  EXPECT_TRUE(test::wait_for(pid, 30).clean());
 }
 
 }  // namespace

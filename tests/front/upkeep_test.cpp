@@ -113,6 +113,30 @@ TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
   front::free(block);
 }
 
+// A libc function that the slow path calls may allocate: the caller holds locks.
+TEST_F(UpkeepTest, FromWithinTheSlowPathNobodyIsAsked) {
+  size_t calls = 0;
+  unsigned slot = front::g_shrinkers.add(
+      [](void* data, size_t) -> size_t {
+        ++*static_cast<size_t*>(data);
+        return 0;
+      },
+      &calls);
+  front::free(front::alloc(100));
+  ASSERT_TRUE(front::set_limits({.hard = held() + 2 * kFramesOfMib}));
+  std::vector<void*> blocks;
+  while (void* block = front::alloc(100000)) blocks.push_back(block);
+  calls = 0;
+  ++os::this_thread().gate_depth;
+  EXPECT_EQ(front::alloc(200000), nullptr);
+  EXPECT_EQ(calls, 0u);
+  --os::this_thread().gate_depth;
+  EXPECT_EQ(front::alloc(200000), nullptr);
+  EXPECT_GT(calls, 0u);
+  front::g_shrinkers.remove(slot);
+  for (void* block : blocks) front::free(block);
+}
+
 TEST_F(UpkeepTest, OptionsAreTakenAsAWholeOrNotAtAll) {
   base::Line<512> faults;
   front::free(front::alloc(100));

@@ -287,6 +287,20 @@ TEST_F(BuddyTest, OfRunsThatHoldAsMuchTheShortestIsTaken) {
   buddy.audit();
 }
 
+TEST_F(BuddyTest, OfRunsTheOneThatHoldsMostMemoryIsTaken) {
+  extend(0, 1024);
+  ASSERT_TRUE(buddy.try_take_range(0, Pages(1024)));
+  // A short run of small blocks, looked at first, of which 16 frames hold memory; and a long one.
+  dirty.clear(32, 74);
+  buddy.give_partly_dirty(16, Pages(90));
+  give(512, 512);
+  EXPECT_EQ(buddy.take_run(Pages(80), Pages(1), Buddy::Run::kFree, FrameKind::kLarge), 512u);
+  EXPECT_FALSE(frames[512].is_new);
+  ASSERT_TRUE(buddy.try_take_range(592, Pages(432)));
+  EXPECT_EQ(buddy.take_run(Pages(80), Pages(1), Buddy::Run::kFree, FrameKind::kLarge), 16u);
+  buddy.audit();
+}
+
 TEST_F(BuddyTest, ARangeThatSomebodyHoldsPartOfIsRefusedUnchanged) {
   extend(0, 64);
   uint32_t a = take(8), b = take(8), c = take(8);

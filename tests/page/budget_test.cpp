@@ -64,10 +64,22 @@ TEST(Budget, TheReserveClosesWhenAsMuchAgainHasComeFree) {
   budget.open_reserve();
   budget.close_reserve();
   EXPECT_TRUE(budget.has_room(50, kSmall)) << "too early";
-  budget.change(size_t{0} - 150);
+  budget.change(size_t{0} - 50);
+  budget.close_reserve();
+  EXPECT_TRUE(budget.has_room(100, kSmall)) << "the reserve alone is free, and not as much again";
+  budget.change(size_t{0} - 100);
   budget.close_reserve();
   EXPECT_FALSE(budget.has_room(101, kSmall));
   EXPECT_TRUE(budget.has_room(100, kSmall));
+}
+
+TEST(Budget, NewBoundsCloseTheReserve) {
+  Budget budget;
+  budget.set({.hard = 3200});
+  budget.change(3150);
+  budget.open_reserve();
+  budget.set({.hard = 3200});
+  EXPECT_FALSE(budget.has_room(1, kSmall));
 }
 
 TEST(Budget, AboveTheSoftBoundMemoryGoesDownToASixteenthBelow) {

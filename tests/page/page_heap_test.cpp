@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "support/auxv.h"
 #include "support/fake_vm.h"
@@ -82,6 +83,31 @@ TEST_F(PageHeapTest, PurgeReachesBothZones) {
   EXPECT_EQ(heap.purge(0), 100 + kGiantPages);
   heap.audit();
   EXPECT_EQ(heap.slabs().stats().dirty + heap.giants().stats().dirty, 0u);
+}
+
+PageHeap* g_heap;
+test::FakeVm* g_kernel;
+
+// Of a fork in the middle of a purge the child has what the other thread had in its hands no more,
+// but all the rest goes back as ever.
+TEST_F(PageHeapTest, AChildPurgesWhereItsParentWasAtIt) {
+  start();
+  g_heap = &heap;
+  g_kernel = &vm;
+  std::vector<PageHeap::Block> blocks;
+  for (int i = 0; i < 200; ++i) blocks.push_back(alloc(3));
+  for (size_t i = 0; i < blocks.size(); i += 2) heap.free_large(blocks[i]);
+  vm.while_purging = [] {
+    g_kernel->while_purging = nullptr;
+    g_heap->reset_in_child();
+    EXPECT_GT(g_heap->purge(0), 0u);
+    g_heap->audit();
+    PageHeap::Block block = g_heap->alloc_large(Pages(3), Order(0));
+    EXPECT_NE(block.frame, nullptr);
+    g_heap->free_large(block);
+  };
+  heap.purge(0);
+  heap.audit();
 }
 
 TEST_F(PageHeapTest, RetentionReachesBothZones) {

@@ -135,6 +135,21 @@ TEST_F(SlobTest, OnlyMemoryThatWasNeverUsedIsSaidToBeZero) {
     }
 }
 
+// Room that is far behind in a list is found, though most pages in front have a little, too.
+TEST_F(SlobTest, RoomFarBehindInALongListIsUsed) {
+  std::vector<char*> blocks;
+  for (size_t i = 0; i < 1000; ++i)  // a page each: 240 and 32 bytes that will come free
+    for (size_t size : {size_t{240}, size_t{32}, size_t{3800}})
+      blocks.push_back(static_cast<char*>(slob.alloc(size, 1)));
+  size_t pages = slob.stats().pages;
+  EXPECT_GE(pages, 1000u);
+  for (size_t i = 0; i < 1000; ++i) slob.free(frame_of(blocks[3 * i + 1]), blocks[3 * i + 1]);
+  for (size_t i = 600; i < 1000; ++i) slob.free(frame_of(blocks[3 * i]), blocks[3 * i]);
+  slob.audit();
+  for (size_t i = 0; i < 400; ++i) ASSERT_NE(slob.alloc(240, 1), nullptr);
+  EXPECT_LE(slob.stats().pages, pages + 2) << "400 of them are 24 pages";
+}
+
 TEST_F(SlobTest, BlocksAreLaidSideBySide) {
   for (int i = 0; i < 200; ++i) ASSERT_NE(alloc(80), nullptr);
   EXPECT_EQ(slob.stats().pages, 4u);

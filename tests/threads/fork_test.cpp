@@ -7,12 +7,14 @@
 // ASHLAR_TEST_FORKS sets the number of forks (2,000 by default).
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <thread>
 
 #include "../support/child.h"
+#include "../support/subject.h"
 #include "stamped.h"
 
 namespace {
@@ -66,6 +68,40 @@ TEST(Fork, WhileThreadsAllocateLargeBlocks) {
   test::Watchdog dog(580, "forks while threads allocate large blocks");
   test::Noise noise(2, 3 << 20);
   fork_many(fork_count() / 8);
+}
+
+// What comes free goes back in the calls of free: forks fall into the middle of it. Blocks of all
+// kinds, so that free memory, free frames in slabs and giants are on their way.
+TEST(Fork, WhileThreadsGiveMemoryBack) {
+  test::Watchdog dog(580, "forks while threads give memory back");
+  std::atomic<bool> stop{false};
+  const auto burst = [](size_t size, uint64_t seed) {
+    std::vector<test::Stamped> blocks;
+    for (size_t i = 0; i < (size_t{12} << 20) / size; ++i)
+      blocks.push_back(test::make_stamped(size, seed + i));
+    for (const test::Stamped& block : blocks) test::free_stamped(block);
+    malloc_trim(0);
+  };
+  std::vector<std::thread> threads;
+  for (size_t size : {size_t{200}, size_t{60000}, size_t{3} << 20})
+    threads.emplace_back([&, size] {
+      for (uint64_t seed = 0; !stop; seed += 1000000) burst(size, seed);
+    });
+  std::vector<test::Stamped> inherited = own_blocks(7);
+  for (int i = 0; i < fork_count() / 20; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const size_t before = test::resident_bytes();
+      for (size_t size : {size_t{100}, size_t{50000}, size_t{5} << 20}) burst(size, 1);
+      if (test::resident_bytes() > before + (size_t{12} << 20)) _exit(13);  // nothing went back
+      _exit(child_work(inherited, static_cast<uint64_t>(i)));
+    }
+    const test::Ending ending = test::wait_for(pid, 60);
+    ASSERT_TRUE(ending.clean()) << "child of fork number " << i << " " << ending.text();
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  for (const test::Stamped& block : inherited) test::free_stamped(block);
 }
 
 TEST(Fork, WhileThreadsReadLinesAndFlushStreams) {
