@@ -29,6 +29,7 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 
+void* (*volatile const ask)(size_t) = ::malloc;
 void* (*volatile const ask_zeroed)(size_t, size_t) = ::calloc;
 void* (*volatile const resize)(void*, size_t) = ::realloc;
 void (*volatile const give_back)(void*) = ::free;
@@ -75,8 +76,9 @@ void zeroed_after_use() {
     }
 }
 
-// Blocks that grow keep what is in them.
+// Blocks that grow keep what is in them, also where others stand behind them.
 void growth() {
+  std::vector<void*> others;
   size_t have = 1000;
   auto* block = static_cast<unsigned char*>(resize(nullptr, have));
   for (; have < 40 * kMiB; have = have * 3 / 2) {
@@ -85,8 +87,10 @@ void growth() {
     ASSERT_NE(block, nullptr);
     EXPECT_EQ(block[0], have % 251);
     EXPECT_EQ(block[have - 1], have % 251);
+    others.push_back(ask(3 * kMiB / 2));
   }
   give_back(block);
+  for (void* other : others) give_back(other);
 }
 
 // Bursts of ever other sizes, of 24 MiB each: if nothing goes back, the same memory serves all.

@@ -373,6 +373,19 @@ TEST_F(ZoneTest, HollowFramesDoNotCountAsLive) {
   EXPECT_EQ(zone.stats().dirty, 7u) << "a frame without memory came back as if it had some";
 }
 
+TEST_F(ZoneTest, WhatTheKernelWouldNotTakeOfASlabIsNotHollow) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
+  vm.failing_purges = 2;
+  EXPECT_EQ(zone.purge_let(ranges, 2), 0u);
+  EXPECT_EQ(zone.stats().hollow, 0u);
+  zone.free(zone.number_of(*block), Pages(8));
+  zone.audit();
+  EXPECT_FALSE(alloc(8)->is_new) << "it would be taken for zeroed";
+}
+
 TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   start();
   Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);
