@@ -3,7 +3,7 @@
 // Idea
 //   A control group bounds the memory of all its processes together, and the groups above it bound
 //   it in turn. The kernel tells the bounds in files, and how long tasks have waited for memory
-//   (PSI) in others.
+//   (PSI) in others (os/text_file.h).
 //
 //   Version 2 of the interface is read (memory.max, memory.high, memory.pressure), or version 1
 //   where that rules memory (memory.limit_in_bytes). A folder of the path that is not there, as in

@@ -6,11 +6,13 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 
 #include "base/attributes.h"
 #include "base/bits.h"
 #include "os/env.h"
 #include "os/syscall.h"
+#include "os/text_file.h"
 
 namespace os {
 namespace {
@@ -20,6 +22,7 @@ constexpr int kNoReplace = 0x100000;  // MAP_FIXED_NOREPLACE, 4.17
 constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
 constexpr int kSetVma = 0x53564d41;   // PR_SET_VMA, 5.17
 constexpr int kAnonName = 0;          // PR_SET_VMA_ANON_NAME
+constexpr int kCold = 20;             // MADV_COLD, 5.4
 
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
@@ -145,6 +148,17 @@ bool vm_lock(char* at, size_t size) {
   return !is_error(call(SYS_mlock, at, size));
 }
 
+bool vm_gives_huge_pages() {
+  constexpr char kAlways[] = "[always]";
+  TextFile setting = read_file("/sys/kernel/mm/transparent_hugepage/enabled");
+  return std::memcmp(setting.text, kAlways, sizeof kAlways - 1) == 0;
+}
+
+// To make one page of a huge page cold, the kernel must first have pages.
+void vm_break_up(char* at) {
+  call(SYS_madvise, at, page_size(), kCold);
+}
+
 bool vm_name(char* at, size_t size, const char* name) {
   return !is_error(call(SYS_prctl, kSetVma, kAnonName, at, size, name));
 }
@@ -167,8 +181,9 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve,     vm_release, vm_commit,   vm_purge,      vm_move,
-                          vm_advise_huge, vm_now_ms,  vm_decommit, vm_purge_each, vm_name,
-                          vm_reserve_low, vm_lock,    vm_bind};
+constinit const Vm kVm = {
+    vm_reserve, vm_release,          vm_commit,     vm_purge, vm_move,        vm_advise_huge,
+    vm_now_ms,  vm_decommit,         vm_purge_each, vm_name,  vm_reserve_low, vm_lock,
+    vm_bind,    vm_gives_huge_pages, vm_break_up};
 
 }  // namespace os

@@ -82,6 +82,12 @@ struct Vm {
   /// of the kernel's, as long as that has some. Where the kernel refuses (filters do), it comes
   /// from the node of the CPU that touches it first.
   void (*bind)(char* at, size_t size, unsigned node);
+  /// Whether the kernel backs memory by huge pages that nobody has asked for. Reads a file.
+  bool (*gives_huge_pages)();
+  /// Has the huge page that the page at `at` may be a part of broken up. A part of one that is
+  /// purged counts as resident no more, but stays taken until then, also from what the container
+  /// may have. Needs Linux 5.4; nothing happens where there is no huge page.
+  void (*break_up)(char* at);
 };
 
 /// The real kernel.

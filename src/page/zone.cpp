@@ -17,6 +17,9 @@ namespace {
 // At most this much is purged by one call, or a sixteenth of what is to go, so that nothing is out
 // of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
+// A window grows by a MiB at a time up to eight times this, and so hardly ever has a huge page
+// before; and a smaller heap opens no file.
+constexpr size_t kLeastUnasked = size_t{16} << 20;
 
 }  // namespace
 
@@ -257,8 +260,36 @@ void Zone::purge_records(const os::Range& block) {
   if (first < end) vm_->purge(reinterpret_cast<char*>(first), end - first);
 }
 
+// Whether parts of huge pages may be what is to be purged in slabs; and has their end come? The
+// first to find it so says it to the kernel, for all that there is; introduce() for what will be.
+bool Zone::is_broken_up() {
+  using HugePages = Manners::HugePages;
+  bool has_slabs = vacancy_ != nullptr;
+  if (!has_slabs || manners_.huge_pages == HugePages::kNever || window_size() < kLeastUnasked)
+    return false;
+  Unasked known = unasked_.load(std::memory_order_relaxed);
+  if (known != Unasked::kUnknown) return known == Unasked::kEnded;
+  bool is_any = manners_.huge_pages == HugePages::kAlways || vm_->gives_huge_pages();
+  os::Locked held(lock_);
+  known = is_any ? Unasked::kEnded : Unasked::kNone;
+  if (unasked_.exchange(known, std::memory_order_relaxed) == Unasked::kUnknown && is_any)
+    vm_->advise_huge(window_, window_size(), false);
+  return is_any;
+}
+
+// Once for each huge page in a row of ranges: whole ones need it not.
+void Zone::break_up(const os::Range* ranges, size_t count) {
+  size_t last = SIZE_MAX;
+  for (size_t i = 0; i < count; ++i) {
+    if (ranges[i].size >= base::kHugeSize) continue;
+    size_t huge = reinterpret_cast<size_t>(ranges[i].at) / base::kHugeSize;
+    if (std::exchange(last, huge) != huge) vm_->break_up(ranges[i].at);
+  }
+}
+
 size_t Zone::purge(size_t keep) {
   size_t done = 0;
+  bool is_broken = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
   lock_.acquire();
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
@@ -267,6 +298,7 @@ size_t Zone::purge(size_t keep) {
     size_t surplus = buddy_.dirty_frames() - keep;
     Batch batch = isolate(std::min(surplus, std::max(kPurgeBatch, surplus / 16)));
     lock_.release();
+    if (is_broken) break_up(batch.ranges, batch.count);
     size_t purged = vm_->purge_each(batch.ranges, batch.count);
     for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
@@ -304,6 +336,7 @@ size_t Zone::count_hollow(uint32_t first, Pages pages) {
 }
 
 size_t Zone::purge_let(const os::Range* ranges, size_t count) {
+  if (is_broken_up()) break_up(ranges, count);
   size_t ranges_done = vm_->purge_each(ranges, count);
   os::Locked held(lock_);
   size_t frames = 0;

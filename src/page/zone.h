@@ -25,6 +25,12 @@
 //   A zone may be divided (page/nodes.h): parts of its window, with their parts of the tables, are
 //   zones of their own then, each with its own lock, and one class map serves all.
 //
+//   Where the kernel makes huge pages that nobody asked for, or the user wants them everywhere,
+//   slabs have them until the first of their frames goes back alone. From then on the window gets
+//   no more of them, for the kernel would fill what was purged again (khugepaged), and a huge page
+//   is broken up when a part of it goes: until then its memory stays taken. Blocks that were
+//   advised to have huge pages keep them. Measured: bench/README.md.
+//
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
 //
@@ -333,6 +339,8 @@ class Zone {
     os::Range ranges[kBatch];
     size_t count = 0, frames = 0;
   };
+  bool is_broken_up() ASHLAR_EXCLUDES(lock_);
+  void break_up(const os::Range* ranges, size_t count);
   Batch isolate(size_t wanted) ASHLAR_REQUIRES(lock_);
   size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
   void purge_records(const os::Range& block);
@@ -369,6 +377,9 @@ class Zone {
   Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
   std::atomic<bool> has_classes_{false};
   std::atomic<bool> is_abandoned_{false};
+  // What is known of huge pages that came unasked, of a window that is large enough to have some.
+  enum class Unasked : uint8_t { kUnknown, kNone, kEnded };
+  std::atomic<Unasked> unasked_{Unasked::kUnknown};
 
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // to the budget

@@ -208,8 +208,10 @@ void Zone::settle(unsigned node_number) {
 // Says to the kernel what is to be said of `count` more frames.
 void Zone::introduce(size_t first, size_t count) {
   char* at = address_of(static_cast<uint32_t>(first));
-  if (manners_.huge_pages != Manners::HugePages::kAuto)
-    vm_->advise_huge(at, count * kFrameSize, manners_.huge_pages == Manners::HugePages::kAlways);
+  bool has_ended = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
+  if (manners_.huge_pages != Manners::HugePages::kAuto || has_ended)
+    vm_->advise_huge(at, count * kFrameSize,
+                     manners_.huge_pages == Manners::HugePages::kAlways && !has_ended);
   if (manners_.name == nullptr || first + count < kNamedFrom) return;
   // What is there by now, the first time; and the tables, which may have grown, each time.
   bool was_named = std::exchange(is_named_, true);

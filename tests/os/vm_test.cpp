@@ -196,6 +196,25 @@ TEST_F(VmTest, AdviceIsHarmless) {
   EXPECT_TRUE(is_all(place.base, 4 * kMiB, 7));
 }
 
+TEST_F(VmTest, AHugePageIsBrokenUpWithoutLoss) {
+  ASSERT_TRUE(commit(0, 4 * kMiB));
+  os::kVm.advise_huge(place.base, 4 * kMiB, true);
+  std::memset(place.base, 7, 4 * kMiB);
+  os::kVm.break_up(place.base + kMiB);
+  os::kVm.break_up(place.base + 8 * kMiB);  // there is nothing
+  EXPECT_TRUE(is_all(place.base, 4 * kMiB, 7));
+  ASSERT_TRUE(os::kVm.purge(place.base + kMiB, 65536));
+  EXPECT_TRUE(is_all(place.base, kMiB, 7));
+  EXPECT_TRUE(is_all(place.base + kMiB, 65536, 0));
+}
+
+TEST_F(VmTest, TheSettingOfHugePagesIsRead) {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string setting;
+  std::getline(file, setting);
+  EXPECT_EQ(os::kVm.gives_huge_pages(), setting.find("[always]") != std::string::npos) << setting;
+}
+
 TEST_F(VmTest, ANameIsShownWhereTheKernelHasSuch) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);

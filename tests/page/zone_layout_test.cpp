@@ -111,6 +111,81 @@ TEST_F(ZoneLayoutTest, ByDefaultOnlyBlocksThatWillBeFilledAreAdvised) {
   EXPECT_EQ(vm.advised.size(), 1u);
 }
 
+// A zone as slabs have it, whose kernel may make huge pages unasked.
+class ZoneUnaskedTest : public ZoneLayoutTest {
+ protected:
+  void start_with(page::Manners::HugePages mode) {
+    zone.set_vacancy(vacancy);
+    zone.set_manners({.huge_pages = mode});
+    start();
+  }
+  // A slab of which the second frame goes, the tenth, and one in another huge page.
+  void purge_some(size_t pages) {
+    Frame* slab = zone.alloc(base::Pages(pages), base::Order(9), FrameKind::kSlab);
+    char* at = bytes(slab);
+    os::Range ranges[] = {{at + 4096, 4096}, {at + 40960, 4096}, {at + 2 * test::kMiB, 4096}};
+    EXPECT_EQ(zone.purge_let(ranges, 3), 3u);
+    zone.audit();
+  }
+  page::Vacancy vacancy;
+};
+
+TEST_F(ZoneUnaskedTest, HugePagesAreBrokenUpAndNoMoreComeOnceAFrameGoesAlone) {
+  vm.gives_huge = true;
+  start_with(page::Manners::HugePages::kAuto);
+  alloc(8192);
+  EXPECT_TRUE(vm.advised.empty()) << "what is filled may have them";
+  purge_some(1024);
+  EXPECT_EQ(vm.broken_up.size(), 2u) << "each once";
+  ASSERT_EQ(vm.advised.size(), 1u);
+  EXPECT_FALSE(vm.advised[0].second);
+  EXPECT_EQ(vm.advised[0].first.at, zone.window());
+  size_t had = zone.window_size();
+  EXPECT_EQ(vm.advised[0].first.size, had);
+  alloc(8192);
+  ASSERT_EQ(vm.advised.size(), 2u) << "nor do any come with growth";
+  EXPECT_FALSE(vm.advised[1].second);
+  EXPECT_EQ(vm.advised[1].first.at, zone.window() + had);
+  purge_some(1024);
+  EXPECT_EQ(vm.broken_up.size(), 4u);
+  EXPECT_EQ(vm.huge_looks, 1u);
+  Frame* block = alloc(3);
+  alloc(1);
+  free(block);
+  zone.purge(0);
+  EXPECT_GE(vm.broken_up.size(), 5u) << "free blocks are parts of huge pages, too";
+}
+
+TEST_F(ZoneUnaskedTest, WhereTheUserWantsThemEverywhereItIsTheSame) {
+  start_with(page::Manners::HugePages::kAlways);
+  alloc(8192);
+  purge_some(1024);
+  EXPECT_EQ(vm.huge_looks, 0u);
+  EXPECT_EQ(vm.broken_up.size(), 2u);
+  EXPECT_FALSE(vm.advised.back().second);
+}
+
+TEST_F(ZoneUnaskedTest, AKernelThatMakesNoneIsAskedOnce) {
+  start_with(page::Manners::HugePages::kAuto);
+  alloc(8192);
+  purge_some(1024);
+  purge_some(1024);
+  EXPECT_EQ(vm.huge_looks, 1u);
+  EXPECT_TRUE(vm.broken_up.empty() && vm.advised.empty());
+}
+
+TEST_F(ZoneUnaskedTest, ASmallZoneAndOneThatNeverHasThemAskNobody) {
+  vm.gives_huge = true;
+  start_with(page::Manners::HugePages::kAuto);
+  purge_some(1024);
+  EXPECT_EQ(vm.huge_looks, 0u);
+  zone.set_manners({.huge_pages = page::Manners::HugePages::kNever});
+  alloc(8192);
+  purge_some(1024);
+  EXPECT_EQ(vm.huge_looks, 0u);
+  EXPECT_TRUE(vm.broken_up.empty());
+}
+
 TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
   for (bool is_reserving : {false, true}) {
     vm.is_reserving = is_reserving;

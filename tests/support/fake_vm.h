@@ -56,6 +56,7 @@ class FakeVm {
   unsigned failing_moves = 0;
   bool loses_targets = false;  ///< when a move fails
   bool has_names = true;       ///< for mappings
+  bool gives_huge = false;     ///< unasked
   size_t most_locked = SIZE_MAX, locked = 0;
   unsigned failing_decommits = 0;
   size_t limit = SIZE_MAX;      ///< bytes that may be committed at a time, all in all
@@ -64,7 +65,8 @@ class FakeVm {
   void (*while_purging)() = nullptr;  ///< called in each purge: what other threads may do meanwhile
 
   // What has been asked of it.
-  unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0;
+  unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0;
+  std::vector<char*> broken_up;
   std::vector<Range> purged;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
   std::vector<std::pair<Range, std::string>> named;
@@ -223,6 +225,14 @@ class FakeVm {
     require_pages(at, size);
     s_current->bound.push_back({{at, size}, node});
   }
+  static bool gives_huge_pages() {
+    ++s_current->huge_looks;
+    return s_current->gives_huge;
+  }
+  static void break_up(char* at) {
+    require_pages(at, os::page_size());
+    s_current->broken_up.push_back(at);
+  }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
     return s_current->has_names;
@@ -232,8 +242,9 @@ class FakeVm {
     return s_current->now_ms;
   }
 
-  static constexpr os::Vm kTable = {reserve,  release,    commit, purge,   move, advise_huge, clock,
-                                    decommit, purge_each, name,   reserve, lock, bind};
+  static constexpr os::Vm kTable = {
+      reserve,    release, commit,  purge, move, advise_huge,      clock,   decommit,
+      purge_each, name,    reserve, lock,  bind, gives_huge_pages, break_up};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;
