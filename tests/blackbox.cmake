@@ -189,6 +189,8 @@ blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND re
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload slob LABELS memory COMMAND mappings_test)
 
+blackbox_program(growth_test ${bb}/memory/growth_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.growth VARIANTS preload fallback slob LABELS memory COMMAND growth_test)
 blackbox_program(crashing ${bb}/memory/crashing.c)
 blackbox_program(manners_test ${bb}/memory/manners_test.cpp ${bb}/support/blackbox_main.cpp)
 target_compile_definitions(manners_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
