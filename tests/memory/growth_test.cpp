@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstring>
-#include <vector>
 
 namespace {
 
@@ -26,20 +26,25 @@ size_t faults() {
   return static_cast<size_t>(usage.ru_minflt);
 }
 
-/// Grows an array by halves up to `end` bytes; `others` stand behind it after each step. The faults
-/// that this took, or 0 where memory is out.
+/// Grows an array by halves up to `end` bytes, with another block behind it at each step or not.
+/// The faults that this took, or 0 where memory is out.
 size_t grow(size_t end, bool has_others) {
   const size_t before = faults();
-  std::vector<void*> others;
-  char* array = nullptr;
+  void* other = nullptr;
+  char *array = nullptr, *last = nullptr;
+  size_t moves = 0;
   for (size_t have = 0, next = 64 << 10; have < end; next = std::min(end, have + have / 2)) {
     array = static_cast<char*>(resize(array, next));
     if (array == nullptr) return 0;
     for (size_t at = (have + kStep - 1) / kStep * kStep; at + sizeof at <= next; at += kStep)
       memcpy(array + at, &at, sizeof at);
     have = next;
-    if (has_others) others.push_back(ask(2 * kMiB));
+    moves += array != last;
+    last = array;
+    give_back(other);
+    other = has_others ? ask(have) : nullptr;
   }
+  if (has_others) EXPECT_GE(moves, 4u) << "what is to be proved did not happen";
   const size_t after = faults();
   for (size_t at = 0; at + sizeof at <= end; at += kStep) {
     size_t found = 0;
@@ -47,7 +52,7 @@ size_t grow(size_t end, bool has_others) {
     if (found != at) ADD_FAILURE() << "lost at " << at;
   }
   give_back(array);
-  for (void* other : others) give_back(other);
+  give_back(other);
   return after - before;
 }
 
