@@ -45,6 +45,7 @@ void Buddy::insert(uint32_t block, unsigned order, size_t dirty) {
   uint32_t& behind = front ? (list.first == kNone ? list.last : frames_[list.first].link.prev)
                            : (list.last == kNone ? list.first : frames_[list.last].link.next);
   behind = block;
+  if (front && list.oldest == kNone) list.oldest = block;
   (front ? list.first : list.last) = block;
   nonempty_ |= 1u << order;
 }
@@ -54,6 +55,7 @@ void Buddy::remove(uint32_t block) {
   ASHLAR_CHECK(frame.kind == FrameKind::kFree);
   Ends& list = lists_[frame.order];
   uint32_t next = frame.link.next, prev = frame.link.prev;
+  if (list.oldest == block) list.oldest = prev;
   (prev == kNone ? list.first : frames_[prev].link.next) = next;
   (next == kNone ? list.last : frames_[next].link.prev) = prev;
   if (list.first == kNone) nonempty_ &= ~(1u << frame.order);
@@ -269,8 +271,8 @@ uint32_t Buddy::isolate(Order least, Pages most) {
     unsigned order = base::log2_floor(lists);
     if (order < least.n) return kNone;
     lists &= ~(1u << order);
-    uint32_t block = lists_[order].first;
-    if (frames_[block].count == 0) continue;
+    uint32_t block = lists_[order].oldest;
+    if (block == kNone) continue;
     size_t dirty = frames_[block].count;
     remove(block);
     while (order > least.n && Order(order).pages() > most) {
@@ -330,6 +332,9 @@ void Buddy::audit() const {
       ASHLAR_CHECK(frame.count == dirty_map_.count(at, size));
       ASHLAR_CHECK(frame.count == 0 || !seen_clean);
       seen_clean |= frame.count == 0;
+      bool is_oldest =
+          frame.count != 0 && (frame.link.next == kNone || frames_[frame.link.next].count == 0);
+      ASHLAR_CHECK(is_oldest == (lists_[order].oldest == at));
       free += size;
       dirty += frame.count;
     }

@@ -91,9 +91,10 @@ class Buddy {
   /// Takes frames that were retracted back, for they could not be given up; all count as dirty.
   void unretract(uint32_t first, base::Pages pages);
 
-  /// Removes a dirty free block, from the largest, and marks it kIsolated; kNone where there is
-  /// none. It returns by put_back(). It has no more than `most` frames, unless that is less
-  /// than the order `least` has: of a larger block the upper end goes, and the lower stays warm.
+  /// Removes a dirty free block, the oldest of the largest, and marks it kIsolated; kNone where
+  /// there is none. It returns by put_back(). It has no more than `most` frames, unless that is
+  /// less than the order `least` has: of a larger block the upper end goes, and the lower stays
+  /// warm.
   uint32_t isolate(base::Order least, base::Pages most);
   void put_back(uint32_t first);
 
@@ -139,6 +140,7 @@ class Buddy {
   uint32_t nonempty_ = 0;  // bit n: list n has a block
   struct Ends {
     uint32_t first = kNone, last = kNone;
+    uint32_t oldest = kNone;  // the last that is dirty
   };
   Ends lists_[base::kMaxOrder + 1]{};
 };

@@ -216,6 +216,29 @@ TEST_F(BuddyTest, IsolationTakesTheLargestDirtyBlockOutOfReach) {
   EXPECT_EQ(buddy.dirty_frames(), 8u);
 }
 
+// Whole huge pages first, which cost least for what they hold; then ever smaller blocks; of those
+// of a size the one that has been free for longest. What came free last is what is wanted next.
+TEST_F(BuddyTest, IsolationGoesFromTheLargestToTheSmallestAndByAge) {
+  std::vector<Frame> many(16384);
+  std::vector<uint64_t> bits(16384 / 64);
+  BitMap map{bits.data()};
+  Buddy heap{many.data(), map};
+  heap.extend(0, Pages(16384));
+  ASSERT_TRUE(heap.try_take_range(0, Pages(16384)));
+  // Of each size three, apart, given back in this order.
+  const std::vector<std::pair<uint32_t, size_t>> given = {
+      {3, 1}, {4096, 512}, {16, 8}, {8192, 512}, {101, 1}, {32, 8}, {1024, 512}, {64, 8}, {7, 1}};
+  for (auto [first, pages] : given) heap.give(first, Pages(pages));
+  std::vector<uint32_t> order;
+  for (uint32_t block; (block = heap.isolate(Order(0), Pages(16384))) != kNone;) {
+    order.push_back(block);
+    map.clear(block, Order(many[block].order).pages().n);
+    heap.put_back(block);
+    heap.audit();
+  }
+  EXPECT_EQ(order, (std::vector<uint32_t>{4096, 8192, 1024, 16, 32, 64, 3, 101, 7}));
+}
+
 TEST_F(BuddyTest, IsolationTakesNoMoreThanIsWantedAndLeavesTheLowerPartWarm) {
   extend(0, 64);
   uint32_t all = take(64);
