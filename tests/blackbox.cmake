@@ -188,6 +188,11 @@ blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blac
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload slob LABELS memory COMMAND mappings_test)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_ASSERTS)
+  blackbox_program(start_pages ${bb}/memory/start_pages.c)
+  blackbox_test(memory.start_pages VARIANTS preload LABELS memory
+    COMMAND start_pages ${ASHLAR_UNDER_TEST})
+endif()
 
 blackbox_program(growth_test ${bb}/memory/growth_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.growth VARIANTS preload fallback slob LABELS memory COMMAND growth_test)
