@@ -17,18 +17,21 @@ namespace base {
 /// Writes one line to standard error, as far as it goes; errno is left alone. Async-signal-safe.
 void write_error(const char* bytes, unsigned long size);
 
+/// What a failure tells: in the small library only its place.
+#define ASHLAR_CONDITION(condition) (base::kHasCaches ? #condition : "")
+
 }  // namespace base
 
-#define ASHLAR_CHECK(condition)                           \
-  do {                                                    \
-    if (!(condition)) [[unlikely]]                        \
-      base::check_failed(#condition, __FILE__, __LINE__); \
+#define ASHLAR_CHECK(condition)                                            \
+  do {                                                                     \
+    if (!(condition)) [[unlikely]]                                         \
+      base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
   } while (false)
 
-#define ASHLAR_ASSERT(condition)                            \
-  do {                                                      \
-    if constexpr (base::kAsserts) {                         \
-      if (!(condition)) [[unlikely]]                        \
-        base::check_failed(#condition, __FILE__, __LINE__); \
-    }                                                       \
+#define ASHLAR_ASSERT(condition)                                             \
+  do {                                                                       \
+    if constexpr (base::kAsserts) {                                          \
+      if (!(condition)) [[unlikely]]                                         \
+        base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
+    }                                                                        \
   } while (false)

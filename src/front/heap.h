@@ -126,7 +126,8 @@ struct Request {
 
   /// Whether it names the zone that it wants.
   bool is_named() const {
-    return where != page::Manners::Where::kAnywhere || node != page::Nodes::kHere;
+    bool is_anywhere = where == page::Manners::Where::kAnywhere && node == page::Nodes::kHere;
+    return base::kHasCaches && !is_anywhere;  // the small library has one zone for all
   }
 };
 /// Every allocation that the fast path does not serve. address is null when memory is out.

@@ -95,19 +95,7 @@ void add_limits(base::Text& text, const page::Budget& budget) {
   text.add("\n");
 }
 
-}  // namespace
-
-void describe(base::Text& text) {
-  Snapshot snapshot;
-  take_snapshot(snapshot);
-  const Totals& totals = snapshot.totals;
-  text.add("ashlar ").add(base::kVersion).add(", bytes: live ").add_decimal(totals.live);
-  text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
-  text.add(", committed ").add_decimal(totals.committed);
-  text.add(", metadata ").add_decimal(totals.metadata).add("\n");
-  page::PageHeap& pages = front::g_heap.pages();
-  add_limits(text, pages.budget());
-  add_nodes(text, pages);
+void add_caches(base::Text& text, const Snapshot& snapshot) {
   text.add(
       "cache         objsize    live   ready    free  slabs  magazine  slow-alloc   slow-free\n");
   for_each_cache(snapshot, [&](const CacheTotals& cache) {
@@ -123,8 +111,10 @@ void describe(base::Text& text) {
     add_column(text, cache.stats.slow_frees, 12);
     text.add("\n");
   });
-  text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
-  text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
+}
+
+// As /proc/buddyinfo. The small library does without.
+void add_pages(base::Text& text, page::PageHeap& pages) {
   text.add("free blocks of 4 KiB << 0, 1, 2 ...\n");
   for_each_line(pages,
                 [&](const char* name, page::Zone& zone) { add_free_blocks(text, name, zone); });
@@ -134,6 +124,25 @@ void describe(base::Text& text) {
   text.add("\n");
 }
 
+}  // namespace
+
+void describe(base::Text& text) {
+  Snapshot snapshot;
+  take_snapshot(snapshot);
+  const Totals& totals = snapshot.totals;
+  text.add("ashlar ").add(base::kVersion).add(", bytes: live ").add_decimal(totals.live);
+  text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
+  text.add(", committed ").add_decimal(totals.committed);
+  text.add(", metadata ").add_decimal(totals.metadata).add("\n");
+  page::PageHeap& pages = front::g_heap.pages();
+  add_limits(text, pages.budget());
+  if (base::kHasCaches) add_nodes(text, pages);
+  if (base::kHasCaches) add_caches(text, snapshot);
+  text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
+  text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
+  if (base::kHasCaches) add_pages(text, pages);
+}
+
 void describe_xml(base::Text& text) {
   Snapshot snapshot;
   take_snapshot(snapshot);
@@ -141,15 +150,16 @@ void describe_xml(base::Text& text) {
   text.add("<malloc version=\"1\" allocator=\"ashlar\" release=\"")
       .add(base::kVersion)
       .add("\">\n");
-  for_each_cache(snapshot, [&](const CacheTotals& cache) {
-    text.add("<cache name=\"").add(cache.stats.name).add("\"");
-    add_attribute(text, "size", cache.stats.object_size);
-    add_attribute(text, "live", cache.stats.stock.live - cache.ready);
-    add_attribute(text, "ready", cache.ready);
-    add_attribute(text, "free", cache.stats.stock.held - cache.stats.stock.live);
-    add_attribute(text, "slabs", cache.stats.stock.slabs);
-    text.add("/>\n");
-  });
+  if (base::kHasCaches)
+    for_each_cache(snapshot, [&](const CacheTotals& cache) {
+      text.add("<cache name=\"").add(cache.stats.name).add("\"");
+      add_attribute(text, "size", cache.stats.object_size);
+      add_attribute(text, "live", cache.stats.stock.live - cache.ready);
+      add_attribute(text, "ready", cache.ready);
+      add_attribute(text, "free", cache.stats.stock.held - cache.stats.stock.live);
+      add_attribute(text, "slabs", cache.stats.stock.slabs);
+      text.add("/>\n");
+    });
   text.add("<small");
   add_attribute(text, "pages", snapshot.slob.pages);
   add_attribute(text, "live", snapshot.slob.live_bytes);

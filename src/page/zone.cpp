@@ -109,7 +109,7 @@ Frame* Zone::let(uint32_t block, size_t dirty_before) {
 
 Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
-  if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
+  if (base::kHasCaches && kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
   bool is_small = kind != FrameKind::kLarge || pages.bytes() <= base::kMaxCached;
   if (is_abandoned() || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
