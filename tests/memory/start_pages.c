@@ -43,6 +43,6 @@ int main(int argc, char** argv) {
     ++mappings;
   }
   if (mappings > 0 && kib > 0 && kib <= kMostKib) return 0;
-  printf("%ld KiB of the library are resident in %d mappings; at most %d\n", kib, mappings, kMostKib);
+  printf("%ld KiB of the library resident, in %d mappings; at most %d\n", kib, mappings, kMostKib);
   return 1;
 }
