@@ -40,7 +40,7 @@ unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 constexpr unsigned kWaitUs = 1000;
 // A fork that has interrupted the slow path gives way so often for others to leave it: they may be
 // waiting for a lock that we hold, so it cannot wait for good.
-constexpr unsigned kSignalWaits = 50, kLeastSignalWaits = 4;
+constexpr unsigned kSignalWaits = 1000, kLeastSignalWaits = 4;
 constexpr unsigned kSignalWaitUs = 50;
 
 Count& count_of(const os::ThreadState& thread) {

@@ -146,7 +146,9 @@ TEST_F(Nodes, ARequestMayNameItsNode) {
       std::memset(p, 7, size);
       p = static_cast<unsigned char*>(resize(p, size + 3 * kMiB));
       EXPECT_EQ(p[size - 1], 7);
-      if (size >= 2 * kMiB) EXPECT_EQ(node_of(p), node) << "moved to another node";
+      if (size >= 2 * kMiB) {
+        EXPECT_EQ(node_of(p), node) << "moved to another node";
+      }
       give_back(p);
     }
   on(1, [] {

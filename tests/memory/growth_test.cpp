@@ -44,7 +44,9 @@ size_t grow(size_t end, bool has_others) {
       if (others.back() > array) break;
     }
   }
-  if (has_others) EXPECT_GE(moves, 10u) << "what is to be proved did not happen";
+  if (has_others) {
+    EXPECT_GE(moves, 10u) << "what is to be proved did not happen";
+  }
   const size_t after = test::resident_bytes();
   for (size_t at = 0; at + sizeof at <= end; at += kStep) {
     size_t found = 0;
