@@ -14,7 +14,7 @@
  *
  * Threads: every function may be called from every thread; the end of a cache must be its last use.
  * Fork: safe; while another thread forks, a call that finds nothing ready waits for that. Signals:
- * not to be called from a handler, but for ashlar_cache_alloc() with ASHLAR_NOWAIT.
+ * not to be called from a handler.
  *
  * Misuse that shows ends the process by SIGABRT and one line on standard error: an object freed
  * twice, given to another cache, or that is none; the end of a cache with live objects.
@@ -55,13 +55,15 @@ enum {
   /* Each object is all zero when it is given out. Not with a constructor. */
   ASHLAR_CACHE_ZERO = 4,
   /* Free objects are filled with a pattern, which is looked at when they are given out: a write to
-   * a freed object is told. Costs that much each time. Not with a constructor. */
+   * a freed object is told. Costs that much each time. Not with a constructor, and not with objects
+   * above 32 KiB - 32 or aligned to more than 4 KiB. */
   ASHLAR_CACHE_POISON = 8,
   /* Shares slabs with malloc, and counts live objects all the same, at the cost of an atomic
    * addition per call. Not with a constructor. */
   ASHLAR_CACHE_COUNT = 16,
   /* What is constructed goes back when ashlar_cache_shrink(), ashlar_caches_reap() or
-   * ashlar_cache_destroy() say so, and at no other time. */
+   * ashlar_cache_destroy() say so, and at no other time; of objects above 32 KiB four are kept at
+   * most, and others end when they are freed. */
   ASHLAR_CACHE_KEEP = 32
 };
 
@@ -138,7 +140,7 @@ void ashlar_kfree(void* p);
 void ashlar_kfree_sized(void* p, size_t size, size_t align);
 /* The bytes that may be used; 0 for NULL. */
 size_t ashlar_ksize(const void* p);
-/* The bytes that ashlar_kmalloc(size) gives, so that a container may grow into them. */
+/* A size that costs no more than `size`: a container that can use it asks for that instead. */
 size_t ashlar_kmalloc_size(size_t size);
 
 #ifdef __cplusplus

@@ -72,7 +72,7 @@ struct resource_info {
 /// 16 bytes each up to 128, then four to each power of two. What is larger, or aligned to more than
 /// 16 bytes, comes from the general caches and is counted.
 ///
-/// A process may have 64 caches with slabs of their own. A resource that finds none left takes its
+/// A process may have 54 caches with slabs of their own. A resource that finds none left takes its
 /// blocks from slabs shared with malloc, and counts them all the same.
 class cache_resource final : public std::pmr::memory_resource {
  public:

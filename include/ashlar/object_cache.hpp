@@ -134,9 +134,10 @@ class object_cache : public cache_handle {
     unfinished_bulk bulk(*this, objects);
     while (cache != nullptr && bulk.made < count) {
       std::size_t some = std::min(count - bulk.made, detail::kBulk);
+      bulk.begin = 0;
       bulk.end = ashlar_cache_alloc_bulk(cache, 0, some, bulk.memory);
       if (bulk.end == 0) return false;
-      for (bulk.begin = 0; bulk.begin < bulk.end; ++bulk.begin) {
+      for (; bulk.begin < bulk.end; ++bulk.begin) {
         objects[bulk.made] = detail::construct<T>(bulk.memory[bulk.begin], args...);
         ++bulk.made;
       }

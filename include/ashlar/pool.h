@@ -50,7 +50,8 @@ void ashlar_pool_destroy(ashlar_pool* pool);
 /* An object, of the source or of the reserve. Where both are empty it waits up to `wait_ms`
  * milliseconds for one to be freed, 0 not at all, ASHLAR_POOL_FOREVER as long as it takes. NULL and
  * ENOMEM where it was not to wait, ETIMEDOUT where it has. With ASHLAR_NOWAIT it takes no system
- * call, waits for no lock, and wait_ms counts as 0: then NULL comes with EAGAIN. With ASHLAR_ZERO
+ * call, waits for no lock, and wait_ms counts as 0: then NULL comes with EAGAIN, also while another
+ * thread forks. With ASHLAR_ZERO
  * objects of known size are zero. */
 void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms);
 

@@ -56,7 +56,7 @@ ObjectCache* Registry::find_shared(const Own& own) {
   for (unsigned i = 0; i < kOwn; ++i) {
     const Record& record = records_[i];
     const slab::SlabLayout& layout = record.own.layout;
-    if (record.users == 0 || record.own.sharing == Sharing::kAlone) continue;
+    if (!is_started_own(i) || record.own.sharing == Sharing::kAlone) continue;
     // Caches for aligned objects have another step, if not another size.
     if (layout.object_size == own.layout.object_size &&
         layout.colour_step == own.layout.colour_step)
@@ -65,10 +65,33 @@ ObjectCache* Registry::find_shared(const Own& own) {
   return nullptr;
 }
 
+// Whether an own cache's id is in use: by users, or by objects that outlive them. One that has lost
+// its last object since is stopped here.
+bool Registry::is_taken(unsigned at) {
+  if (at > 0 && records_[at - 1].own.layout.lead != 0 && is_started_own(at - 1))
+    return is_taken(at - 1);  // its word's
+  if (records_[at].users > 0) return true;
+  if (!is_started_own(at)) return false;
+  ObjectCache& cache = caches_[base::kMaxClasses + at];
+  if (cache.stock().stats().slabs > 0) return true;
+  close_words_of(cache);
+  cache.stop();
+  return false;
+}
+
+void Registry::close_words_of(ObjectCache& cache) {
+  if (has_thread_seats() || !drain_seats()) return;
+  for_each_area([&](Area& area) {
+    area.words[cache.id()] = os::kClosedWord;
+    area.habits[cache.id()] = {};
+  });
+  restore_seats();
+}
+
 // The first of so many ids in a row that are free; kOwn where there are none.
 unsigned Registry::find_free(unsigned ids) {
   for (unsigned i = 0; i + ids <= kOwn; i += ids)
-    if (records_[i].users == 0 && records_[i + ids - 1].users == 0) return i;
+    if (!is_taken(i) && !is_taken(i + ids - 1)) return i;
   return kOwn;
 }
 
@@ -102,30 +125,26 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
 void Registry::end_own(ObjectCache& cache) {
   unsigned at = cache.stock().cache_id() - base::kMaxClasses;
   Record& record = records_[at];
-  Sharing sharing = record.own.sharing;
   {
     os::Locked held(seat_lock());
     if (record.users > 1) {
       --record.users;
       return;
     }
-    record.own.sharing = Sharing::kAlone;  // found by nobody from now on
   }
   empty(cache);
   cache.stock().reap(true);
-  bool is_empty = cache.stock().stats().slabs == 0;
   os::Locked held(seat_lock());
-  record.own.sharing = sharing;
-  if (!is_empty) return;
-  cache.stop();
   if (record.own.layout.lead != 0) records_[at + 1].users = 0;
-  record.users = 0;
+  if (--record.users == 0) is_taken(at);  // stops it, if all is back
 }
 
-void Registry::empty(ObjectCache& cache) {
-  if (!has_thread_seats()) {
+bool Registry::empty(ObjectCache& cache) {
+  bool is_empty = has_thread_seats();  // own caches have no magazines then
+  if (!is_empty) {
     os::Locked held(seat_lock());
-    if (drain_seats()) {
+    is_empty = drain_seats();
+    if (is_empty) {
       for_each_area([&](Area& area) {
         flush_cache(area, cache, [](size_t, uint64_t) { return true; });
         area.words[cache.id()] = os::kClosedWord;
@@ -135,11 +154,11 @@ void Registry::empty(ObjectCache& cache) {
     }
   }
   cache.empty_depot();
+  return is_empty;
 }
 
 size_t Registry::count_live(ObjectCache& cache) {
-  empty(cache);
-  return cache.stock().stats().live;
+  return empty(cache) ? cache.stock().stats().live : SIZE_MAX;
 }
 
 bool Registry::is_free(uint8_t id, const slab::Slab& slab, const void* object) {

@@ -9,7 +9,8 @@
 //
 // Invariants
 //   1. A cache's index is its slabs' id; id 0 is no cache.
-//   2. Of own caches, what is not used has closed words in every area and no slab.
+//   2. An own cache without users that has a slab still is started, and its id is taken; one that
+//      has none may be stopped, with closed words in every area.
 //
 // Locking
 //   The seats' lock (LockRank::kRegistry) while CPUs are drained, or a cache comes to life or ends.
@@ -47,9 +48,10 @@ class Registry {
   /// Ends one user's share in an own cache, and the cache with the last one. Where objects live on,
   /// or slabs are kept, it stays, and whoever wants one of its layout gets it if it was shared.
   void end_own(ObjectCache& cache);
-  /// Empties all CPUs' magazines of a cache, and its depot.
-  void empty(ObjectCache& cache);
-  /// Empties them, and tells how many objects live on. Other threads may be using others.
+  /// Empties all CPUs' magazines of an own cache, and its depot. False where the kernel cannot
+  /// fence: then the magazines are as they were.
+  bool empty(ObjectCache& cache);
+  /// Empties them, and tells how many objects live on; SIZE_MAX where nobody knows.
   size_t count_live(ObjectCache& cache);
 
   /// Whether an object that bears the mark of a free one is free in truth. Drains all CPUs.
@@ -105,6 +107,9 @@ class Registry {
   };
   ObjectCache* find_shared(const Own& own);
   unsigned find_free(unsigned ids);
+  bool is_started_own(unsigned at) const { return caches_[base::kMaxClasses + at].is_started(); }
+  bool is_taken(unsigned at);
+  void close_words_of(ObjectCache& cache);
   template <class Wanted>
   void flush_cache(Area& area, ObjectCache& cache, Wanted wanted);
   template <class Wanted>

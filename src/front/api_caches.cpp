@@ -37,6 +37,14 @@ size_t natural_alignment(size_t size) {
                                                            : base::kGrain;
 }
 
+void* move(void* p, size_t had, size_t size, unsigned flags) {
+  void* fresh = ashlar_kmalloc(size, flags & ~unsigned{ASHLAR_ZERO});
+  if (fresh == nullptr) return nullptr;
+  std::memcpy(fresh, p, std::min(had, size));
+  front::free(p);
+  return fresh;
+}
+
 }  // namespace
 
 extern "C" {
@@ -123,10 +131,13 @@ ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
   }
   if (p == nullptr) return ashlar_kmalloc(size, flags);
   size_t had = front::usable_size(p);
-  void* grown = front::try_hard(flags, size, [&] { return front::resize(p, size); });
-  if (grown != nullptr && (flags & ASHLAR_ZERO) != 0 && size > had)
-    std::memset(static_cast<char*>(grown) + had, 0, size - had);
-  return or_errno(grown, ENOMEM);
+  // What the flags ask for beyond zeros is asked of the new block.
+  bool is_plain = (flags & ~unsigned{ASHLAR_ZERO}) == 0;
+  bool stays = size <= had && size > had / 2;
+  void* resized = stays ? p : is_plain ? front::resize(p, size) : move(p, had, size, flags);
+  if (resized != nullptr && (flags & ASHLAR_ZERO) != 0 && size > had)
+    std::memset(static_cast<char*>(resized) + had, 0, front::usable_size(resized) - had);
+  return is_plain ? or_errno(resized, ENOMEM) : resized;
 }
 
 ASHLAR_EXPORT void ashlar_kfree(void* p) {
@@ -143,6 +154,7 @@ ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
 
 ASHLAR_EXPORT size_t ashlar_kmalloc_size(size_t size) {
   size = std::max(size, size_t{1});
+  if (size > front::kMaxRequest) return size;
   uint8_t id = front::class_of_aligned(size, natural_alignment(size));
   return id != 0 ? front::kClassSize[id] : base::Pages::ceil(size).bytes();
 }

@@ -51,17 +51,10 @@ const page::Frame* frame_of(const ashlar_page* page) {
   return reinterpret_cast<const page::Frame*>(page);
 }
 
-// The page's address and its zone; both null for no page.
-struct Place {
-  page::Zone* zone = nullptr;
-  char* address = nullptr;
-};
-Place place_of(const ashlar_page* page) {
-  Place place;
-  front::g_heap.pages().for_each_zone([&](page::Zone& zone) {
-    if (zone.has(frame_of(page))) place = {&zone, zone.address_of(*frame_of(page))};
-  });
-  return place;
+// The page's address; null for no page.
+char* address_of(const ashlar_page* page) {
+  page::Zone* zone = front::g_heap.pages().zone_with(frame_of(page));
+  return zone == nullptr ? nullptr : zone->address_of(*frame_of(page));
 }
 
 }  // namespace
@@ -121,18 +114,18 @@ ASHLAR_EXPORT ashlar_page* ashlar_page_of(const void* address) {
 }
 
 ASHLAR_EXPORT void* ashlar_page_address(const ashlar_page* page) {
-  return page == nullptr ? nullptr : place_of(page).address;
+  return address_of(page);
 }
 
 ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
-  Place place = place_of(page);
-  if (place.zone == nullptr) return 0;
+  const char* address = address_of(page);
+  if (address == nullptr) return 0;
   const page::Frame& frame = *frame_of(page);
   if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
   if (frame.kind != page::FrameKind::kSlab) return 0;
   const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
   const slab::SlabLayout& layout = slab.stock->layout();
-  bool begins = layout.lead == 0 && slab.object_around(layout, place.address) == place.address;
+  bool begins = layout.lead == 0 && slab.object_around(layout, address) == address;
   return begins ? layout.object_size : 0;
 }
 

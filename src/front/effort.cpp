@@ -51,14 +51,17 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
                     .align = align,
                     .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
                     .where = where_of(flags),
-                    .is_last = false};
+                    .is_last = false,
+                    .asks_nobody = (flags & ASHLAR_NORETRY) != 0};
     memory.address = try_hard(flags, size, [&] {
       memory = alloc_memory(request);
       return memory.address;
     });
   }
   bool has_to_be_cleared = memory.address != nullptr && is_zeroed && !memory.is_zero;
-  return has_to_be_cleared ? std::memset(memory.address, 0, size) : memory.address;
+  if (!has_to_be_cleared) return memory.address;
+  // All of it: who makes the block longer where it stands relies on that.
+  return std::memset(memory.address, 0, usable_size(memory.address));
 }
 
 }  // namespace front

@@ -178,6 +178,7 @@ large::Memory alloc_memory(Request request) {
   if (!base::kHasCaches || os::this_thread().gate_depth != 0) return memory;
   attend(Start::kAllowed);
   if (memory.address != nullptr) [[likely]] {
+    if (request.asks_nobody) return memory;
     if (size_t wish = g_heap.take_wish(); wish != 0 && is_short_still()) [[unlikely]]
       g_shrinkers.ask(wish);
     return memory;
@@ -216,7 +217,7 @@ void* handle_of(const slab::Slab& slab, void* p) {
   return handle;
 }
 
-void free_object(const Frame& frame, void* p) {
+[[maybe_unused]] void free_object(const Frame& frame, void* p) {
   const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
   slab::SlabStock& stock = *slab.stock;
   const slab::SlabLayout& layout = stock.layout();

@@ -122,7 +122,8 @@ struct Request {
   large::Fill fill = large::Fill::kWhole;
   page::Manners::Where where = page::Manners::Where::kAnywhere;
   unsigned node = page::Nodes::kHere;
-  bool is_last = true;  ///< without it nothing gives way
+  bool is_last = true;       ///< without it nothing gives way
+  bool asks_nobody = false;  ///< nor is the program asked for what others want
 
   /// Whether it names the zone that it wants.
   bool is_named() const {

@@ -24,12 +24,20 @@ uint64_t changed(uint64_t head, uint32_t top) {
   return ((head >> 32) + 1) << 32 | top;
 }
 
-// Inside the gate, however long that takes.
+// Does `what` inside the gate. False where a fork keeps that closed and it must not wait; else it
+// waits, however long that takes.
+enum class Wait : uint8_t { kNot, kUntilOpen };
 template <class What>
-void inside_gate(What what) {
+bool inside_gate(What what, Wait wait = Wait::kUntilOpen) {
   for (;; wait_for_gate(true)) {
-    GateEntry entry;
-    if (entry.is_open()) return what();
+    {
+      GateEntry entry;
+      if (entry.is_open()) {
+        what();
+        return true;
+      }
+    }
+    if (wait == Wait::kNot) return false;
   }
 }
 
@@ -91,7 +99,7 @@ bool Pool::add_nodes(size_t least) {
   return true;
 }
 
-void* Pool::take() {
+void* Pool::take_inside() {
   uint32_t number = pop(full_);
   if (number == 0) return nullptr;
   void* object = node(number - 1).object;
@@ -102,16 +110,28 @@ void* Pool::take() {
 }
 
 // False where the reserve is full.
-bool Pool::put(void* object) {
-  if (ready_.fetch_add(1, std::memory_order_acquire) >= least_.load(std::memory_order_relaxed)) {
-    ready_.fetch_sub(1, std::memory_order_relaxed);
-    return false;
-  }
+bool Pool::put_inside(void* object) {
+  size_t ready = this->ready();
+  do {
+    if (ready >= least_.load(std::memory_order_relaxed)) return false;
+  } while (!ready_.compare_exchange_weak(ready, ready + 1, std::memory_order_acquire));
   uint32_t number = pop(blank_);
   ASHLAR_ASSERT(number != 0);
   node(number - 1).object = object;
   push(full_, number);
   return true;
+}
+
+void* Pool::take() {
+  void* object = nullptr;
+  inside_gate([&] { object = take_inside(); });
+  return object;
+}
+
+bool Pool::put(void* object) {
+  bool is_put = false;
+  inside_gate([&] { is_put = put_inside(object); });
+  return is_put;
 }
 
 bool Pool::fill(size_t least) {
@@ -163,7 +183,8 @@ void* Pool::give(unsigned flags) {
 void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
   bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
   void* object = give(flags & ~unsigned{ASHLAR_NOFAIL});
-  if (object == nullptr) object = take();
+  if (object == nullptr)
+    inside_gate([&] { object = take_inside(); }, is_nowait ? Wait::kNot : Wait::kUntilOpen);
   error = is_nowait ? EAGAIN : ENOMEM;
   if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
   if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);

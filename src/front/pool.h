@@ -15,8 +15,9 @@
 //   2. There are as many nodes as `least` has ever been, each in one of the stacks.
 //
 // Locking
-//   lock_ (LockRank::kPool) for the queue, held inside the gate alone, so that a forked child never
-//   finds it locked. There the queue is empty: those who waited do not exist.
+//   lock_ (LockRank::kPool) for the queue. The reserve is changed and the lock is held inside the
+//   gate alone, so that a forked child finds the one whole and the other free. There the queue is
+//   empty: those who waited do not exist.
 //
 // Source
 //   Linux, mm/mempool.c. Stacks: R. K. Treiber, Systems Programming: Coping with Parallelism, 1986.
@@ -77,7 +78,9 @@ class Pool {
   bool fill(size_t least);
   void drain(size_t least);
   void* take();
+  void* take_inside();
   bool put(void* object);
+  bool put_inside(void* object);
   void* give(unsigned flags);
   void* wait(unsigned flags, long wait_ms, int& error);
   bool sleep(Waiter& me, uint64_t& left_ms);

@@ -27,6 +27,8 @@ constexpr unsigned kAllCacheFlags = 2 * ASHLAR_CACHE_KEEP - 1;
 constexpr size_t kMostWaitingSize = size_t{4} << 20;
 // Of the slabs whose objects have destructors so many may be empty; one in any case.
 constexpr size_t kEmptyShare = 8;
+// Live objects are counted so often, a millisecond apart, before their number is believed.
+constexpr unsigned kMostLooks = 50;
 // What asking for everything is told by.
 constexpr size_t kEverything = SIZE_MAX / 2;
 // A request that cannot be served beside a fork waits so often, a millisecond each time.
@@ -61,11 +63,13 @@ size_t alignment_for(size_t size, const ashlar_cache_args& args) {
 }
 
 bool is_allowed(size_t size, const ashlar_cache_args& args) {
-  bool is_made = args.construct != nullptr;
+  bool is_made = args.construct != nullptr, is_poisoned = (args.flags & ASHLAR_CACHE_POISON) != 0;
+  bool is_large = size > base::kMaxCached - 2 * base::kGrain || args.align > base::kFrameSize;
   unsigned never_made = ASHLAR_CACHE_ZERO | ASHLAR_CACHE_POISON | ASHLAR_CACHE_COUNT;
   return size > 0 && size <= kMostSize && (args.flags & ~kAllCacheFlags) == 0 &&
          (args.align == 0 || base::is_power_of_two(args.align)) && args.align <= kMostAlign &&
-         !(is_made && (args.flags & never_made) != 0) && (is_made || args.destruct == nullptr);
+         !(is_poisoned && is_large) && !(is_made && (args.flags & never_made) != 0) &&
+         (is_made || args.destruct == nullptr);
 }
 
 void mark_used(void* handle) {
@@ -112,7 +116,7 @@ bool TypedCache::settle() {
   uint8_t like = class_of_aligned(size_, align_);  // 0 where there is none
   size_t with_lead = base::round_up(base::round_up(size_, base::kGrain) + base::kGrain, align_);
   if ((makes() ? with_lead : stride) > base::kMaxCached || align_ > base::kFrameSize) {
-    ways_ = (ways_ & ~uint32_t{kPoison}) | kBlocks | kCount;
+    ways_ |= kBlocks | kCount;
     class_ = like;
     return true;
   }
@@ -163,8 +167,14 @@ size_t TypedCache::count_live() {
     return sum < 0 ? 0 : static_cast<size_t>(sum);
   }
   bool is_mine = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
-  size_t live = SIZE_MAX;
-  if (is_mine) inside_gate([&] { live = g_registry.count_live(*cache_); });
+  size_t live = is_mine ? 0 : SIZE_MAX;
+  // What lies in no magazine and in no slab counts as live: it may be on its way from one to the
+  // other in another thread's hands, or wait for a fork to be over. That does not last.
+  for (unsigned look = 0; is_mine && look < kMostLooks; ++look) {
+    inside_gate([&] { live = g_registry.count_live(*cache_); });
+    if (live == 0 || live == SIZE_MAX) break;
+    sleep_a_moment();
+  }
   return live;
 }
 
@@ -205,7 +215,8 @@ void* TypedCache::take_handle() {
   if (word_ != 0)
     if (void* handle = try_alloc_class(word_)) return handle;
   if (cache_ == nullptr)
-    return alloc_memory({.size = size_, .align = align_, .is_last = false}).address;
+    return alloc_memory({.size = size_, .align = align_, .is_last = false, .asks_nobody = true})
+        .address;
   void* handle = nullptr;
   auto source = makes() ? cache::Source::kReady : cache::Source::kAll;
   inside_gate([&] { handle = cache_->alloc_slow(source); });
@@ -217,7 +228,8 @@ void* TypedCache::take_block() {
   for (std::atomic<void*>& place : waiting_)
     if (place.load(std::memory_order_relaxed) != nullptr)
       if (void* block = place.exchange(nullptr)) return block;
-  void* block = alloc_memory({.size = size_, .align = align_, .is_last = false}).address;
+  void* block =
+      alloc_memory({.size = size_, .align = align_, .is_last = false, .asks_nobody = true}).address;
   if (block == nullptr || construct_ == nullptr) return block;
   if (construct_(block, data_) != 0) {
     front::free(block);
@@ -388,13 +400,12 @@ size_t TypedCache::take_many(void** objects, size_t most) {
   uint64_t rest = cache::kNoMagazine;
   auto here = static_cast<unsigned>(std::min(most, size_t{cache::kMaxMagazine}));
   unsigned count = behind().take_bulk(objects, here, rest);
-  for (; !cache::is_empty(rest); rest = cache::below(rest)) {
+  while (!cache::is_empty(rest)) {
     void* handle = cache::top_of(rest);
+    rest = cache::below(rest);  // before it becomes another magazine's link
     mark_used(handle);
     front::free_slow(handle);
   }
-  if (lead_ != 0)
-    for (unsigned i = 0; i < count; ++i) objects[i] = object_of(objects[i]);
   return count;
 }
 
@@ -416,23 +427,10 @@ bool TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, int& e
   return false;
 }
 
-// Puts objects on the magazine here, from the first. How many.
-unsigned TypedCache::put_many(void* const* objects, size_t count) {
-  constexpr unsigned kAtOnce = 64;
-  const os::FastPage& page = os::g_fast;
-  void* handles[kAtOnce];
-  unsigned mine = 0;
-  for (; mine < kAtOnce && mine < count; ++mine) {
-    size_t offset = static_cast<size_t>(static_cast<char*>(objects[mine]) - page.window);
-    if (offset >= page.window_size || page.class_map[offset >> base::kFrameShift] != map_) break;
-    handles[mine] = handle_of(objects[mine]);
-  }
-  return mine == 0 ? 0 : behind().put_bulk(handles, mine);
-}
-
 void TypedCache::free_bulk(void* const* objects, size_t count) {
   for (size_t done = 0; done < count;) {
-    unsigned put = map_ != kNoMap ? put_many(objects + done, count - done) : 0;
+    auto here = static_cast<unsigned>(std::min(count - done, size_t{cache::kMaxMagazine}));
+    unsigned put = map_ != kNoMap ? behind().put_bulk(objects + done, here) : 0;
     done += put;
     if (put > 0) continue;
     if (!try_free(objects[done])) free_slow(objects[done]);

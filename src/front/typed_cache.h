@@ -117,7 +117,6 @@ class TypedCache {
   [[noreturn]] void tell_stranger(void* object);
   page::FrameKind check_mine(void* object);
   size_t take_many(void** objects, size_t most);
-  unsigned put_many(void* const* objects, size_t count);
   size_t end_empties(size_t spared);
   size_t end_waiting();
   void count(long more);

@@ -221,6 +221,16 @@ void PageHeap::audit() {
   for_each_zone([](Zone& zone) { zone.audit(); });
 }
 
+Zone* PageHeap::zone_with(const Frame* frame) {
+  Zone* found = nullptr;
+  for_each_zone([&](Zone& zone) {
+    if (found == nullptr && zone.has(frame)) found = &zone;
+  });
+  for (unsigned i = 0; i < kBesides && found == nullptr; ++i)
+    if (besides_[i] != nullptr && besides_[i]->has(frame)) found = besides_[i];
+  return found;
+}
+
 void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align) {
   size = base::round_up(size, align);
   if (void* record = meta.alloc(size, align)) return record;

@@ -111,6 +111,9 @@ class PageHeap {
     return nullptr;
   }
 
+  /// The zone that a record is of; null where it is none of ours.
+  Zone* zone_with(const Frame* frame);
+
   /// Where slabs live: free()'s fast path looks here. Those of other nodes are parts of it: what it
   /// says of an address holds for them, too.
   Zone& slabs() { return slabs_; }

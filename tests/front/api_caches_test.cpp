@@ -1,17 +1,27 @@
-// front/api_caches_test.cpp -- what ashlar/cache.h says of misuse, and of general caches.
+// front/api_caches_test.cpp -- what ashlar/cache.h says of misuse, of threads, and of general
+// caches.
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "ashlar/ashlar.h"
 #include "support/caches.h"
+#include "support/rng.h"
 
 namespace {
 
 using test::Cache;
+using test::info_of;
 using test::make_cache;
 using test::new_session;
 using test::Session;
@@ -80,6 +90,13 @@ TEST(CacheMisuse, TheSameObjectTwice) {
         ashlar_cache_free_bulk(cache.get(), 3, objects);
       },
       "ashlar: double free of 0x[0-9a-f]+ \\(cache \"session\", [0-9]+ bytes\\)\n");
+  EXPECT_TOLD(
+      {
+        void* object = new_session(cache);
+        ashlar_cache_free(cache.get(), object);
+        ashlar_cache_free_bulk(cache.get(), 1, &object);
+      },
+      "ashlar: double free of 0x[0-9a-f]+ \\(cache \"session\", [0-9]+ bytes\\)\n");
 }
 
 TEST(CacheMisuse, AWriteToAFreeObject) {
@@ -92,6 +109,78 @@ TEST(CacheMisuse, AWriteToAFreeObject) {
         for (int i = 0; i < 1000; ++i) ashlar_cache_alloc(cache.get(), 0);
       },
       "ashlar: free object 0x[0-9a-f]+ of cache \"poisoned\" was written to at byte 123\n");
+}
+
+// More threads than CPUs and fewer objects than a magazine holds: they are moved in the middle.
+TEST(CacheThreads, ManyAtOnceAreSafeFromThreadsThatComeBetween) {
+  Cache cache = make_cache("bulk own", 64, {.flags = ASHLAR_CACHE_NO_MERGE});
+  auto work = [&](uint64_t seed) {
+    test::Rng rng(seed);
+    for (int i = 0; i < 30000; ++i) {
+      uint64_t* objects[7];
+      size_t count = 1 + rng.below(7);
+      ASSERT_EQ(ashlar_cache_alloc_bulk(cache.get(), 0, count, reinterpret_cast<void**>(objects)),
+                count);
+      for (size_t k = 0; k < count; ++k) objects[k][2] = objects[k][3] = seed << 32 | k;
+      for (size_t k = 0; k < count; ++k) {
+        ASSERT_EQ(objects[k][2], seed << 32 | k);
+        ASSERT_EQ(objects[k][3], seed << 32 | k);
+        ashlar_cache_free(cache.get(), objects[k]);
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 1; seed <= 12; ++seed) threads.emplace_back(work, seed);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(info_of(cache).live, 0u);
+  ashlar_audit();
+}
+
+TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
+  std::atomic<bool> is_over{false};
+  std::thread reaper([&] {
+    while (!is_over) ashlar_caches_reap();
+  });
+  std::thread forker([&] {
+    while (!is_over)
+      if (pid_t child = fork(); child == 0)
+        _exit(0);
+      else
+        waitpid(child, nullptr, 0);
+  });
+  for (int i = 0; i < 300; ++i) {
+    Tally tally;
+    Cache cache = session_cache(tally);
+    ASSERT_NE(cache, nullptr);
+    void* objects[50];
+    for (void*& object : objects) object = new_session(cache);
+    for (void* object : objects) ashlar_cache_free(cache.get(), object);
+  }
+  is_over = true;
+  reaper.join();
+  forker.join();
+  // And no place is lost.
+  std::vector<Cache> caches;
+  Tally tally;
+  for (Cache cache; (cache = session_cache(tally)) != nullptr;) caches.push_back(std::move(cache));
+  EXPECT_GE(caches.size(), 24u);
+}
+
+TEST(CacheThreads, ASharedOneThatOutlivesItsUserIsFoundAgain) {
+  std::vector<void*> objects;
+  for (int round = 0; round < 200; ++round) {
+    Cache cache = make_cache("shared", 2000 + 16 * static_cast<size_t>(round % 100));
+    ASSERT_NE(cache, nullptr);
+    objects.push_back(ashlar_cache_alloc(cache.get(), 0));
+    if (round % 2 == 0) ashlar_kfree(objects.back());
+    if (round % 2 == 0) objects.pop_back();
+  }
+  for (void* object : objects) ashlar_kfree(object);
+  ashlar_reap();
+  std::vector<Cache> caches;
+  Tally tally;
+  for (Cache cache; (cache = session_cache(tally)) != nullptr;) caches.push_back(std::move(cache));
+  EXPECT_GE(caches.size(), 24u);
 }
 
 TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwo) {
