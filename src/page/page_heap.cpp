@@ -82,7 +82,7 @@ Node* PageHeap::start_node(unsigned node) {
 }
 
 Zone* PageHeap::start_giants(unsigned node) {
-  Node* zones = node == 0 ? nullptr : start_node(node);
+  Node* zones = node == 0 || !base::kHasCaches ? nullptr : start_node(node);
   if (zones == nullptr && node != 0) return nullptr;
   Zone& giants = node == 0 ? giants_ : zones->giants;
   std::atomic<bool>& has_giants = node == 0 ? has_giants_ : zones->has_giants;
@@ -120,7 +120,7 @@ PageHeap::Block PageHeap::alloc_clean(Pages pages) {
 
 // Laid out when first asked for; without address space for it, each time.
 Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
-  Node* zones = node == 0 ? nullptr : start_node(node);
+  Node* zones = node == 0 || !base::kHasCaches ? nullptr : start_node(node);
   if (zones == nullptr && node != 0) return nullptr;
   bool is_low = where == Manners::Where::kLow;
   std::atomic<Zone*>& named = node == 0 ? named_[is_low ? 0 : 1] : zones->pinned;

@@ -323,6 +323,9 @@ TEST(Kmem, Copies) {
     EXPECT_STREQ(made, wanted);
     kfree(made);
   }
+  char* copied = kstrndup("slab", 5000, GFP_KERNEL);
+  EXPECT_LT(ksize(copied), 5000u);  // and nothing behind the text was read
+  kfree(copied);
   EXPECT_EQ(kstrdup(nullptr, GFP_KERNEL), nullptr);
   EXPECT_EQ(kstrndup(nullptr, 4, GFP_KERNEL), nullptr);
   EXPECT_EQ(kmemdup("", 0, GFP_KERNEL), ZERO_SIZE_PTR);
