@@ -134,7 +134,8 @@ void Zone::lay_out(const os::Vm& vm, const os::Place& place, size_t skip) {
   tables_[kAdvised] = {.bytes_per_512 = 512 / 8};
   for (unsigned i = 0; i < kTables; ++i)
     tables_[i].first = place.base + i * part + skip / kFrameSize / 512 * tables_[i].bytes_per_512;
-  auto start_of = [&](unsigned table) { return tables_[table].first + tables_[table].offset; };
+  auto start_of = [&](unsigned table)
+                      ASHLAR_UNCHECKED { return tables_[table].first + tables_[table].offset; };
   frames_ = reinterpret_cast<Frame*>(start_of(kRecords));
   class_map_ = reinterpret_cast<uint8_t*>(start_of(kClasses));
   dirty_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kDirty)));
