@@ -29,6 +29,20 @@ T* or_errno(T* result, int error) {
   return result;
 }
 
+// Functions of their own, so that the fast paths in front of them need no stack.
+[[gnu::noinline]] void* alloc_otherwise(ashlar_cache* cache, unsigned flags) {
+  int error = 0, kept = errno;
+  void* object = real(cache).alloc(flags, error);
+  errno = object != nullptr ? kept : error;
+  return object;
+}
+
+[[gnu::noinline]] void free_otherwise(ashlar_cache* cache, void* object) {
+  int kept = errno;
+  real(cache).free_slow(object);
+  errno = kept;
+}
+
 // Beyond this a power of two is no alignment.
 constexpr size_t kMostNatural = base::kHugeSize;
 
@@ -63,18 +77,13 @@ ASHLAR_EXPORT void ashlar_cache_destroy(ashlar_cache* cache) {
 ASHLAR_EXPORT void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags) {
   if (void* object = real(cache).try_alloc(flags)) [[likely]]
     return object;
-  int error = 0, kept = errno;
-  void* object = real(cache).alloc(flags, error);
-  errno = object != nullptr ? kept : error;
-  return object;
+  return alloc_otherwise(cache, flags);
 }
 
 ASHLAR_EXPORT void ashlar_cache_free(ashlar_cache* cache, void* object) {
   if (real(cache).try_free(object)) [[likely]]
     return;
-  int kept = errno;
-  real(cache).free_slow(object);
-  errno = kept;
+  free_otherwise(cache, object);
 }
 
 ASHLAR_EXPORT size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count,
