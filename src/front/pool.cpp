@@ -238,7 +238,7 @@ void Pool::enqueue(Waiter& me) {
     forget_other_process();
     (first_ == nullptr ? first_ : last_->next) = &me;
     last_ = &me;
-    waiting_.fetch_add(1, std::memory_order_seq_cst);
+    waiting_.fetch_add(1, std::memory_order_acq_rel);
   });
 }
 
@@ -281,11 +281,11 @@ bool Pool::hand_over(void* object) {
 
 void Pool::free(void* object) {
   if (object == nullptr) return;
-  if (waiting_.load(std::memory_order_seq_cst) != 0 && hand_over(object)) return;
+  if (waiting_.load(std::memory_order_relaxed) != 0 && hand_over(object)) return;
   if (!put(object)) return source_.free(source_.data, object);
-  // Who came to wait after we have looked may have looked before there was anything.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (waiting_.load(std::memory_order_seq_cst) == 0) [[likely]]
+  // Who came to wait after we have looked may have looked before there was anything. Both change
+  // the count of those who wait: one of the two sees what the other did before.
+  if (waiting_.fetch_add(0, std::memory_order_acq_rel) == 0) [[likely]]
     return;
   void* again = take();
   if (again == nullptr || hand_over(again) || put(again)) return;
