@@ -187,7 +187,8 @@ blackbox_test(fault.refused VARIANTS preload fallback slabs slob LABELS fault TI
 blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
-blackbox_test(memory.mappings VARIANTS preload slob LABELS memory COMMAND mappings_test)
+blackbox_test(memory.mappings VARIANTS preload LABELS memory COMMAND mappings_test)
+blackbox_test(memory.mappings VARIANTS slob LABELS memory slow COMMAND mappings_test)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_ASSERTS)
   blackbox_program(start_pages ${bb}/memory/start_pages.c)
   blackbox_test(memory.start_pages VARIANTS preload LABELS memory
