@@ -97,14 +97,15 @@ void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags);
 void ashlar_cache_free(ashlar_cache* cache, void* object);
 
 /* `count` objects at once into `objects`: all of them, or none. The count; 0 and errno, as
- * ashlar_cache_alloc, where that cannot be. From about ten on half as costly as one by one. */
+ * ashlar_cache_alloc, where that cannot be. Of 64 at once each costs about half of one by one; of
+ * 16 four fifths. */
 size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count, void** objects);
 
 /* Takes `count` objects back. errno is not changed. */
 void ashlar_cache_free_bulk(ashlar_cache* cache, size_t count, void* const* objects);
 
-/* Gives back what of a cache is free: destructs it and returns its memory to the heap. The bytes
- * that went. Costs a fence over all CPUs. */
+/* Gives back the slabs of a cache that are free as a whole: destructs their objects and returns the
+ * memory to the heap. The bytes that went. Costs a fence over all CPUs. */
 size_t ashlar_cache_shrink(ashlar_cache* cache);
 
 /* The same for all caches, malloc's, too; then all free memory goes back to the system. The bytes

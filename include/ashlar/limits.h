@@ -60,7 +60,8 @@ typedef size_t ashlar_shrink(void* data, size_t bytes);
 
 /* Has `shrink(data, ...)` called when memory is short: in the order of registration, until enough
  * has been freed. A number for ashlar_shrinker_unregister(), or -1 and EINVAL where shrink is NULL,
- * ENOMEM where 64 are registered. */
+ * ENOMEM where there is no place for one more: there are 112, and each cache with a destructor
+ * takes one, too. */
 int ashlar_shrinker_register(ashlar_shrink* shrink, void* data);
 
 /* Ends that. Waits for calls that are under way in other threads; afterwards there are none, and

@@ -126,8 +126,8 @@ class object_cache : public cache_handle {
 
   /// `count` new T(args...) into `objects`: all of them, or none. False and errno (ENOMEM) where
   /// memory is out; where a constructor throws, those before it are destructed, and it passes
-  /// through. What `objects` holds is then of no meaning. From about ten on the memory is half as
-  /// costly as one by one.
+  /// through. What `objects` holds is then of no meaning. Many at once cost
+  /// less than one by one: see ashlar_cache_alloc_bulk().
   template <class... Args>
   [[nodiscard]] bool make_bulk(T** objects, std::size_t count, const Args&... args) {
     ashlar_cache* cache = native_handle();
