@@ -159,49 +159,6 @@ void ObjectCache::put_made(const Batch& batch) {
   give_back(magazine, batch.count - 1);
 }
 
-unsigned ObjectCache::take_bulk(void** objects, unsigned most, uint64_t& rest) {
-  Seat seat = here();
-  rest = kNoMagazine;
-  if (seat.is_none()) return 0;
-  uint64_t loaded = seat.load(id()), vacated = empty_word(seat.habit(id()).capacity);
-  if (is_empty(loaded) || !seat.exchange(id(), loaded, vacated)) return 0;
-  // Nobody else can see the magazine now.
-  const size_t lead = stock_.layout().lead;
-  unsigned count = 0;
-  for (; count < most && !is_empty(loaded); ++count) {
-    FreeObject* top = top_of(loaded);
-    loaded = top->link;
-    top->key = 0;
-    objects[count] = reinterpret_cast<char*>(top) - lead;
-  }
-  if (!is_empty(loaded) && !seat.exchange(id(), vacated, loaded)) rest = loaded;
-  return count;
-}
-
-unsigned ObjectCache::put_bulk(void* const* objects, unsigned count) {
-  Seat seat = here();
-  if (seat.is_none()) return 0;
-  uint64_t loaded = seat.load(id()), word = loaded;
-  if (is_full(loaded)) return 0;  // also where this cache has not come to life
-  const os::FastPage& page = os::g_fast;
-  const size_t lead = stock_.layout().lead;
-  const uint8_t slabs = stock_.cache_id();
-  unsigned put = 0;
-  for (; put < count && !is_full(word); ++put) {
-    char* object = static_cast<char*>(objects[put]);
-    size_t offset = static_cast<size_t>(object - page.window);
-    bool is_mine =
-        offset < page.window_size && page.class_map[offset >> base::kFrameShift] == slabs;
-    auto* free_object = reinterpret_cast<FreeObject*>(object + lead);
-    if (!is_mine || free_object->key == os::free_key()) break;  // one by one it is told
-    word = pushed(word, free_object);
-  }
-  if (put == 0 || seat.exchange(id(), loaded, word)) return put;
-  for (unsigned i = 0; i < put; ++i)
-    reinterpret_cast<FreeObject*>(static_cast<char*>(objects[i]) + lead)->key = 0;
-  return 0;
-}
-
 // A magazine that is not empty: the spare, the depot's, or one filled from the slabs.
 uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
   unsigned capacity = learn(seat, false);

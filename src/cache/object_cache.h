@@ -107,13 +107,6 @@ class ObjectCache {
   /// Takes them back when they have been made, but for the first, which is the caller's.
   void put_made(const Batch& batch);
 
-  /// Takes up to `most` objects, not handles, from the magazine here; how many. Where its rest
-  /// could not be put back, it is the caller's.
-  unsigned take_bulk(void** objects, unsigned most, uint64_t& rest);
-  /// Puts as many of `count` objects on the magazine here as fit, up to one that is not this
-  /// cache's or is free; how many, from the first. Where objects come from the fast page's window.
-  unsigned put_bulk(void* const* objects, unsigned count);
-
   /// Takes an object back. Misuse that shows is told.
   void free_slow(void* object);
 

@@ -99,9 +99,7 @@ Seat take_seat() {
 
 Seat present_seat() {
   if (has_thread_seats()) return own_seat();
-  int id = os::rseq_cpu();
-  if (id < 0) return {};
-  os::CpuArea* entry = __atomic_load_n(&os::g_fast.areas[id], __ATOMIC_ACQUIRE);
+  os::CpuArea* entry = os::rseq_area();
   return entry == &os::kNullArea ? Seat{} : Seat{static_cast<Area*>(entry), false};
 }
 

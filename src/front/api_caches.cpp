@@ -43,6 +43,26 @@ T* or_errno(T* result, int error) {
   errno = kept;
 }
 
+// What the magazine here does not take. Not having to keep the object beside its handle spares the
+// fast path a register.
+[[gnu::noinline]] void free_handle_otherwise(ashlar_cache* cache, void* handle) {
+  free_otherwise(cache, real(cache).object_of(handle));
+}
+
+[[gnu::noinline]] size_t alloc_rest(ashlar_cache* cache, unsigned flags, size_t count,
+                                    void** objects, size_t got) {
+  int kept = errno;
+  int error = real(cache).alloc_bulk(flags, objects, count, got);
+  errno = error == 0 ? kept : error;
+  return error == 0 ? count : 0;
+}
+
+[[gnu::noinline]] void free_rest(ashlar_cache* cache, size_t count, void* const* objects) {
+  int kept = errno;
+  real(cache).free_bulk(objects, count);
+  errno = kept;
+}
+
 // Beyond this a power of two is no alignment.
 constexpr size_t kMostNatural = base::kHugeSize;
 
@@ -81,23 +101,23 @@ ASHLAR_EXPORT void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags) {
 }
 
 ASHLAR_EXPORT void ashlar_cache_free(ashlar_cache* cache, void* object) {
-  if (real(cache).try_free(object)) [[likely]]
-    return;
-  free_otherwise(cache, object);
+  TypedCache& typed = real(cache);
+  if (!typed.is_free_fast(object)) [[unlikely]]
+    return free_otherwise(cache, object);
+  void* handle = typed.handle_of(object);
+  if (!typed.try_free_handle(handle)) [[unlikely]]
+    free_handle_otherwise(cache, handle);
 }
 
 ASHLAR_EXPORT size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count,
                                              void** objects) {
-  int error = 0, kept = errno;
-  bool is_done = real(cache).alloc_bulk(flags, objects, count, error);
-  errno = is_done ? kept : error;
-  return is_done ? count : 0;
+  size_t got = real(cache).try_alloc_some(objects, count, flags);
+  return got == count ? count : alloc_rest(cache, flags, count, objects, got);
 }
 
 ASHLAR_EXPORT void ashlar_cache_free_bulk(ashlar_cache* cache, size_t count, void* const* objects) {
-  int kept = errno;
-  real(cache).free_bulk(objects, count);
-  errno = kept;
+  size_t put = real(cache).put_some(objects, count);
+  if (put < count) free_rest(cache, count - put, objects + put);
 }
 
 ASHLAR_EXPORT size_t ashlar_cache_shrink(ashlar_cache* cache) {

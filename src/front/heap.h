@@ -170,7 +170,7 @@ size_t usable_size(const void* p);
 
 /// An object of a class from this CPU's magazine; null where it takes the slow path. Only where
 /// the fast page says that there are classes.
-ASHLAR_INLINE void* try_alloc_class(uint8_t id) {
+ASHLAR_INLINE void* try_alloc_class(size_t id) {
   auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(id));
   if (object == nullptr) [[unlikely]]
     return nullptr;

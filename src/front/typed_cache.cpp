@@ -133,7 +133,7 @@ bool TypedCache::settle() {
   cache_ = g_registry.create_own(own, name_);
   // Who would share a cache may as well share a class's.
   if (cache_ == nullptr && !is_alone) class_ = like;
-  lead_ = cache_ != nullptr ? own.layout.lead : uint16_t{0};
+  lead_ = cache_ != nullptr ? own.layout.lead : size_t{0};
   return cache_ != nullptr || class_ != 0;
 }
 
@@ -395,25 +395,11 @@ size_t TypedCache::shrink_all() {
   return g_shrinkers.ask_all(shrink_asked) + g_shrinkers.ask_all(shrink_kept);
 }
 
-// From the magazine here, all that is wanted or all there is.
-size_t TypedCache::take_many(void** objects, size_t most) {
-  uint64_t rest = cache::kNoMagazine;
-  auto here = static_cast<unsigned>(std::min(most, size_t{cache::kMaxMagazine}));
-  unsigned count = behind().take_bulk(objects, here, rest);
-  while (!cache::is_empty(rest)) {
-    void* handle = cache::top_of(rest);
-    rest = cache::below(rest);  // before it becomes another magazine's link
-    mark_used(handle);
-    front::free_slow(handle);
-  }
-  return count;
-}
-
-bool TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, int& error) {
-  size_t got = 0;
+int TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, size_t got) {
+  int error = 0;
   bool is_fast = word_ != 0 && (flags & ASHLAR_NOWAIT) == 0;
   while (got < count) {
-    size_t more = is_fast ? take_many(objects + got, count - got) : 0;
+    size_t more = is_fast ? take_some(objects + got, count - got) : 0;
     if ((flags | ways_) != 0)
       for (size_t i = 0; i < more; ++i) finish(objects[got + i], flags);
     got += more;
@@ -422,15 +408,37 @@ bool TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, int& e
     if (object == nullptr) break;
     objects[got++] = object;
   }
-  if (got == count) return true;
+  if (got == count) return 0;
   free_bulk(objects, got);
-  return false;
+  return error;
+}
+
+size_t TypedCache::put_some(void* const* objects, size_t count) {
+  if (map_ == kNoMap) return 0;
+  // Objects are chained to what the magazine holds. Should it hold something else by the time that
+  // the chain is finished, or be another CPU's, nothing has happened.
+  os::CpuArea* area = os::rseq_area();
+  uint64_t loaded = __atomic_load_n(&area->words[word_], __ATOMIC_RELAXED), word = loaded;
+  // Copies: what is written to objects might, for all the compiler knows, change the originals.
+  char* const window = os::g_fast.window;
+  const size_t window_size = os::g_fast.window_size, lead = lead_;
+  const uint8_t *const class_map = os::g_fast.class_map, map = map_;
+  size_t put = 0;
+  for (; put < count && !cache::is_full(word); ++put) {
+    auto offset = static_cast<size_t>(static_cast<char*>(objects[put]) - window);
+    if (offset >= window_size || class_map[offset >> base::kFrameShift] != map) break;
+    auto* handle = reinterpret_cast<FreeObject*>(static_cast<char*>(objects[put]) + lead);
+    if (handle->key == os::free_key()) break;  // one by one it is told
+    word = cache::pushed(word, handle);
+  }
+  if (put == 0 || os::rseq_exchange(area, word_, loaded, word)) return put;
+  for (size_t i = 0; i < put; ++i) mark_used(handle_of(objects[i]));
+  return 0;
 }
 
 void TypedCache::free_bulk(void* const* objects, size_t count) {
   for (size_t done = 0; done < count;) {
-    auto here = static_cast<unsigned>(std::min(count - done, size_t{cache::kMaxMagazine}));
-    unsigned put = map_ != kNoMap ? behind().put_bulk(objects + done, here) : 0;
+    size_t put = put_some(objects + done, count - done);
     done += put;
     if (put > 0) continue;
     if (!try_free(objects[done])) free_slow(objects[done]);

@@ -51,9 +51,14 @@ class TypedCache {
   /// What the fast path does not serve.
   void free_slow(void* object);
 
-  /// All of `count` objects, or none.
-  bool alloc_bulk(unsigned flags, void** objects, size_t count, int& error);
+  /// All of `count` objects, the first `got` of which are there already, or none: then errno's word
+  /// for why, else 0.
+  int alloc_bulk(unsigned flags, void** objects, size_t count, size_t got);
   void free_bulk(void* const* objects, size_t count);
+
+  /// Puts as many on this CPU's magazine as fit, up to one that is not this cache's or is free: how
+  /// many, from the first.
+  size_t put_some(void* const* objects, size_t count);
 
   /// Gives back what is free. The bytes of slabs, and of large objects, that went.
   size_t shrink();
@@ -69,17 +74,27 @@ class TypedCache {
     if ((flags | ways_) != 0) [[unlikely]]
       return nullptr;
     void* handle = try_alloc_class(word_);
-    return handle == nullptr ? nullptr : static_cast<char*>(handle) - lead_;
+    return handle == nullptr ? nullptr : object_of(handle);
   }
-  ASHLAR_INLINE bool try_free(void* object) const {
+  /// As many of `most` as lie ready in this CPU's magazine.
+  ASHLAR_INLINE size_t try_alloc_some(void** objects, size_t most, unsigned flags) const {
+    if ((flags | ways_) != 0 || most == 0) [[unlikely]]
+      return 0;
+    return take_some(objects, most);
+  }
+  /// Whether the fast path may take it back: it is this cache's, and nothing else is to be done.
+  ASHLAR_INLINE bool is_free_fast(const void* object) const {
     const os::FastPage& page = os::g_fast;
-    size_t offset = static_cast<size_t>(static_cast<char*>(object) - page.window);
-    if (offset >= page.window_size) [[unlikely]]
-      return false;
-    if (page.class_map[offset >> base::kFrameShift] != map_) [[unlikely]]
-      return false;
-    return os::rseq_push(word_, static_cast<char*>(object) + lead_);
+    size_t offset = static_cast<size_t>(static_cast<const char*>(object) - page.window);
+    return offset < page.window_size && page.class_map[offset >> base::kFrameShift] == map_;
   }
+  ASHLAR_INLINE bool try_free_handle(void* handle) const { return os::rseq_push(word_, handle); }
+  ASHLAR_INLINE bool try_free(void* object) const {
+    return is_free_fast(object) && try_free_handle(handle_of(object));
+  }
+  // The link of an object, and so what magazines hold, lies behind what keeps its state.
+  void* object_of(void* handle) const { return static_cast<char*>(handle) - lead_; }
+  void* handle_of(void* object) const { return static_cast<char*>(object) + lead_; }
 
  private:
   // What a cache wants beyond a magazine's object; together with a request's flags.
@@ -101,8 +116,6 @@ class TypedCache {
   cache::ObjectCache& behind() const {
     return cache_ != nullptr ? *cache_ : cache::g_registry.at(class_);
   }
-  void* object_of(void* handle) const { return static_cast<char*>(handle) - lead_; }
-  void* handle_of(void* object) const { return static_cast<char*>(object) + lead_; }
 
   void* take_ready();
   void* take_once();
@@ -116,7 +129,21 @@ class TypedCache {
   void free_block(void* object);
   [[noreturn]] void tell_stranger(void* object);
   page::FrameKind check_mine(void* object);
-  size_t take_many(void** objects, size_t most);
+  // So many are taken at once that the processor still sees to their marks while it waits for the
+  // links of the next ones.
+  static constexpr size_t kFew = 16;
+  ASHLAR_INLINE size_t take_some(void** objects, size_t most) const {
+    size_t count = 0, more = 0;
+    do {
+      more = os::rseq_pop_some(word_, objects + count, most - count < kFew ? most - count : kFew);
+      for (size_t i = count; i < count + more; ++i) {
+        static_cast<cache::FreeObject*>(objects[i])->key = 0;
+        objects[i] = object_of(objects[i]);
+      }
+      count += more;
+    } while (more == kFew && count < most);
+    return count;
+  }
   size_t end_empties(size_t spared);
   size_t end_waiting();
   void count(long more);
@@ -127,8 +154,8 @@ class TypedCache {
 
   // What the fast path looks at.
   uint32_t ways_ = 0;
-  uint8_t word_ = 0, map_ = kNoMap;
-  uint16_t lead_ = 0;
+  uint8_t map_ = kNoMap;
+  size_t word_ = 0, lead_ = 0;           // of a register's width: a load adds them
   cache::ObjectCache* cache_ = nullptr;  // null where it has malloc's, or blocks
 
   uint8_t class_ = 0;  // of malloc's

@@ -83,6 +83,12 @@ bool is_rseq_registered() {
   return load_id(g_fast.rseq_offset + kCpuIdAt) >= 0;
 }
 
+CpuArea* rseq_area() {
+  int id = rseq_cpu();
+  return id < 0 ? const_cast<CpuArea*>(&kNullArea)
+                : __atomic_load_n(&g_fast.areas[id], __ATOMIC_ACQUIRE);
+}
+
 int rseq_cpu() {
   return is_rseq_registered() ? load_id(g_fast.id_offset) : -1;
 }

@@ -100,6 +100,9 @@ bool is_rseq_registered();
 /// The id of the CPU we run on, for now; negative for an unregistered thread.
 int rseq_cpu();
 
+/// The area of that CPU; the null area where it has none. Once restartable sequences have started.
+CpuArea* rseq_area();
+
 /// The CPU we run on, for now. Costs a load where this thread is registered, else a system call.
 unsigned current_cpu();
 
@@ -107,11 +110,13 @@ unsigned current_cpu();
 /// False where the kernel refuses; then nothing may be concluded.
 bool rseq_fence();
 
-// Exactly one file per machine defines the three sections. Each is always inlined: a descriptor
+// Exactly one file per machine defines the sections. Each is always inlined: a descriptor
 // must not outlive the function that it describes when the linker drops a second copy of it.
 //
 //   void* rseq_pop(size_t cache)
 //     Removes the top object of this CPU's magazine; null where it is empty or closed.
+//   size_t rseq_pop_some(size_t cache, void** objects, size_t most)
+//     The same for as many as there are, up to `most`, at least 1; how many. Their marks remain.
 //   bool rseq_push(size_t cache, void* object)
 //     Puts an object, at least 16 bytes, on this CPU's magazine and marks it with the key; false
 //     where it is full or closed, and then the object is untouched. Also false where the object

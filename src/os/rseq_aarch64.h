@@ -1,4 +1,4 @@
-// os/rseq_aarch64.h -- push, pop and exchange as restartable sections for aarch64.
+// os/rseq_aarch64.h -- push, pops and exchange as restartable sections for aarch64.
 //
 // Idea
 //   As for x86-64 (labels: 1 arms, 2 starts, 4 is behind the commit, 5 aborts, 3 describes). The
@@ -52,6 +52,12 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
   return object;
 slow:
   return nullptr;
+}
+
+ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
+  size_t count = 0;
+  while (count < most && (objects[count] = rseq_pop(cache)) != nullptr) ++count;
+  return count;
 }
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {

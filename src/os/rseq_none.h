@@ -9,6 +9,9 @@ inline constexpr bool kHasRseq = false;
 inline void* rseq_pop(size_t) {
   return nullptr;
 }
+inline size_t rseq_pop_some(size_t, void**, size_t) {
+  return 0;
+}
 inline bool rseq_push(size_t, void*) {
   return false;
 }

@@ -1,4 +1,4 @@
-// os/rseq_x86_64.h -- push, pop and exchange as restartable sections for x86-64.
+// os/rseq_x86_64.h -- push, pops and exchange as restartable sections for x86-64.
 //
 // Idea
 //   Each section is written instruction by instruction, because its last one must be the commit.
@@ -50,6 +50,35 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
   return object;
 slow:
   return nullptr;
+}
+
+ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
+  uint64_t area, word, object, count;
+  asm volatile goto(
+      ASHLAR_RSEQ_FRAME
+      "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
+      "   xor %k[count], %k[count]\n"             // count = 0
+      "6: mov %[word], %[object]\n"
+      "   shr $16, %[object]\n"                        // object = word >> 16: the address
+      "   jz 7f\n"                                     // if (object == 0) that was the last
+      "   mov %[object], (%[objects], %[count], 8)\n"  // objects[count] = object
+      "   mov (%[object]), %[word]\n"                  // word = object->link
+      "   inc %[count]\n"
+      "   cmp %[most], %[count]\n"
+      "   jb 6b\n"
+      "7: test %[count], %[count]\n"  // if (count == 0) it is empty, or closed
+      "   jz %l[slow]\n"
+      "   mov %[word], (%[area], %[cache], 8)\n"  // commit
+      "4:\n"
+      : [area] "=&r"(area), [word] "=&r"(word), [object] "=&r"(object), [count] "=&r"(count)
+      : [cache] "r"(cache), [objects] "r"(objects), [most] "r"(most),
+        [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset), [page] "r"(&g_fast),
+        [areas] "i"(offsetof(FastPage, areas))
+      : "memory", "cc"
+      : slow);
+  return count;
+slow:
+  return 0;
 }
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {

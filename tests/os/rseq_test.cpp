@@ -118,6 +118,32 @@ TEST_F(RseqTest, AMagazineIsAStackWithTwoEnds) {
   GTEST_SKIP() << "not run: the thread's id never stayed";
 }
 
+TEST_F(RseqTest, SomeAreTakenAtOnceTopFirstAndNoMoreThanThereAre) {
+  stay_on_one_cpu();
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    open(10);
+    std::vector<Object> objects(10);
+    int id = os::rseq_cpu();
+    void* some[12] = {};
+    std::string story = os::rseq_pop_some(kCache, some, 12) == 0 ? "" : "an empty one gave some; ";
+    for (Object& object : objects)
+      if (!os::rseq_push(kCache, &object)) story += "a push refused; ";
+    if (os::rseq_pop_some(kCache, some, 4) != 4) story += "not four; ";
+    if (os::rseq_pop_some(kCache, some + 4, 8) != 6) story += "not the rest; ";
+    for (int i = 0; i < 10; ++i)
+      if (some[i] != &objects[9 - i]) story += "at " + std::to_string(i) + " another; ";
+    if (some[10] != nullptr) story += "more than there were; ";
+    bool is_word = areas[id].words[kCache] == empty_word(10);
+    if (os::rseq_cpu() != id) continue;  // moved in between
+    EXPECT_EQ(story, "");
+    EXPECT_TRUE(is_word) << "the bias comes back with the last object";
+    close_all();
+    EXPECT_EQ(os::rseq_pop_some(kCache, some, 12), 0u) << "a closed one gives none";
+    return;
+  }
+  GTEST_SKIP() << "not run: the thread's id never stayed";
+}
+
 TEST_F(RseqTest, APushMarksAndAMarkedObjectIsRefused) {
   open(10);
   Object object{};
@@ -160,8 +186,9 @@ void on_tick(int) {
   sched_yield();
 }
 
-// Threads pop objects, own them for a moment, and push them back, while signals and yields abort
-// sections at every instruction. Nobody may find an object owned; in the end all are there.
+// Threads pop objects, one or some at once, own them for a moment, and push them back, while
+// signals and yields abort sections at every instruction. Nobody may find an object owned; in the
+// end all are there.
 TEST_F(RseqTest, AStormLosesAndDoublesNothing) {
   constexpr int kThreads = 6, kObjects = 64, kRounds = 1500000;
   open(kObjects);
@@ -174,27 +201,35 @@ TEST_F(RseqTest, AStormLosesAndDoublesNothing) {
   itimerval often{{0, 200}, {0, 200}};
   setitimer(ITIMER_REAL, &often, nullptr);
   std::vector<std::vector<Object*>> left(kThreads);
+  auto give_back = [&](Object* object, int t) {
+    if (object->owner.exchange(0) != static_cast<uint64_t>(t) + 1) ++faults;
+    // A push that was aborted may have left the mark: it is this thread's own object.
+    bool is_pushed = false;
+    for (int i = 0; !is_pushed && i < 100000; ++i) {
+      object->key = 0;
+      is_pushed = os::rseq_push(kCache, object);
+    }
+    if (!is_pushed) left[t].push_back(object);
+  };
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t)
     threads.emplace_back([&, t] {
       for (int round = 0; round < kRounds; ++round) {
-        auto* object = static_cast<Object*>(os::rseq_pop(kCache));
-        if (object == nullptr) {
+        void* some[5] = {os::rseq_pop(kCache)};
+        size_t count = some[0] != nullptr ? 1 : 0;
+        if (t % 2 == 1) count += os::rseq_pop_some(kCache, some + count, round % 4 + 1);
+        if (count == 0) {
           int fresh = next.fetch_add(1);
           if (fresh >= kObjects) continue;
-          object = &objects[fresh];
+          some[count++] = &objects[fresh];
         }
-        object->key = 0;
-        if (object->owner.exchange(static_cast<uint64_t>(t) + 1) != 0) ++faults;
-        if (round % 64 == 0) sched_yield();
-        if (object->owner.exchange(0) != static_cast<uint64_t>(t) + 1) ++faults;
-        // A push that was aborted may have left the mark: it is this thread's own object.
-        bool is_pushed = false;
-        for (int i = 0; !is_pushed && i < 100000; ++i) {
+        for (size_t i = 0; i < count; ++i) {
+          auto* object = static_cast<Object*>(some[i]);
           object->key = 0;
-          is_pushed = os::rseq_push(kCache, object);
+          if (object->owner.exchange(static_cast<uint64_t>(t) + 1) != 0) ++faults;
         }
-        if (!is_pushed) left[t].push_back(object);
+        if (round % 64 == 0) sched_yield();
+        for (size_t i = 0; i < count; ++i) give_back(static_cast<Object*>(some[i]), t);
       }
     });
   for (std::thread& thread : threads) thread.join();
