@@ -60,8 +60,11 @@ int ashlar_node_count(void);
  * and makes no system call. errno is not changed. */
 int ashlar_node_of(const void* block);
 
-/* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. order is at most
- * 18 (1 GiB). NULL and EINVAL where it is not; ENOMEM where memory is out. */
+/* The largest order of a block of pages: 1 GiB. */
+#define ASHLAR_PAGES_MOST_ORDER 18
+
+/* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. NULL and EINVAL
+ * where order is above ASHLAR_PAGES_MOST_ORDER; ENOMEM where memory is out. */
 void* ashlar_pages_get(unsigned order, unsigned flags);
 /* So many pages, neither rounded up to a power of two nor aligned beyond 4 KiB. */
 void* ashlar_pages_get_exact(size_t size, unsigned flags);

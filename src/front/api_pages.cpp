@@ -16,8 +16,6 @@
 
 namespace {
 
-constexpr unsigned kMostOrder = 18;
-
 void* null_and(int error) {
   errno = error;
   return nullptr;
@@ -91,7 +89,7 @@ ASHLAR_EXPORT int ashlar_node_of(const void* p) {
 }
 
 ASHLAR_EXPORT void* ashlar_pages_get(unsigned order, unsigned flags) {
-  if (order > kMostOrder) return null_and(EINVAL);
+  if (order > ASHLAR_PAGES_MOST_ORDER) return null_and(EINVAL);
   size_t size = base::kFrameSize << order;
   return get(size, size, flags);
 }

@@ -17,9 +17,6 @@ using front::Pool;
 
 namespace {
 
-constexpr unsigned kMostOrder = 18;
-constexpr size_t kFrame = 4096;
-
 Pool& real(ashlar_pool* pool) {
   return *reinterpret_cast<Pool*>(pool);
 }
@@ -83,10 +80,11 @@ ASHLAR_EXPORT ashlar_pool* ashlar_pool_create_size(size_t least, size_t size) {
 }
 
 ASHLAR_EXPORT ashlar_pool* ashlar_pool_create_pages(size_t least, unsigned order) {
-  if (order > kMostOrder) return create(0, {});
-  return create(
-      least,
-      {.alloc = pages_alloc, .free = pages_free, .data = as_data(order), .size = kFrame << order});
+  if (order > ASHLAR_PAGES_MOST_ORDER) return create(0, {});
+  return create(least, {.alloc = pages_alloc,
+                        .free = pages_free,
+                        .data = as_data(order),
+                        .size = base::kFrameSize << order});
 }
 
 ASHLAR_EXPORT void ashlar_pool_destroy(ashlar_pool* pool) {

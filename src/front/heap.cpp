@@ -31,9 +31,9 @@ using page::Zone;
 enum class State : uint32_t { kNew, kStarting, kStarted };
 ASHLAR_START_DATA std::atomic<State> g_state{State::kNew};
 
-// Where there is no memory beside the heap while a fork is under way, a request waits so often, a
-// millisecond each time. Then memory is out for it: the fork may be waiting for this very thread.
-constexpr unsigned kMostGateWaits = 10'000;
+// Where there is no memory beside the heap while a fork is under way, a request waits so often.
+// Then memory is out for it.
+constexpr auto kMostGateWaits = static_cast<uint32_t>(GateWait::kTenSeconds);
 
 void free_inside(Zone& zone, void* p);
 
@@ -149,7 +149,7 @@ bool free_to_own_seat(Zone& zone, void* p) {
 }
 
 large::Memory alloc_through_gate(Request request) {
-  for (unsigned wait = 0; wait < kMostGateWaits; ++wait) {
+  for (uint32_t wait = 0; wait < kMostGateWaits; ++wait) {
     {
       GateEntry entry;
       if (entry.is_open()) return alloc_inside(request);

@@ -24,23 +24,6 @@ uint64_t changed(uint64_t head, uint32_t top) {
   return ((head >> 32) + 1) << 32 | top;
 }
 
-// Does `what` inside the gate. False where a fork keeps that closed and it must not wait; else it
-// waits, however long that takes.
-enum class Wait : uint8_t { kNot, kUntilOpen };
-template <class What>
-bool inside_gate(What what, Wait wait = Wait::kUntilOpen) {
-  for (;; wait_for_gate(true)) {
-    {
-      GateEntry entry;
-      if (entry.is_open()) {
-        what();
-        return true;
-      }
-    }
-    if (wait == Wait::kNot) return false;
-  }
-}
-
 }  // namespace
 
 Pool* Pool::create(size_t least, const Source& source) {
@@ -124,13 +107,13 @@ bool Pool::put_inside(void* object) {
 
 void* Pool::take() {
   void* object = nullptr;
-  inside_gate([&] { object = take_inside(); });
+  inside_gate(GateWait::kUntilOpen, [&] { object = take_inside(); });
   return object;
 }
 
 bool Pool::put(void* object) {
   bool is_put = false;
-  inside_gate([&] { is_put = put_inside(object); });
+  inside_gate(GateWait::kUntilOpen, [&] { is_put = put_inside(object); });
   return is_put;
 }
 
@@ -184,7 +167,7 @@ void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
   bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
   void* object = give(flags & ~unsigned{ASHLAR_NOFAIL});
   if (object == nullptr)
-    inside_gate([&] { object = take_inside(); }, is_nowait ? Wait::kNot : Wait::kUntilOpen);
+    inside_gate(is_nowait ? GateWait::kNot : GateWait::kUntilOpen, [&] { object = take_inside(); });
   error = is_nowait ? EAGAIN : ENOMEM;
   if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
   if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);
@@ -233,7 +216,7 @@ void Pool::forget_other_process() {
 }
 
 void Pool::enqueue(Waiter& me) {
-  inside_gate([&] {
+  inside_gate(GateWait::kUntilOpen, [&] {
     os::Locked held(lock_);
     forget_other_process();
     (first_ == nullptr ? first_ : last_->next) = &me;
@@ -244,7 +227,7 @@ void Pool::enqueue(Waiter& me) {
 
 // Ends the wait. The object that was handed over meanwhile, if one was.
 void* Pool::leave_queue(Waiter& me) {
-  inside_gate([&] {
+  inside_gate(GateWait::kUntilOpen, [&] {
     os::Locked held(lock_);
     forget_other_process();
     Waiter* before = nullptr;
@@ -262,7 +245,7 @@ void* Pool::leave_queue(Waiter& me) {
 // To whoever waits longest. False where nobody does.
 bool Pool::hand_over(void* object) {
   bool has_waiter = false;
-  inside_gate([&] {
+  inside_gate(GateWait::kUntilOpen, [&] {
     os::Locked held(lock_);
     forget_other_process();
     Waiter* waiter = first_;

@@ -53,6 +53,26 @@ bool wait_for_gate(bool again);
 /// Sleeps until the gate opens: for what cannot be done beside the heap.
 void sleep_at_gate();
 
+/// How often inside_gate() waits, a millisecond each time, where a fork keeps the gate closed. It
+/// may do so because it waits for this very thread: who can do without gives up after ten seconds.
+enum class GateWait : uint32_t { kNot = 0, kTenSeconds = 10'000, kUntilOpen = UINT32_MAX };
+
+/// Does `what` inside the gate. False where that has stayed closed; then nothing is done.
+template <class What>
+bool inside_gate(GateWait wait, What what) {
+  for (uint32_t waits = 0;; ++waits) {
+    {
+      GateEntry entry;
+      if (entry.is_open()) {
+        what();
+        return true;
+      }
+    }
+    if (waits == static_cast<uint32_t>(wait)) return false;
+    wait_for_gate(true);
+  }
+}
+
 /// A block beside the heap, which may be freed like any other once the gate is open; null where
 /// memory is out or there is no zone beside it.
 void* alloc_beside(size_t size, size_t align);

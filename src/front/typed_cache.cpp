@@ -31,28 +31,19 @@ constexpr size_t kEmptyShare = 8;
 constexpr unsigned kMostLooks = 50;
 // What asking for everything is told by.
 constexpr size_t kEverything = SIZE_MAX / 2;
-// A request that cannot be served beside a fork waits so often, a millisecond each time.
-constexpr unsigned kMostWaits = 10'000;
 
 // What alloc gets where a constructor has failed: that more memory would not help.
 constexpr char kCancelledMark = 0;
 void* const kCancelled = const_cast<char*>(&kCancelledMark);
 
-// Does `what` inside the gate. False where a fork has kept that closed for too long.
+// Does `what` inside the gate, and what every slow path does. False where a fork has kept that
+// closed for too long.
 template <class What>
-bool inside_gate(What what) {
-  for (unsigned wait = 0; wait < kMostWaits; ++wait) {
-    {
-      GateEntry entry;
-      if (entry.is_open()) {
-        what();
-        leave();
-        return true;
-      }
-    }
-    wait_for_gate(true);
-  }
-  return false;
+bool inside(What what) {
+  return inside_gate(GateWait::kTenSeconds, [&] {
+    what();
+    leave();
+  });
 }
 
 // What the slabs' rounding allows: objects that share a line do so with their like alone.
@@ -83,7 +74,7 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
   if (!start_heap() || !g_heap.promote()) return {nullptr, ENOMEM};
   page::MetaArena& meta = g_heap.pages().meta();
   void* record = nullptr;
-  if (!inside_gate([&] { record = meta.alloc(sizeof(TypedCache), base::kCacheLine); }) ||
+  if (!inside([&] { record = meta.alloc(sizeof(TypedCache), base::kCacheLine); }) ||
       record == nullptr)
     return {nullptr, ENOMEM};
   auto* cache = new (record) TypedCache;
@@ -98,9 +89,9 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
   if ((args.flags & ASHLAR_CACHE_POISON) != 0) cache->ways_ |= kPoison;
   if ((args.flags & ASHLAR_CACHE_COUNT) != 0) cache->ways_ |= kCount;
   bool is_settled = false;
-  inside_gate([&] { is_settled = cache->settle(); });
+  inside([&] { is_settled = cache->settle(); });
   if (!is_settled) {
-    inside_gate([&] { meta.free(record, sizeof(TypedCache)); });
+    inside([&] { meta.free(record, sizeof(TypedCache)); });
     return {nullptr, ENOSPC};
   }
   cache->open_fast_path();
@@ -153,7 +144,7 @@ void TypedCache::destroy() {
   if (size_t live = count_live(); live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
   end_waiting();
   if (ends() && cache_ != nullptr) end_empties(0);
-  inside_gate([&] {
+  inside([&] {
     if (cache_ != nullptr) g_registry.end_own(*cache_);
     g_heap.pages().meta().free(this, sizeof(TypedCache));
   });
@@ -171,7 +162,7 @@ size_t TypedCache::count_live() {
   // What lies in no magazine and in no slab counts as live: it may be on its way from one to the
   // other in another thread's hands, or wait for a fork to be over. That does not last.
   for (unsigned look = 0; is_mine && look < kMostLooks; ++look) {
-    inside_gate([&] { live = g_registry.count_live(*cache_); });
+    inside([&] { live = g_registry.count_live(*cache_); });
     if (live == 0 || live == SIZE_MAX) break;
     sleep_a_moment();
   }
@@ -219,7 +210,7 @@ void* TypedCache::take_handle() {
         .address;
   void* handle = nullptr;
   auto source = makes() ? cache::Source::kReady : cache::Source::kAll;
-  inside_gate([&] { handle = cache_->alloc_slow(source); });
+  inside([&] { handle = cache_->alloc_slow(source); });
   if (handle != nullptr) mark_used(handle);
   return handle;
 }
@@ -242,13 +233,13 @@ void* TypedCache::take_block() {
 // A handle of an object that has just been made, while others are made for the magazine here.
 void* TypedCache::make_some() {
   Batch batch;
-  inside_gate([&] { cache_->take_raw(batch); });
+  inside([&] { cache_->take_raw(batch); });
   if (batch.count == 0) return nullptr;
   void* first = batch.objects[0];
   make_batch(batch);
   if (batch.count == 0) return kCancelled;
   for (unsigned i = 0; i < batch.count; ++i) mark_used(batch.objects[i]);
-  if (!inside_gate([&] { cache_->put_made(batch); }))
+  if (!inside([&] { cache_->put_made(batch); }))
     while (batch.count > 1) front::free_slow(batch.objects[--batch.count]);
   return first;
 }
@@ -276,7 +267,7 @@ bool TypedCache::make(void* handle) {
 }
 
 void TypedCache::put_raw(Batch& batch, unsigned from) {
-  inside_gate([&] { cache_->stock().flush(batch.objects + from, batch.count - from); });
+  inside([&] { cache_->stock().flush(batch.objects + from, batch.count - from); });
 }
 
 void* TypedCache::finish(void* object, unsigned flags) {
@@ -364,10 +355,10 @@ size_t TypedCache::end_empties(size_t spared) {
   size_t ended = 0;
   for (;;) {
     slab::Slab* slab = nullptr;
-    inside_gate([&] { slab = stock.take_empty(spared); });
+    inside([&] { slab = stock.take_empty(spared); });
     if (slab == nullptr) return ended;
     slab->for_each_made(stock.layout(), [&](void* handle) { destruct_(object_of(handle), data_); });
-    inside_gate([&] { stock.retire_taken(*slab); });
+    inside([&] { stock.retire_taken(*slab); });
     ended += stock.layout().bytes();
   }
 }
@@ -377,9 +368,9 @@ size_t TypedCache::shrink() {
   if (cache_ == nullptr) return ended;
   slab::SlabStock& stock = cache_->stock();
   size_t before = stock.stats().slabs;
-  inside_gate([&] { g_registry.empty(*cache_); });
+  inside([&] { g_registry.empty(*cache_); });
   if (ends()) return ended + end_empties(0);
-  inside_gate([&] { stock.reap(true); });
+  inside([&] { stock.reap(true); });
   return ended + (before - std::min(before, stock.stats().slabs)) * stock.layout().bytes();
 }
 
@@ -456,7 +447,7 @@ ashlar_cache_info TypedCache::info() {
   if (cache_ == nullptr) return info;
   size_t ready[base::kMaxCaches] = {};
   slab::StockStats stats;
-  inside_gate([&] {
+  inside([&] {
     g_registry.count_ready(ready);
     stats = cache_->stock().stats();
   });
