@@ -62,8 +62,9 @@ enum {
    * addition per call. Not with a constructor. */
   ASHLAR_CACHE_COUNT = 16,
   /* What is constructed goes back when ashlar_cache_shrink(), ashlar_caches_reap() or
-   * ashlar_cache_destroy() say so, and at no other time; of objects above 32 KiB four are kept at
-   * most, and others end when they are freed. */
+   * ashlar_cache_destroy() say so, and at no other time. Of objects without slabs (above 32 KiB, or
+   * see ashlar_cache_create()) sixteen are kept at most, of 16 MiB together, and others end when
+   * they are freed. */
   ASHLAR_CACHE_KEEP = 32
 };
 
@@ -78,22 +79,36 @@ struct ashlar_cache_args {
 
 /* A cache of objects of `size` bytes, from 1 to 64 MiB. Up to 31 bytes of the name are kept. args
  * may be NULL. NULL and EINVAL where size, align or flags are not allowed, or contradict each
- * other; ENOMEM where memory is out; ENOSPC where there is no place for one more cache with slabs
- * of its own: there are 54, and a cache with a constructor or poison takes two. Caches that merge
- * take none. */
+ * other; ENOMEM where memory is out; ENOSPC as follows. Takes locks; a system call or two where
+ * memory has to grow, or a place that was used before is closed.
+ *
+ * A process has 54 places for caches with slabs of their own. A cache with a constructor or poison
+ * takes two of them, NO_MERGE alone one, the others and those of objects above 32 KiB none. What
+ * comes when they are taken:
+ *   with a constructor   the cache works without slabs: each object is a block of malloc's,
+ *                        constructed when it is given out and destructed when it is freed, but for
+ *                        sixteen, of 4 MiB together, that stay constructed; NOWAIT finds these
+ *   NO_MERGE, POISON     NULL and ENOSPC: what they promise cannot be had. COUNT needs no place and
+ *                        tells as much of a type
+ *   other layouts        share with malloc's next larger size
+ * ashlar_cache_get_info() then tells that `slabs` and `held` are 0. (Of objects without slabs, 36
+ * caches with destructors may have some wait so; further ones keep none.) */
 ashlar_cache* ashlar_cache_create(const char* name, size_t size,
                                   const struct ashlar_cache_args* args);
 
 /* Ends a cache: destructs what is free and gives its memory back. With live objects that is misuse,
  * told with their number; caches that have merged do not know it and let them live. NULL does
- * nothing. Costs a fence over all CPUs. */
+ * nothing. errno is not changed. Costs a fence over all CPUs, a system call. */
 void ashlar_cache_destroy(ashlar_cache* cache);
 
-/* An object. NULL and ENOMEM where memory is out, EAGAIN with ASHLAR_NOWAIT, ECANCELED where the
- * constructor has failed. A few nanoseconds where one is ready. errno is not changed on success. */
+/* An object, aligned as the cache says, at least to 16 bytes; its bytes are as the constructor or
+ * the last owner left them, or whatever they were. NULL and ENOMEM where memory is out, EAGAIN with
+ * ASHLAR_NOWAIT, ECANCELED where the constructor has failed. A few nanoseconds where one is ready.
+ * errno is not changed on success. */
 void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags);
 
-/* Takes an object of this cache back; NULL does nothing. errno is not changed. */
+/* Takes an object of this cache back; NULL does nothing. errno is not changed. A few nanoseconds
+ * where the magazine of this CPU has room. */
 void ashlar_cache_free(ashlar_cache* cache, void* object);
 
 /* `count` objects at once into `objects`: all of them, or none. The count; 0 and errno, as
@@ -105,11 +120,13 @@ size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count
 void ashlar_cache_free_bulk(ashlar_cache* cache, size_t count, void* const* objects);
 
 /* Gives back the slabs of a cache that are free as a whole: destructs their objects and returns the
- * memory to the heap. The bytes that went. Costs a fence over all CPUs. */
+ * memory to the heap. The bytes that went. errno is not changed but by what the destructor calls.
+ * Costs a fence over all CPUs. */
 size_t ashlar_cache_shrink(ashlar_cache* cache);
 
 /* The same for all caches, malloc's, too; then all free memory goes back to the system. The bytes
- * of slabs that went from caches with destructors. */
+ * of slabs that went from caches with destructors. errno as above. Costs fences and a system call
+ * for each free block. */
 size_t ashlar_caches_reap(void);
 
 /* What is known of a cache, in bytes but for the counts. */
@@ -127,21 +144,25 @@ struct ashlar_cache_info {
 /* Fills *info. Costs a fence over all CPUs. errno is not changed. */
 void ashlar_cache_get_info(ashlar_cache* cache, struct ashlar_cache_info* info);
 
-/* General caches: objects of any size, from malloc's caches, which free(), realloc() and
- * malloc_usable_size() take, too. A size that is a power of two is also the object's alignment, up
- * to 2 MiB. NULL and ENOMEM where memory is out (EAGAIN with ASHLAR_NOWAIT); size 0 counts as 1. */
+/* General caches: objects of any size in bytes up to 512 GiB, from malloc's caches, which free(),
+ * realloc() and malloc_usable_size() take, too. They are aligned to 16 bytes; where the size is a
+ * power of two, to that, up to 2 MiB. NULL and ENOMEM where memory is out (EAGAIN with
+ * ASHLAR_NOWAIT); size 0 counts as 1. errno is not changed on success. A few nanoseconds up to 32
+ * KiB where one is ready. */
 void* ashlar_kmalloc(size_t size, unsigned flags);
 /* `count` times `size` bytes. NULL and ENOMEM where the product overflows. */
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);
-/* As realloc(), with flags; what is new is zero with ASHLAR_ZERO. size 0 frees and returns NULL. */
+/* As realloc(), with flags; what is new is zero with ASHLAR_ZERO. NULL and errno as
+ * ashlar_kmalloc(), and then the block is as it was. size 0 frees and returns NULL. */
 void* ashlar_krealloc(void* p, size_t size, unsigned flags);
-/* As free(). */
+/* As free(): NULL does nothing, and errno is not changed. */
 void ashlar_kfree(void* p);
 /* As free(), of a block whose size is known, and its alignment, if one was asked for (else 0). */
 void ashlar_kfree_sized(void* p, size_t size, size_t align);
-/* The bytes that may be used; 0 for NULL. */
+/* The bytes that may be used; 0 for NULL. As malloc_usable_size(): a look at the heap's records. */
 size_t ashlar_ksize(const void* p);
-/* A size that costs no more than `size`: a container that can use it asks for that instead. */
+/* The largest size that costs no more than `size`: a container that can use it asks for that
+ * instead. A look at a table. */
 size_t ashlar_kmalloc_size(size_t size);
 
 #ifdef __cplusplus

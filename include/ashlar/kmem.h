@@ -15,8 +15,10 @@
  *   own where the system has no restartable sequences). Carried-over code has to be prepared for
  *   that, and so is tested.
  *   Constructed objects are destructed by nobody, as in a kernel: they just go.
- *   kmem_cache_destroy() with live objects ends the process, if the cache has slabs of its own
- *   (a constructor, SLAB_NO_MERGE, SLAB_POISON); of these caches there may be some dozens.
+ *   kmem_cache_destroy() with live objects ends the process, if the cache has a constructor,
+ *   SLAB_NO_MERGE or SLAB_POISON. Of these caches some dozens have slabs of their own (see
+ *   ashlar_cache_create()); what comes after them shares slabs, is not poisoned, and constructs its
+ *   objects each time.
  *   A struct page has no members and no neighbours, there is none of a part of a block, and no
  *   count of references. Pages are 4 KiB.
  *   errno tells the reason of a NULL, beside what the kernel's functions return.

@@ -108,9 +108,10 @@ class reuse_cache : public cache_handle {
         construct_(construct),
         restore_(restore) {}
 
-  /// A constructed object. Null and errno (ENOMEM; ENOSPC where there are too many caches) where
-  /// memory is out; throws what the constructor throws. flags are those of ashlar/flags.h: with
-  /// ASHLAR_NOWAIT null and EAGAIN where nothing lies ready. A few nanoseconds where one is ready.
+  /// A constructed object. Null and errno (ENOMEM; with ASHLAR_CACHE_NO_MERGE ENOSPC where there
+  /// are too many caches) where memory is out; throws what the constructor throws. flags are those
+  /// of ashlar/flags.h: with ASHLAR_NOWAIT null and EAGAIN where nothing lies ready. A few
+  /// nanoseconds where one is ready.
   [[nodiscard]] T* acquire(unsigned flags = 0) {
     ashlar_cache* cache = native_handle();
     if (cache == nullptr) return nullptr;

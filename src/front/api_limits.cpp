@@ -50,11 +50,14 @@ ASHLAR_EXPORT void ashlar_get_limits(ashlar_limits* limits) {
 ASHLAR_EXPORT int ashlar_shrinker_register(ashlar_shrink* shrink, void* data) {
   if (shrink == nullptr) return zero_or_errno(false, EINVAL);
   unsigned slot = front::g_shrinkers.add(shrink, data);
-  return slot == front::Shrinkers::kNone ? zero_or_errno(false, ENOMEM) : static_cast<int>(slot);
+  if (slot == front::Shrinkers::kNone) return zero_or_errno(false, ENOMEM);
+  return static_cast<int>(slot - front::Shrinkers::kCaches);
 }
 
+// The slots of caches have no number that a program could name.
 ASHLAR_EXPORT int ashlar_shrinker_unregister(int shrinker) {
-  return zero_or_errno(front::g_shrinkers.remove(static_cast<unsigned>(shrinker)), EINVAL);
+  unsigned slot = static_cast<unsigned>(shrinker) + front::Shrinkers::kCaches;
+  return zero_or_errno(shrinker >= 0 && front::g_shrinkers.remove(slot), EINVAL);
 }
 
 ASHLAR_EXPORT int ashlar_configure(const char* options) {

@@ -8,8 +8,9 @@ constinit Shrinkers g_shrinkers;
 
 static_assert(Shrinkers::kMost < 128, "a slot's number and 1 fit ThreadState::shrinking");
 
-unsigned Shrinkers::add(Shrink shrink, void* data) {
-  for (unsigned i = 0; i < kMost; ++i) {
+unsigned Shrinkers::add(Shrink shrink, void* data, Whose whose) {
+  unsigned end = whose == Whose::kProgram ? kMost : kCaches;
+  for (unsigned i = first_of(whose); i < end; ++i) {
     Slot& slot = slots_[i];
     State state = State::kEmpty;
     if (!slot.state.compare_exchange_strong(state, State::kTaken)) continue;

@@ -7,7 +7,9 @@
 //   they may allocate and free; what they ask for in turn asks nobody again.
 //
 //   A fixed table of slots: to register needs no memory, and to ask needs no lock. Each slot counts
-//   the calls that are under way, and whoever unregisters waits for them.
+//   the calls that are under way, and whoever unregisters waits for them. Object caches with
+//   destructors have slots of their own, so that they leave the program's to it, and they are asked
+//   first: what they give back is free, and only costly to make again.
 //
 // Invariants
 //   1. After remove() the function is not running, but for the call that remove() was called from,
@@ -25,6 +27,7 @@
 #include <cstdint>
 
 #include "base/attributes.h"
+#include "base/config.h"
 
 namespace front {
 
@@ -32,13 +35,15 @@ class Shrinkers {
  public:
   /// Frees about `bytes` of what `data` stands for. How many it has freed.
   using Shrink = size_t (*)(void* data, size_t bytes);
-  /// 64 for the program, as it is told, and as many as there may be caches with destructors.
-  static constexpr unsigned kMost = 64 + 48;
+  static constexpr unsigned kCaches = 63, kMost = kCaches + 64;
   static constexpr unsigned kNone = UINT32_MAX;
+  /// Caches with slabs of their own find a slot in any case: those of blocks leave them so many as
+  /// there can be.
+  enum class Whose : uint8_t { kCacheOfSlabs, kCacheOfBlocks, kProgram };
 
   constexpr Shrinkers() = default;
-  /// A slot's number, or kNone where all are taken.
-  unsigned add(Shrink shrink, void* data);
+  /// A slot's number, or kNone where all of that kind are taken.
+  unsigned add(Shrink shrink, void* data, Whose whose = Whose::kProgram);
   /// False where the slot is empty.
   bool remove(unsigned slot);
   bool is_empty() const { return count_.load(std::memory_order_relaxed) == 0; }
@@ -62,6 +67,13 @@ class Shrinkers {
     void* data = nullptr;
   };
 
+  static constexpr unsigned first_of(Whose whose) {
+    // One with a constructor takes two ids.
+    constexpr unsigned kOfSlabs = (base::kMaxCaches - base::kMaxClasses) / 2;
+    static_assert(kOfSlabs < kCaches);
+    if (whose == Whose::kProgram) return kCaches;
+    return whose == Whose::kCacheOfBlocks ? kOfSlabs : 0;
+  }
   template <class Wanted>
   size_t ask_some(size_t bytes, Wanted wanted);
 

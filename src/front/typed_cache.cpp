@@ -23,8 +23,10 @@ using page::FrameKind;
 constexpr size_t kMostSize = size_t{64} << 20;
 constexpr size_t kMostAlign = base::kHugeSize;
 constexpr unsigned kAllCacheFlags = 2 * ASHLAR_CACHE_KEEP - 1;
-// Constructed blocks wait for the next request up to this size each.
-constexpr size_t kMostWaitingSize = size_t{4} << 20;
+// Constructed blocks that wait for the next request hold so many bytes; of a cache that keeps all
+// it can, so many.
+constexpr size_t kMostWaitingBytes = size_t{4} << 20;
+constexpr size_t kMostKeptBytes = size_t{16} << 20;
 // Of the slabs whose objects have destructors so many may be empty; one in any case.
 constexpr size_t kEmptyShare = 8;
 // Live objects are counted so often, a millisecond apart, before their number is believed.
@@ -95,10 +97,16 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
     return {nullptr, ENOSPC};
   }
   cache->open_fast_path();
-  if (cache->ends())
-    cache->shrinker_ =
-        g_shrinkers.add((args.flags & ASHLAR_CACHE_KEEP) != 0 ? shrink_kept : shrink_asked, cache);
+  if (cache->ends()) cache->add_shrinker();
   return {cache, 0};
+}
+
+// Each object is malloc's from now on.
+void TypedCache::use_blocks() {
+  ways_ |= kBlocks | kCount;
+  class_ = class_of_aligned(size_, align_);  // 0 where there is none
+  cache_ = nullptr;
+  lead_ = 0;
 }
 
 // Finds the object cache behind this one. False where there is no place for one more.
@@ -107,8 +115,7 @@ bool TypedCache::settle() {
   uint8_t like = class_of_aligned(size_, align_);  // 0 where there is none
   size_t with_lead = base::round_up(base::round_up(size_, base::kGrain) + base::kGrain, align_);
   if ((makes() ? with_lead : stride) > base::kMaxCached || align_ > base::kFrameSize) {
-    ways_ |= kBlocks | kCount;
-    class_ = like;
+    use_blocks();
     return true;
   }
   bool is_alone = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
@@ -122,10 +129,20 @@ bool TypedCache::settle() {
   own.sharing = is_alone ? Registry::Sharing::kAlone : Registry::Sharing::kShared;
   own.empties = ends() ? slab::Empties::kKeep : slab::Empties::kRetire;
   cache_ = g_registry.create_own(own, name_);
-  // Who would share a cache may as well share a class's.
-  if (cache_ == nullptr && !is_alone) class_ = like;
   lead_ = cache_ != nullptr ? own.layout.lead : size_t{0};
-  return cache_ != nullptr || class_ != 0;
+  if (cache_ != nullptr) return true;
+  // Who would share a cache may as well share a class's; and what is constructed can be without
+  // slabs, if each time anew.
+  if (construct_ != nullptr && (flags_ & ASHLAR_CACHE_NO_MERGE) == 0) use_blocks();
+  if (!is_alone) class_ = like;
+  return is(kBlocks) || class_ != 0;
+}
+
+// Has itself asked when memory is short.
+void TypedCache::add_shrinker() {
+  bool is_kept = (flags_ & ASHLAR_CACHE_KEEP) != 0;
+  auto whose = is(kBlocks) ? Shrinkers::Whose::kCacheOfBlocks : Shrinkers::Whose::kCacheOfSlabs;
+  shrinker_ = g_shrinkers.add(is_kept ? shrink_kept : shrink_asked, this, whose);
 }
 
 void TypedCache::open_fast_path() {
@@ -188,7 +205,8 @@ void* TypedCache::alloc(unsigned flags, int& error) {
 
 // Without a system call or a lock.
 void* TypedCache::take_ready() {
-  void* handle = is(kBlocks) ? nullptr : behind().take_ready_here();
+  if (is(kBlocks)) return take_waiting();
+  void* handle = behind().take_ready_here();
   if (handle == nullptr) return nullptr;
   mark_used(handle);
   return object_of(handle);
@@ -215,10 +233,23 @@ void* TypedCache::take_handle() {
   return handle;
 }
 
-void* TypedCache::take_block() {
+// A constructed block; null where none waits.
+void* TypedCache::take_waiting() {
   for (std::atomic<void*>& place : waiting_)
     if (place.load(std::memory_order_relaxed) != nullptr)
       if (void* block = place.exchange(nullptr)) return block;
+  return nullptr;
+}
+
+// How many may wait: none where nothing is constructed, or nobody would ask for them.
+unsigned TypedCache::most_waiting() const {
+  if (construct_ == nullptr || (ends() && shrinker_ == Shrinkers::kNone)) return 0;
+  size_t bytes = (flags_ & ASHLAR_CACHE_KEEP) != 0 ? kMostKeptBytes : kMostWaitingBytes;
+  return static_cast<unsigned>(std::min(bytes / size_, size_t{kMostWaiting}));
+}
+
+void* TypedCache::take_block() {
+  if (void* block = take_waiting()) return block;
   void* block =
       alloc_memory({.size = size_, .align = align_, .is_last = false, .asks_nobody = true}).address;
   if (block == nullptr || construct_ == nullptr) return block;
@@ -301,7 +332,8 @@ FrameKind TypedCache::check_mine(void* object) {
     const slab::SlabStock* stock = static_cast<slab::Slab*>(frame.tenant)->stock;
     is_mine = stock == &behind().stock();
   } else if (is(kBlocks)) {
-    is_mine = frame.kind == FrameKind::kLarge && zone->address_of(frame) == object;
+    is_mine = frame.kind == FrameKind::kLarge ? zone->address_of(frame) == object
+                                              : is_mine && class_ != 0;
   } else if (cache_ != nullptr) {
     is_mine = false;
   }
@@ -313,10 +345,11 @@ void TypedCache::free_slow(void* object) {
   if (object == nullptr) return;
   FrameKind kind = check_mine(object);
   if (is(kCount)) count(-1);
-  if (is(kBlocks)) return free_block(object);
   void* handle = handle_of(object);
   bool is_in_slab = kind == FrameKind::kSlab;
   bool is_free = is_in_slab && static_cast<FreeObject*>(handle)->key == os::free_key();
+  // What is free has no state to end, and is told.
+  if (is(kBlocks)) return is_free ? front::free_slow(object) : free_block(object);
   if (is(kPoison) && !is_free) harden::poison(object, lead_);
   bool is_fast = is_in_slab && word_ != 0;
   if (!is_fast || !os::rseq_push(word_, handle)) front::free_slow(handle);
@@ -327,12 +360,11 @@ void TypedCache::free_slow(void* object) {
 
 void TypedCache::free_block(void* object) {
   for (std::atomic<void*>& place : waiting_)
-    if (place.load(std::memory_order_relaxed) == object) misuse::double_free_large(object);
-  if (construct_ != nullptr && size_ <= kMostWaitingSize)
-    for (std::atomic<void*>& place : waiting_) {
-      void* none = nullptr;
-      if (place.compare_exchange_strong(none, object)) return;
-    }
+    if (place.load(std::memory_order_relaxed) == object) misuse::double_free(object, name_, size_);
+  for (unsigned i = most_waiting(); i-- > 0;) {
+    void* none = nullptr;
+    if (waiting_[i].compare_exchange_strong(none, object)) return;
+  }
   if (ends()) destruct_(object, data_);
   front::free(object);
 }
@@ -441,7 +473,7 @@ ashlar_cache_info TypedCache::info() {
   ashlar_cache_info info = {};
   info.name = name_;
   info.size = size_;
-  info.stride = is(kBlocks) ? base::Pages::ceil(size_).bytes() : kClassSize[class_];
+  info.stride = class_ == 0 ? base::Pages::ceil(size_).bytes() : kClassSize[class_];
   info.live = is(kCount) ? count_live() : SIZE_MAX;
   info.made = made_.load(std::memory_order_relaxed);
   if (cache_ == nullptr) return info;

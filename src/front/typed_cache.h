@@ -5,7 +5,8 @@
 //   the same and nothing is asked for that those do not have; one that is shared with others of
 //   that layout; or one of its own. What the type adds is here: objects are constructed and
 //   destructed, filled and looked at, and counted. Objects that are too large for slabs are blocks
-//   of frames; a few that are constructed wait here.
+//   of malloc's, and so are constructed ones where there is no place for slabs of their own; a few
+//   that are constructed wait here.
 //
 //   The fast path asks no questions: it compares flags with 0, where those of a cache that wants
 //   more than a magazine's object are never 0, and the class map with the slabs' id.
@@ -102,12 +103,14 @@ class TypedCache {
     kZero = 1u << 16,
     kPoison = 1u << 17,
     kCount = 1u << 18,
-    kBlocks = 1u << 19,  // each object is a block of frames
+    kBlocks = 1u << 19,  // each object is a block of malloc's
     kSlowly = 1u << 20,  // there is no fast path, for want of restartable sequences
   };
   static constexpr uint8_t kNoMap = 255;  // which no frame says
 
   bool settle();
+  void use_blocks();
+  void add_shrinker();
   void open_fast_path();
   bool is(Way way) const { return (ways_ & way) != 0; }
   bool makes() const { return construct_ != nullptr || is(kPoison); }
@@ -121,6 +124,8 @@ class TypedCache {
   void* take_once();
   void* take_handle();
   void* take_block();
+  void* take_waiting();
+  unsigned most_waiting() const;
   void* make_some();
   bool make(void* handle);
   void make_batch(cache::Batch& batch);
@@ -158,7 +163,7 @@ class TypedCache {
   size_t word_ = 0, lead_ = 0;           // of a register's width: a load adds them
   cache::ObjectCache* cache_ = nullptr;  // null where it has malloc's, or blocks
 
-  uint8_t class_ = 0;  // of malloc's
+  uint8_t class_ = 0;  // of malloc's; 0 where there is none
   unsigned shrinker_ = UINT32_MAX;
   unsigned flags_ = 0;
   size_t size_ = 0, align_ = 0;
@@ -166,7 +171,7 @@ class TypedCache {
   ashlar_destructor* destruct_ = nullptr;
   void* data_ = nullptr;
   std::atomic<size_t> made_{0};
-  static constexpr unsigned kMostWaiting = 4;
+  static constexpr unsigned kMostWaiting = 16;
   std::atomic<void*> waiting_[kMostWaiting] = {};
   char name_[32] = {};
   // Counted on two lines: threads that use the cache at once meet less often.

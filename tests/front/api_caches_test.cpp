@@ -159,11 +159,7 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
   is_over = true;
   reaper.join();
   forker.join();
-  // And no place is lost.
-  std::vector<Cache> caches;
-  Tally tally;
-  for (Cache cache; (cache = session_cache(tally)) != nullptr;) caches.push_back(std::move(cache));
-  EXPECT_GE(caches.size(), 24u);
+  EXPECT_GE(test::take_all_places().size(), test::kLeastPlaces);
 }
 
 TEST(CacheThreads, ASharedOneThatOutlivesItsUserIsFoundAgain) {
@@ -177,10 +173,104 @@ TEST(CacheThreads, ASharedOneThatOutlivesItsUserIsFoundAgain) {
   }
   for (void* object : objects) ashlar_kfree(object);
   ashlar_reap();
-  std::vector<Cache> caches;
+  EXPECT_GE(test::take_all_places().size(), test::kLeastPlaces);
+}
+
+TEST(CachePlaces, WhoCannotHaveSlabsOfItsOwnIsRefusedOrDoesWithout) {
+  std::vector<Cache> caches = test::take_all_places();
+  EXPECT_EQ(errno, ENOSPC);
+  EXPECT_EQ(caches.size(), 54u) << "as the header says";
+  errno = 0;
+  EXPECT_EQ(make_cache("poisoned", 72, {.flags = ASHLAR_CACHE_POISON}), nullptr);
+  EXPECT_EQ(errno, ENOSPC);
   Tally tally;
-  for (Cache cache; (cache = session_cache(tally)) != nullptr;) caches.push_back(std::move(cache));
-  EXPECT_GE(caches.size(), 24u);
+  EXPECT_EQ(session_cache(tally, ASHLAR_CACHE_NO_MERGE), nullptr);
+  Cache plain = make_cache("plain", 1000 + 8);  // shares malloc's where it cannot be alone
+  ASSERT_NE(plain, nullptr);
+  ashlar_cache_free(plain.get(), ashlar_cache_alloc(plain.get(), 0));
+  caches.clear();
+  Cache again = session_cache(tally);
+  ashlar_cache_free(again.get(), new_session(again));
+  EXPECT_GT(info_of(again).slabs, 0u);
+}
+
+// More types than there are places for, of objects of any size.
+TEST(CachePlaces, ObjectsAreConstructedWithoutAPlaceToo) {
+  std::vector<Cache> all = test::take_all_places();
+  for (size_t size : {sizeof(Session), size_t{5000}, size_t{20000}, size_t{32700}}) {
+    Tally tally;
+    Cache cache = make_cache(
+        "session", size,
+        {.construct = test::make_session, .destruct = test::end_session, .data = &tally});
+    ASSERT_NE(cache, nullptr);
+    std::vector<Session*> sessions;
+    for (int i = 0; i < 2000; ++i) {
+      sessions.push_back(new_session(cache));
+      ASSERT_EQ(sessions.back()->requests.capacity(), 16u);
+    }
+    EXPECT_EQ(info_of(cache).live, 2000u);
+    EXPECT_EQ(info_of(cache).slabs, 0u);
+    EXPECT_GE(info_of(cache).stride, size);
+    for (Session* session : sessions) ashlar_cache_free(cache.get(), session);
+    EXPECT_EQ(info_of(cache).live, 0u);
+    EXPECT_EQ(tally.made - tally.ended, 16u) << "some stay constructed";
+    size_t made = tally.made;
+    auto* ready = static_cast<Session*>(ashlar_cache_alloc(cache.get(), ASHLAR_NOWAIT));
+    ASSERT_NE(ready, nullptr);
+    EXPECT_EQ(ready->requests.capacity(), 16u);
+    EXPECT_EQ(tally.made, made);
+    ashlar_cache_free(cache.get(), ready);
+    ashlar_caches_reap();
+    EXPECT_EQ(tally.made, tally.ended);
+    tally.fails_from = tally.made.load();
+    EXPECT_EQ(new_session(cache), nullptr);
+    EXPECT_EQ(errno, ECANCELED);
+    EXPECT_EQ(info_of(cache).live, 0u);
+    cache.reset();
+    EXPECT_EQ(tally.made, tally.ended);
+  }
+  ashlar_audit();
+}
+
+TEST(CachePlaces, MisuseIsToldWithoutOneToo) {
+  std::vector<Cache> all = test::take_all_places();
+  Tally tally;
+  Cache cache = session_cache(tally), other = session_cache(tally);
+  Session* session = new_session(cache);
+  EXPECT_TOLD(cache.reset(), "ashlar: end of cache \"session\" with 1 live object\n");
+  int local = 0;
+  EXPECT_TOLD(ashlar_cache_free(cache.get(), &local),
+              "ashlar: free of 0x[0-9a-f]+ to cache \"session\", which never gave it out\n");
+  EXPECT_TOLD(ashlar_cache_free(cache.get(), ashlar_cache_alloc(all[0].get(), 0)),
+              "to cache \"session\", but it is of cache \"place\"\n");
+  EXPECT_TOLD(
+      {
+        ashlar_cache_free(cache.get(), session);
+        ashlar_cache_free(cache.get(), session);
+      },
+      "ashlar: double free of 0x[0-9a-f]+ \\(cache \"session\", [0-9]+ bytes\\)\n");
+  ashlar_cache_free(cache.get(), session);
+}
+
+TEST(CachePlaces, WhatNobodyWouldAskForIsNotKept) {
+  Tally tally;
+  std::vector<Cache> caches;
+  for (int i = 0; i < 100; ++i) {
+    caches.push_back(make_cache(
+        "large", 40000,
+        {.construct = test::make_session, .destruct = test::end_session, .data = &tally}));
+    ASSERT_NE(caches.back(), nullptr);
+    for (int k = 0; k < 3; ++k) ashlar_cache_free(caches.back().get(), new_session(caches.back()));
+  }
+  EXPECT_GT(tally.made, tally.ended);
+  ashlar_caches_reap();
+  EXPECT_EQ(tally.made, tally.ended);
+  size_t made = tally.made;
+  Cache with_slabs = session_cache(tally);  // has its place among those that are asked
+  ashlar_cache_free(with_slabs.get(), new_session(with_slabs));
+  EXPECT_GT(tally.made, made);
+  ashlar_caches_reap();
+  EXPECT_EQ(tally.made, tally.ended);
 }
 
 TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwo) {

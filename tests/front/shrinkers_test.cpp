@@ -14,6 +14,7 @@
 namespace {
 
 using front::Shrinkers;
+using Whose = Shrinkers::Whose;
 
 struct Cache {
   size_t bytes = 0;
@@ -28,6 +29,39 @@ size_t shrink(void* data, size_t bytes) {
   cache.bytes -= freed;
   return freed;
 }
+
+// Registers one after the other. How many there was a place for.
+unsigned take_all(Shrinkers& shrinkers, Whose whose) {
+  static Cache cache;
+  unsigned places = 0;
+  while (shrinkers.add(shrink, &cache, whose) != Shrinkers::kNone) ++places;
+  return places;
+}
+
+// A call that is under way in another thread from the start until leave().
+struct Running {
+  explicit Running(Shrinkers& all) : shrinkers(all) {
+    slot = shrinkers.add(
+        [](void* data, size_t) -> size_t {
+          auto& running = *static_cast<Running*>(data);
+          running.is_inside = true;
+          while (!running.may_leave) std::this_thread::yield();
+          return 1;
+        },
+        this);
+    asker = std::thread([this] { shrinkers.ask(1); });
+    while (!is_inside) std::this_thread::yield();
+  }
+  ~Running() {
+    may_leave = true;
+    asker.join();
+  }
+
+  Shrinkers& shrinkers;
+  std::atomic<bool> is_inside{false}, may_leave{false};
+  unsigned slot;
+  std::thread asker;
+};
 
 TEST(Shrinkers, AreAskedInOrderUntilEnoughIsFree) {
   Shrinkers shrinkers;
@@ -63,8 +97,23 @@ TEST(Shrinkers, WhoIsGoneIsNotAsked) {
 TEST(Shrinkers, ThereIsAnEndOfPlaces) {
   Shrinkers shrinkers;
   Cache cache;
-  for (unsigned i = 0; i < Shrinkers::kMost; ++i) EXPECT_EQ(shrinkers.add(shrink, &cache), i);
-  EXPECT_EQ(shrinkers.add(shrink, &cache), Shrinkers::kNone);
+  EXPECT_EQ(take_all(shrinkers, Whose::kProgram), 64u) << "as the header says";
+  EXPECT_GE(take_all(shrinkers, Whose::kCacheOfBlocks), 30u) << "whatever the program takes";
+  EXPECT_EQ(take_all(shrinkers, Whose::kCacheOfSlabs), 27u) << "as many as there may be";
+  EXPECT_TRUE(shrinkers.remove(Shrinkers::kCaches));
+  EXPECT_EQ(shrinkers.add(shrink, &cache, Whose::kCacheOfSlabs), Shrinkers::kNone);
+  EXPECT_EQ(shrinkers.add(shrink, &cache), Shrinkers::kCaches);
+}
+
+// What is only free goes before what the program would have to compute again.
+TEST(Shrinkers, CachesAreAskedFirst) {
+  Shrinkers shrinkers;
+  Cache program{100}, blocks{100}, slabs{100};
+  shrinkers.add(shrink, &program);
+  shrinkers.add(shrink, &blocks, Whose::kCacheOfBlocks);
+  shrinkers.add(shrink, &slabs, Whose::kCacheOfSlabs);
+  EXPECT_EQ(shrinkers.ask(200), 200u);
+  EXPECT_EQ(program.calls, 0u);
 }
 
 struct Nested {
@@ -148,81 +197,47 @@ TEST(Shrinkers, NoneRunsAfterItsRemoval) {
 
 TEST(Shrinkers, WhoRemovesOneWaitsForItsEnd) {
   test::Watchdog dog(100, "the removal of a shrinker that runs");
-  static std::atomic<bool> is_inside{false}, may_leave{false};
   std::atomic<bool> is_removed{false};
   Shrinkers shrinkers;
-  unsigned slot = shrinkers.add(
-      [](void*, size_t) -> size_t {
-        is_inside = true;
-        while (!may_leave) std::this_thread::yield();
-        return 1;
-      },
-      nullptr);
-  std::thread asker([&] { shrinkers.ask(1); });
-  while (!is_inside) std::this_thread::yield();
+  Running running(shrinkers);
   std::thread remover([&] {
-    shrinkers.remove(slot);
+    shrinkers.remove(running.slot);
     is_removed = true;
   });
   while (!shrinkers.is_empty()) std::this_thread::yield();
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(is_removed) << "what it works on may be gone, and it runs";
-  may_leave = true;
+  running.may_leave = true;
   remover.join();
   EXPECT_TRUE(is_removed);
-  asker.join();
 }
 
 TEST(Shrinkers, AChildDoesNotWaitForItsParentsThreads) {
   test::Watchdog dog(100, "a child that removes a shrinker");
-  static std::atomic<bool> is_inside{false}, may_leave{false};
   Shrinkers shrinkers;
-  unsigned slot = shrinkers.add(
-      [](void*, size_t) -> size_t {
-        is_inside = true;
-        while (!may_leave) std::this_thread::yield();
-        return 1;
-      },
-      nullptr);
-  std::thread asker([&] { shrinkers.ask(1); });
-  while (!is_inside) std::this_thread::yield();
+  Running running(shrinkers);
   pid_t pid = fork();
   if (pid == 0) {
     shrinkers.reset_in_child();
-    _exit(shrinkers.remove(slot) ? 0 : 1);
+    _exit(shrinkers.remove(running.slot) ? 0 : 1);
   }
   EXPECT_TRUE(test::wait_for(pid, 30).clean());
-  may_leave = true;
-  asker.join();
 }
 
 // A place whose removal was under way in another thread is free in the child.
 TEST(Shrinkers, AChildHasAllPlacesBack) {
   test::Watchdog dog(100, "a child of a process that removes a shrinker");
-  static std::atomic<bool> is_inside{false}, may_leave{false};
   Shrinkers shrinkers;
-  unsigned slot = shrinkers.add(
-      [](void*, size_t) -> size_t {
-        is_inside = true;
-        while (!may_leave) std::this_thread::yield();
-        return 1;
-      },
-      nullptr);
-  std::thread asker([&] { shrinkers.ask(1); });
-  while (!is_inside) std::this_thread::yield();
-  std::thread remover([&] { shrinkers.remove(slot); });
+  Running running(shrinkers);
+  std::thread remover([&] { shrinkers.remove(running.slot); });
   while (!shrinkers.is_empty()) std::this_thread::yield();
   pid_t pid = fork();
   if (pid == 0) {
     shrinkers.reset_in_child();
-    Cache cache;
-    unsigned places = 0;
-    while (shrinkers.add(shrink, &cache) != Shrinkers::kNone) ++places;
-    _exit(places == Shrinkers::kMost ? 0 : 1);
+    _exit(take_all(shrinkers, Whose::kProgram) == 64 ? 0 : 1);
   }
   EXPECT_TRUE(test::wait_for(pid, 30).clean());
-  may_leave = true;
-  asker.join();
+  running.may_leave = true;
   remover.join();
 }
 
@@ -240,7 +255,8 @@ TEST(Shrinkers, OneThatForksMayBeRemovedInTheChild) {
       },
       &nested);
   EXPECT_EQ(shrinkers.ask(1), 1u);
-  if (pid == 0) _exit(shrinkers.remove(nested.slot) && shrinkers.add(shrink, nullptr) == 0 ? 0 : 1);
+  if (pid == 0)
+    _exit(shrinkers.remove(nested.slot) && shrinkers.add(shrink, nullptr) == nested.slot ? 0 : 1);
   EXPECT_TRUE(test::wait_for(pid, 30).clean());
 }
 

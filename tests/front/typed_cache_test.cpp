@@ -409,19 +409,6 @@ TEST(TypedCache, CachesThatComeAndGoLeaveNothing) {
   ashlar_audit();
 }
 
-TEST(TypedCache, AsManyAsThereArePlacesThenNoMore) {
-  std::vector<Cache> caches;
-  Tally tally;
-  for (Cache cache; (cache = session_cache(tally)) != nullptr;) caches.push_back(std::move(cache));
-  EXPECT_EQ(errno, ENOSPC);
-  EXPECT_GE(caches.size(), 24u);
-  Cache plain = make_cache("plain", 1000 + 8);  // shares malloc's where it cannot be alone
-  ASSERT_NE(plain, nullptr);
-  ashlar_cache_free(plain.get(), ashlar_cache_alloc(plain.get(), 0));
-  caches.clear();
-  EXPECT_NE(session_cache(tally), nullptr);
-}
-
 TEST(TypedCache, AForkedChildGoesOnWithThem) {
   Tally tally;
   Cache cache = session_cache(tally);

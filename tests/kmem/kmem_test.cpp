@@ -485,4 +485,15 @@ TEST(Kmem, RequestsMayBeAskedWhetherTheyBlock) {
     EXPECT_FALSE(gfpflags_allow_blocking(gfp));
 }
 
+TEST(Kmem, CachesAreMadeWhenAllPlacesForSlabsAreTakenToo) {
+  std::vector<kmem_cache*> caches;
+  for (slab_flags_t flags : {SLAB_NO_MERGE, SLAB_POISON})
+    for (int i = 0; i < 60; ++i) {
+      caches.push_back(kmem_cache_create("many", 72, 0, flags, nullptr));
+      ASSERT_NE(caches.back(), nullptr);
+      kmem_cache_free(caches.back(), kmem_cache_alloc(caches.back(), GFP_KERNEL));
+    }
+  for (kmem_cache* cache : caches) kmem_cache_destroy(cache);
+}
+
 }  // namespace

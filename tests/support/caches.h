@@ -72,4 +72,15 @@ inline Session* new_session(const Cache& cache) {
   return static_cast<Session*>(ashlar_cache_alloc(cache.get(), 0));
 }
 
+// Caches with slabs of their own, until there is no place for one more: as many, if no place has
+// been lost. Two or three may still be taken by objects that have outlived their cache.
+constexpr size_t kLeastPlaces = 50;
+
+inline std::vector<Cache> take_all_places() {
+  std::vector<Cache> caches;
+  for (Cache cache; (cache = make_cache("place", 72, {.flags = ASHLAR_CACHE_NO_MERGE})) != nullptr;)
+    caches.push_back(std::move(cache));
+  return caches;
+}
+
 }  // namespace test
