@@ -150,6 +150,8 @@ void ashlar_cache_get_info(ashlar_cache* cache, struct ashlar_cache_info* info);
  * ASHLAR_NOWAIT); size 0 counts as 1. errno is not changed on success. A few nanoseconds up to 32
  * KiB where one is ready. */
 void* ashlar_kmalloc(size_t size, unsigned flags);
+/* The same at a multiple of `align`, a power of two. NULL and EINVAL where it is none. */
+void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags);
 /* `count` times `size` bytes. NULL and ENOMEM where the product overflows. */
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);
 /* As realloc(), with flags; what is new is zero with ASHLAR_ZERO. NULL and errno as

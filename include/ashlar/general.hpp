@@ -2,8 +2,8 @@
 //
 // What the allocator and the memory resources have in common: a request that fails asks the
 // program's new_handler, as operator new does, and throws std::bad_alloc at last; a block goes back
-// with its size, so that its cache is known without a look at the heap's records. Alignments above
-// 16 bytes come from operator new, which is Ashlar's in every program that is linked with it.
+// with its size, so that its cache is known without a look at the heap's records. A program's own
+// operator new has no part in it.
 //
 // Where exceptions are switched off (-fno-exceptions), what would throw calls std::abort().
 #ifndef ASHLAR_GENERAL_HPP
@@ -58,19 +58,16 @@ template <class Attempt>
 /// threads     every thread.
 /// cost        a few nanoseconds up to 32 KiB, as malloc.
 [[nodiscard]] inline void* allocate_bytes(std::size_t bytes, std::size_t align = kBlockAlign) {
-  if (align > kBlockAlign) return ::operator new(bytes, std::align_val_t(align));
-  void* p = ashlar_kmalloc(bytes, 0);
-  if (__builtin_expect(p != nullptr, 1)) return p;
-  return detail::insist([bytes] { return ashlar_kmalloc(bytes, 0); });
+  auto attempt = [bytes, align] {
+    return align > kBlockAlign ? ashlar_kmalloc_aligned(bytes, align, 0) : ashlar_kmalloc(bytes, 0);
+  };
+  void* p = attempt();
+  return __builtin_expect(p != nullptr, 1) ? p : detail::insist(attempt);
 }
 
 /// Takes back what allocate_bytes() gave for the same figures. Never fails.
 inline void free_bytes(void* p, std::size_t bytes, std::size_t align = kBlockAlign) noexcept {
-  if (align > kBlockAlign) {
-    ::operator delete(p, std::align_val_t(align));
-  } else {
-    ashlar_kfree_sized(p, bytes, 0);
-  }
+  ashlar_kfree_sized(p, bytes, align);
 }
 
 }  // namespace ashlar

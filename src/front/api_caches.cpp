@@ -147,6 +147,14 @@ ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
   return or_errno(object, error);
 }
 
+ASHLAR_EXPORT void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags) {
+  if (!front::is_alignment(align)) return or_errno<void>(nullptr, EINVAL);
+  size = std::max(size, size_t{1});
+  int error = 0;
+  void* object = front::alloc_flagged(size, std::max(align, natural_alignment(size)), flags, error);
+  return or_errno(object, error);
+}
+
 ASHLAR_EXPORT void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags) {
   front::Product bytes = front::product(count, size);
   if (!bytes.fits) return or_errno<void>(nullptr, ENOMEM);

@@ -286,6 +286,31 @@ TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwo) {
   }
 }
 
+TEST(General, AnAlignmentMayBeAskedFor) {
+  test::Rng rng(17);
+  for (size_t align = 1; align <= size_t{4} << 20; align *= 2)
+    for (size_t size : {size_t{1}, size_t{100}, size_t{5000}, size_t{64} << 10, size_t{300'000}}) {
+      auto* object = static_cast<char*>(ashlar_kmalloc_aligned(size, align, ASHLAR_ZERO));
+      ASSERT_NE(object, nullptr) << size << " " << align;
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % align, 0u) << size << " " << align;
+      EXPECT_TRUE(std::all_of(object, object + size, [](char byte) { return byte == 0; }));
+      std::memset(object, 1, size);
+      if (rng.below(2) == 0)
+        ashlar_kfree_sized(object, size, align);
+      else
+        ashlar_kfree(object);
+    }
+  for (size_t align : {size_t{0}, size_t{24}, SIZE_MAX}) {
+    errno = 0;
+    EXPECT_EQ(ashlar_kmalloc_aligned(100, align, 0), nullptr);
+    EXPECT_EQ(errno, EINVAL);
+  }
+  errno = 0;
+  EXPECT_EQ(ashlar_kmalloc_aligned(100, size_t{1} << 62, 0), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  ashlar_audit();
+}
+
 TEST(General, WhatGrowsIsZeroWhereThatIsAskedFor) {
   auto* bytes = static_cast<unsigned char*>(ashlar_kmalloc(100, ASHLAR_ZERO));
   std::memset(bytes, 1, 100);
