@@ -287,6 +287,11 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
     target_link_libraries(${target} PRIVATE ashlar_static Threads::Threads)
   endforeach()
+  blackbox_program(cache_rounds_test ${bb}/memory/cache_rounds_test.cpp
+    ${bb}/support/blackbox_main.cpp)
+  target_link_libraries(cache_rounds_test PRIVATE ashlar_static)
+  blackbox_test(memory.cache_rounds_hundred_thousand VARIANTS static LABELS memory slow TIMEOUT 600
+    ENV ASHLAR_TEST_CACHES=100000 COMMAND cache_rounds_test)
   # By what the variants of preloaded programs differ in.
   set(environment_of_default ASHLAR_CONF=)
   set(environment_of_fallback GLIBC_TUNABLES=glibc.pthread.rseq=0)
@@ -299,6 +304,8 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
     endforeach()
     blackbox_test(examples.server.${kind} VARIANTS static LABELS examples
       ENV ${environment_of_${kind}} COMMAND server)
+    blackbox_test(memory.cache_rounds.${kind} VARIANTS static LABELS memory
+      ENV ${environment_of_${kind}} COMMAND cache_rounds_test)
   endforeach()
 endif()
 
