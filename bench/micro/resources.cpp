@@ -30,9 +30,7 @@ uint64_t key(uint64_t i) {
   return (i * 40503 + 12829) & 0xffff;
 }
 
-struct Map {
-  template <class Allocator>
-  using Of = std::map<uint64_t, uint64_t, std::less<>, Allocator>;
+struct Keyed {
   template <class Container>
   static void put(Container& container, uint64_t i) {
     container.emplace(key(i), i);
@@ -43,18 +41,15 @@ struct Map {
   }
 };
 
-struct HashMap {
+struct Map : Keyed {
+  template <class Allocator>
+  using Of = std::map<uint64_t, uint64_t, std::less<>, Allocator>;
+};
+
+struct HashMap : Keyed {
   template <class Allocator>
   using Of =
       std::unordered_map<uint64_t, uint64_t, std::hash<uint64_t>, std::equal_to<>, Allocator>;
-  template <class Container>
-  static void put(Container& container, uint64_t i) {
-    container.emplace(key(i), i);
-  }
-  template <class Container>
-  static void take(Container& container, uint64_t i) {
-    container.erase(key(i));
-  }
 };
 
 struct List {
