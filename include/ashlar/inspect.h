@@ -1,4 +1,11 @@
-/* ashlar/inspect.h -- numbers of the running heap. */
+/* ashlar/inspect.h -- numbers of the running heap.
+ *
+ * Threads: both functions may be called from every thread. Fork: safe; a child's numbers are those
+ * of its own heap. Signals: not to be called from a handler. They drain all CPUs, which costs a
+ * fence, and allocate nothing.
+ *
+ * Source: Linux's /proc/slabinfo and /proc/buddyinfo.
+ */
 #ifndef ASHLAR_INSPECT_H
 #define ASHLAR_INSPECT_H
 
@@ -29,7 +36,8 @@ void ashlar_get_stats(struct ashlar_stats* stats);
 
 /* Writes a table of all caches that are in use, as Linux's /proc/slabinfo, and of free blocks by
  * order, as /proc/buddyinfo, into `buffer` and returns how many bytes it took; cut short where
- * `size` does not hold it, and always ended by a zero byte. size is at least 1. */
+ * `size` does not hold it, and always ended by a zero byte. size is at least 1. errno is not
+ * changed. */
 size_t ashlar_describe(char* buffer, size_t size);
 
 #ifdef __cplusplus

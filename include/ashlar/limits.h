@@ -49,7 +49,7 @@ struct ashlar_limits {
  * the heap cannot be started. */
 int ashlar_set_limits(size_t soft, size_t hard);
 
-/* Tells them. errno is not changed. */
+/* Tells them: some loads, no lock. errno is not changed. */
 void ashlar_get_limits(struct ashlar_limits* limits);
 
 /* Frees about `bytes` of what `data` stands for, and returns how many it has freed. Called by a

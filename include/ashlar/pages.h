@@ -64,14 +64,20 @@ int ashlar_node_of(const void* block);
 #define ASHLAR_PAGES_MOST_ORDER 18
 
 /* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. NULL and EINVAL
- * where order is above ASHLAR_PAGES_MOST_ORDER; ENOMEM where memory is out. */
+ * where order is above ASHLAR_PAGES_MOST_ORDER; ENOMEM where memory is out, EAGAIN with
+ * ASHLAR_NOWAIT. Zero with ASHLAR_ZERO alone. errno is not changed on success. One page costs a few
+ * nanoseconds where one is ready; more are cut from free blocks, or cost system calls where the
+ * heap has to grow. */
 void* ashlar_pages_get(unsigned order, unsigned flags);
-/* So many pages, neither rounded up to a power of two nor aligned beyond 4 KiB. */
+/* `size` bytes in whole pages, neither rounded up to a power of two nor aligned beyond 4 KiB; 0
+ * counts as 1. NULL, errno and cost as above; ENOMEM also above 512 GiB. */
 void* ashlar_pages_get_exact(size_t size, unsigned flags);
-/* Gives back what any function of this page gave. NULL does nothing. As free(). */
+/* Gives back what any function of this header gave. NULL does nothing. As free(): errno is not
+ * changed. */
 void ashlar_pages_free(void* pages);
 
-/* The record of a page: what Linux calls struct page. */
+/* The record of a page: what Linux calls struct page. These three look up records: no lock, no
+ * system call, errno is not changed. */
 typedef struct ashlar_page ashlar_page;
 /* The record of the page in which an address lies; NULL where that is not Ashlar's memory. */
 ashlar_page* ashlar_page_of(const void* address);

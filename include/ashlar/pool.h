@@ -32,17 +32,20 @@ typedef void* ashlar_pool_alloc_fn(void* data, unsigned flags);
 typedef void ashlar_pool_free_fn(void* data, void* object);
 
 /* A pool with a reserve of `least` objects, from 1 to 1,048,576. NULL and EINVAL where least or a
- * function is missing, ENOMEM where the source or memory is out before the reserve is full. */
+ * function is missing, ENOMEM where the source or memory is out before the reserve is full. Takes
+ * 16 bytes for each, and what the source takes. */
 ashlar_pool* ashlar_pool_create(size_t least, ashlar_pool_alloc_fn* alloc,
                                 ashlar_pool_free_fn* free, void* data);
 /* The same over a cache, which must outlive the pool; over general caches' objects of `size` bytes;
- * and over blocks of 2^order pages. */
+ * and over blocks of 2^order pages. EINVAL where cache is NULL or order is above
+ * ASHLAR_PAGES_MOST_ORDER (ashlar/pages.h). Objects are aligned as the source aligns them. */
 ashlar_pool* ashlar_pool_create_cache(size_t least, ashlar_cache* cache);
 ashlar_pool* ashlar_pool_create_size(size_t least, size_t size);
 ashlar_pool* ashlar_pool_create_pages(size_t least, unsigned order);
 
 /* Ends a pool and gives the reserve back to the source. Objects that are still in use are the
- * source's from now on. NULL does nothing. */
+ * source's from now on; nobody may be waiting. NULL does nothing. errno is not changed but by
+ * the source. Costs what the source takes for each object. */
 void ashlar_pool_destroy(ashlar_pool* pool);
 
 #define ASHLAR_POOL_FOREVER (-1)
@@ -51,17 +54,19 @@ void ashlar_pool_destroy(ashlar_pool* pool);
  * milliseconds for one to be freed, 0 not at all, ASHLAR_POOL_FOREVER as long as it takes. NULL and
  * ENOMEM where it was not to wait, ETIMEDOUT where it has. With ASHLAR_NOWAIT it takes no system
  * call, waits for no lock, and wait_ms counts as 0: then NULL comes with EAGAIN, also while another
- * thread forks. With ASHLAR_ZERO
- * objects of known size are zero. */
+ * thread forks. With ASHLAR_ZERO objects of known size are zero: those of general caches, of pages,
+ * and of caches without a constructor. errno is not changed on success. Costs what the source does;
+ * from the reserve some atomic steps. */
 void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms);
 
 /* Takes an object back: to whoever waits longest, else to the reserve if that is not full, else to
- * the source. NULL does nothing. No system call but where somebody waits, or by the source. */
+ * the source. NULL does nothing. errno is not changed. No system call but where somebody waits, or
+ * by the source. */
 void ashlar_pool_free(ashlar_pool* pool, void* object);
 
 /* Makes the reserve `least` objects large: fills it, or gives back what is too many. 0, or -1 and
  * EINVAL for a number that is not allowed, ENOMEM where the source or memory is out; then the
- * reserve is as it was. */
+ * reserve is as large as it was. One thread at a time: others that resize wait. */
 int ashlar_pool_resize(ashlar_pool* pool, size_t least);
 
 /* Objects in the reserve now, and when it is full. errno is not changed. */
