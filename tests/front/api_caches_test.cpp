@@ -152,7 +152,8 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
     Tally tally;
     Cache cache = session_cache(tally);
     ASSERT_NE(cache, nullptr);
-    void* objects[50];
+    // Now and then so many that a fork begins while they are freed: then some wait for its end.
+    std::vector<void*> objects(i % 8 == 0 ? 5000 : 50);
     for (void*& object : objects) object = new_session(cache);
     for (void* object : objects) ashlar_cache_free(cache.get(), object);
   }
@@ -160,6 +161,52 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
   reaper.join();
   forker.join();
   EXPECT_GE(test::take_all_places().size(), test::kLeastPlaces);
+}
+
+TEST(CacheSharing, IsForObjectsOfOneAlignment) {
+  constexpr size_t kSize = 2176;  // of no class of malloc's, and a multiple of 128
+  Cache plain = make_cache("plain", kSize), like = make_cache("like", kSize);
+  Cache aligned = make_cache("aligned", kSize, {.align = 128});
+  EXPECT_EQ(info_of(aligned).stride, kSize);
+  std::vector<void*> objects(200);
+  for (void*& object : objects) {
+    object = ashlar_cache_alloc(aligned.get(), 0);
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(object) % 128, 0u);
+  }
+  EXPECT_EQ(info_of(plain).slabs, 0u);
+  ashlar_cache_free_bulk(aligned.get(), objects.size(), objects.data());
+  void* object = ashlar_cache_alloc(plain.get(), 0);
+  EXPECT_EQ(info_of(plain).slabs, 1u);
+  EXPECT_EQ(info_of(like).slabs, 1u) << "these two are one";
+  ashlar_cache_free(like.get(), object);
+}
+
+TEST(CacheSharing, IsNotWithOneThatIsToBeAlone) {
+  Tally tally;
+  Cache alone = make_cache("alone", 2240, {.flags = ASHLAR_CACHE_NO_MERGE});
+  Cache typed =
+      make_cache("typed", 2272,
+                 {.construct = test::make_session, .destruct = test::end_session, .data = &tally});
+  ASSERT_EQ(info_of(typed).stride, 2288u);
+  for (size_t size : {size_t{2240}, size_t{2288}}) {
+    Cache shared = make_cache("shared", size);
+    void* object = ashlar_cache_alloc(shared.get(), 0);
+    EXPECT_EQ(info_of(alone).slabs, 0u);
+    EXPECT_EQ(info_of(typed).slabs, 0u);
+    ashlar_cache_free(shared.get(), object);
+  }
+}
+
+TEST(CacheSharing, EndsWithTheLastUser) {
+  constexpr size_t kSize = 2208;
+  Cache first = make_cache("first", kSize), second = make_cache("second", kSize);
+  std::vector<void*> objects;
+  for (int i = 0; i < 100; ++i) objects.push_back(ashlar_cache_alloc(second.get(), 0));
+  first.reset();
+  for (int i = 0; i < 100; ++i) objects.push_back(ashlar_cache_alloc(second.get(), 0));
+  EXPECT_GE(info_of(second).held, 200u);
+  for (void* object : objects) ashlar_cache_free(second.get(), object);
+  ashlar_audit();
 }
 
 TEST(CacheThreads, ASharedOneThatOutlivesItsUserIsFoundAgain) {

@@ -45,6 +45,10 @@ TEST(Pages, OfAnExactCountTakeNoMore) {
     // A class of malloc's may be a ninth larger.
     EXPECT_GE(ashlar_page_block_size(ashlar_page_of(block)), pages * kPage);
     EXPECT_LE(ashlar_page_block_size(ashlar_page_of(block)), pages * kPage * 10 / 9);
+    for (size_t page = 1; page < pages; ++page) {
+      ashlar_page* inside = ashlar_page_of(static_cast<char*>(block) + page * kPage);
+      ASSERT_EQ(ashlar_page_block_size(inside), 0u) << pages << " " << page;
+    }
     std::memset(block, 1, pages * kPage);
     ashlar_pages_free(block);
   }
@@ -82,11 +86,19 @@ TEST(Pages, ThatAreManyMayBeResized) {
 TEST(Pages, ComeAndGoInAnyOrder) {
   test::Rng rng(3);
   std::vector<std::pair<unsigned char*, unsigned>> blocks;
+  std::vector<void*> odd;  // stand between, of numbers of pages that are no powers of two
   for (unsigned step = 0; step < 5000; ++step) {
+    if (odd.size() > 30) {
+      std::swap(odd[rng.below(odd.size())], odd.back());
+      ashlar_pages_free(odd.back());
+      odd.pop_back();
+    }
     if (blocks.size() < 100 && rng.below(2) == 0) {
       auto order = static_cast<unsigned>(rng.below(7));
+      odd.push_back(ashlar_pages_get_exact((1 + rng.below(40)) * kPage, 0));
       auto* block = static_cast<unsigned char*>(ashlar_pages_get(order, 0));
       ASSERT_NE(block, nullptr);
+      ASSERT_EQ(reinterpret_cast<uintptr_t>(block) % (kPage << order), 0u) << order;
       std::memset(block, static_cast<int>(order), kPage << order);
       blocks.emplace_back(block, order);
     } else if (!blocks.empty()) {
@@ -98,6 +110,7 @@ TEST(Pages, ComeAndGoInAnyOrder) {
     }
   }
   for (auto [block, order] : blocks) ashlar_pages_free(block);
+  for (void* block : odd) ashlar_pages_free(block);
   ashlar_audit();
 }
 

@@ -88,4 +88,18 @@ TEST(Effort, WhoCannotFailWaitsUntilSomebodyFrees) {
   });
 }
 
+// Whoever has nothing to give at first is asked again.
+TEST(Effort, WhoCannotFailAsksAgain) {
+  in_child_with(size_t{16} << 20, [] {
+    Hoard hoard{exhaust(100000)};
+    auto shrink_later = [](void* data, size_t bytes) -> size_t {
+      Hoard& later = *static_cast<Hoard*>(data);
+      return later.calls < 4 ? ++later.calls, size_t{0} : shrink_hoard(data, bytes);
+    };
+    if (ashlar_shrinker_register(shrink_later, &hoard) < 0) return 1;
+    if (ashlar_kmalloc(150000, ASHLAR_NOFAIL) == nullptr) return 2;
+    return hoard.calls > 4 ? 0 : 3;
+  });
+}
+
 }  // namespace

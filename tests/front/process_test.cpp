@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <thread>
 #include <vector>
 
+#include "ashlar/pool.h"
 #include "front/heap.h"
 #include "inspect/audit.h"
 #include "support/child.h"
@@ -206,6 +208,38 @@ TEST_F(ProcessTest, AThreadGoesOnForAsLongAsAForkLasts) {
   std::sort(places.begin(), places.end());
   EXPECT_EQ(std::unique(places.begin(), places.end()) - places.begin(), 1)
       << "a block that was freed beside the heap is there for the next";
+}
+
+// However long a fork lasts: what must not wait, for that a pool's reserve is closed meanwhile.
+TEST_F(ProcessTest, WhoMustNotWaitForAForkDoesNot) {
+  test::Watchdog dog(60, "a request that must not wait, beside a fork");
+  ashlar_pool* pool = ashlar_pool_create_size(4, 100);
+  ASSERT_NE(pool, nullptr);
+  std::atomic<bool> has_begun{false};
+  is_closed = is_done = false;
+  bool is_inside = true;
+  void* object = pool;
+  int error = 0;
+  std::thread other([&] {
+    has_begun = true;
+    while (!is_closed) usleep(100);
+    is_inside = front::inside_gate(front::GateWait::kNot, [] {});
+    object = ashlar_pool_alloc(pool, ASHLAR_NOWAIT, 1000);
+    error = errno;
+    is_done = true;
+  });
+  while (!has_begun) usleep(100);
+  is_held_up = true;
+  pid_t child = fork();
+  if (child == 0) _exit(use_heap());
+  is_held_up = false;
+  EXPECT_TRUE(test::wait_for(child).clean());
+  other.join();
+  EXPECT_FALSE(is_inside);
+  EXPECT_EQ(object, nullptr);
+  EXPECT_EQ(error, EAGAIN);
+  EXPECT_EQ(ashlar_pool_ready(pool), 4u);
+  ashlar_pool_destroy(pool);
 }
 
 // What was allocated beside the heap, while a fork held the gate, is freed like any other.

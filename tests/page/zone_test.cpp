@@ -355,6 +355,15 @@ TEST_F(ZoneTest, ASmallHeapUsesWhatWaitsBeforeItTouchesMore) {
   EXPECT_EQ(zone.stats().dirty, before - 10);
 }
 
+// Whoever frees and asks again gets the same memory; what has waited longest goes back instead.
+TEST_F(ZoneTest, TheLatestThatWereFreedWait) {
+  start();
+  std::vector<Frame*> blocks;
+  for (size_t pages = 20; pages < 30; ++pages) blocks.push_back(alloc(pages));
+  for (Frame* block : blocks) free(block);
+  for (size_t pages = 29; pages >= 22; --pages) EXPECT_EQ(alloc(pages), blocks[pages - 20]);
+}
+
 TEST_F(ZoneTest, HollowFramesDoNotCountAsLive) {
   start();
   Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
