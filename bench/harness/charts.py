@@ -36,6 +36,7 @@ ROW_BY_ROW = (
 )
 LIMITS = {
     "cpu": "of several threads it is the sum, and waiting is not in it",
+    "system": "the part of CPU time in which the kernel works; it is counted in small steps",
     "memory": "a peak is one moment, and says nothing of the rest of the run",
     "resident": "the program itself is in it, and blocks that it never touched are not",
     "faults": "what they cost is part of the time, too",

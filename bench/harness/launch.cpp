@@ -15,8 +15,8 @@
 //     INTERVAL  milliseconds between two looks at its memory; 0 for none. It doubles whenever there
 //               are too many of them to keep.
 //   Standard streams belong to the program. The report is one line of figures
-//     <wall ns> <user + system ns> <peak KiB, largest run> <page faults> <wait status, first
-//     failure>
+//     <wall ns> <user + system ns> <system ns> <peak KiB, largest run> <page faults> <wait status,
+//     first failure>
 //   and one for each look: <milliseconds since the start> <KiB>. Children that the program has
 //   waited for are included in the first. The others are of the memory that the program and its
 //   descendants do not share with files.
@@ -36,7 +36,7 @@
 namespace {
 
 struct Usage {
-  long long cpu_ns = 0;
+  long long cpu_ns = 0, system_ns = 0;
   long peak_kib = 0;
   long faults = 0;
   int status = 0;
@@ -138,7 +138,8 @@ Usage run_once(const char* library, char** command, Looks& looks) {
     perror("launch");
     std::exit(1);
   }
-  return {ns_of(usage.ru_utime) + ns_of(usage.ru_stime), usage.ru_maxrss,
+  const long long system_ns = ns_of(usage.ru_stime);
+  return {ns_of(usage.ru_utime) + system_ns, system_ns, usage.ru_maxrss,
           usage.ru_minflt + usage.ru_majflt, status};
 }
 
@@ -162,11 +163,12 @@ int main(int argc, char** argv) {
   for (long left = std::atol(argv[3]); left > 0 && total.status == 0; --left) {
     const Usage usage = run_once(argv[2], argv + 5, looks);
     total.cpu_ns += usage.cpu_ns;
+    total.system_ns += usage.system_ns;
     total.peak_kib = std::max(total.peak_kib, usage.peak_kib);
     total.faults += usage.faults;
     total.status = usage.status;
   }
-  dprintf(report, "%lld %lld %ld %ld %d\n", wall_ns() - start, total.cpu_ns, total.peak_kib,
-          total.faults, total.status);
+  dprintf(report, "%lld %lld %lld %ld %ld %d\n", wall_ns() - start, total.cpu_ns, total.system_ns,
+          total.peak_kib, total.faults, total.status);
   looks.report(report);
 }

@@ -62,6 +62,7 @@ class Sample:
     answer: str
     status: int = 0
     faults: float = 0
+    system_ns: float = 0  # Of cpu_ns, what the kernel worked.
     live_bytes: float = 0
     ready_ns: float = 0  # A server's time until it listens.
     counts: dict[str, float] = dataclasses.field(default_factory=dict)  # See counted.py.
@@ -158,7 +159,7 @@ def measure(
     if not report:
         raise Failure("HUNG", f"no end after {seconds:.0f} s")
     sums, *looks = [tuple(map(int, line.split())) for line in report.splitlines()]
-    wall_ns, cpu_ns, peak_kib, faults, status = sums
+    wall_ns, cpu_ns, system_ns, peak_kib, faults, status = sums
     if task.is_stopped and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
         status = 0
     if os.WIFSIGNALED(status):
@@ -177,6 +178,7 @@ def measure(
         answer=hashlib.sha256(own.answer if tells_of_itself else answer).hexdigest(),
         status=code,
         faults=faults / task.times,
+        system_ns=system_ns / task.times,
         live_bytes=own.by_kind["live"].get("", 0),
         ready_ns=ready_ns,
         slow=own.by_kind["slow"],

@@ -78,6 +78,7 @@ def _mean_resident(_: Task, sample: Sample) -> dict[str, float]:
 QUANTITIES = (
     Quantity("wall", "Time by the clock", "ns", lambda task, run: {"": run.wall_ns}),
     Quantity("cpu", "CPU time", "ns", lambda task, run: {"": run.cpu_ns}),
+    Quantity("system", "System time", "ns", lambda task, run: {"": run.system_ns}),
     Quantity("memory", "Peak memory", "KiB", lambda task, run: {"": run.memory_kib}),
     Quantity("mean-memory", "Mean memory", "KiB", _mean_resident),
     Quantity("faults", "Page faults", "count", lambda task, run: {"": run.faults}),

@@ -65,6 +65,7 @@ QUANTITIES = (
     ),
     Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
     Quantity("cpu", "CPU time", "ns", _cost(lambda run: {"": run.cpu_ns})),
+    Quantity("system", "System time", "ns", _cost(lambda run: {"": run.system_ns})),
     Quantity("faults", "Page faults", "count", _cost(lambda run: {"": run.faults})),
     Quantity("tail", "Latency, 99.9 %", "ns", _tail),
 )
