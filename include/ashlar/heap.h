@@ -47,7 +47,9 @@ ashlar_heap* ashlar_heap_create_in(void* buffer, size_t size);
 void ashlar_heap_destroy(ashlar_heap* heap);
 
 /* At least `size` bytes, aligned to 16; also for 0 a block of its own. NULL and ENOMEM where the
- * heap has no room. The bytes are whatever they were. */
+ * heap has no room, or, for one with memory of its own, where a limit of the process
+ * (ashlar/limits.h) is reached and nothing that can give back does. The bytes are whatever they
+ * were. */
 void* ashlar_heap_alloc(ashlar_heap* heap, size_t size);
 
 /* As ashlar_heap_alloc, at a multiple of `align`. NULL and EINVAL where that is no power of two.

@@ -184,9 +184,8 @@ large::Memory alloc_memory(Request request) {
     return memory;
   }
   page::Budget& budget = g_heap.pages().budget();
-  // Were all that is held given back, it still might not do.
-  bool can_help = base::Pages::ceil(request.size).n <= budget.held();
   if (!request.is_last) return memory;
+  bool can_help = budget.may_help(base::Pages::ceil(request.size).n);
   if (can_help && g_shrinkers.ask(request.size) > 0) memory = alloc_through_gate(request);
   if (memory.address == nullptr) budget.open_reserve();
   return memory;

@@ -8,6 +8,7 @@
 #include "front/contract.h"
 #include "front/heap.h"
 #include "front/process.h"
+#include "front/upkeep.h"
 #include "harden/misuse.h"
 
 namespace front {
@@ -85,8 +86,31 @@ Frame& SmallHeap::frame_of(const void* p) {
   return frame;
 }
 
+// Whether the bounds of the process had no room for so many frames, and have some now. Not inside
+// the gate.
+bool SmallHeap::make_room(Pages pages) {
+  page::Budget& budget = g_heap.pages().budget();
+  auto has_room = [&] { return budget.has_room(pages.n, page::Budget::For::kLarge); };
+  if (is_in_buffer_ || has_room() || !budget.may_help(pages.n)) return false;
+  inside([&] {
+    slob_.reap();
+    zone_.purge(0);
+  });
+  if (!has_room()) reap();
+  if (base::kHasCaches && !has_room()) ask_program(pages.bytes());
+  if (has_room()) return true;
+  budget.open_reserve();
+  return false;
+}
+
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
+  void* block = alloc_once(size, align);
+  if (block != nullptr || !make_room(std::max(Pages::ceil(size), Pages(1)))) return block;
+  return alloc_once(size, align);
+}
+
+void* SmallHeap::alloc_once(size_t size, size_t align) {
   return inside([&]() -> void* {
     if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
     Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
@@ -130,7 +154,11 @@ void* SmallHeap::resize_in_place(Frame& frame, void* p, size_t size) {
 void* SmallHeap::resize(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
   size_t have = usable_size(p);
-  if (void* same = inside([&] { return resize_in_place(frame_of(p), p, size); })) return same;
+  auto in_place = [&] { return inside([&] { return resize_in_place(frame_of(p), p, size); }); };
+  if (void* same = in_place()) return same;
+  // To grow in place needs the least.
+  if (size > have && make_room(Pages::ceil(size - have)))
+    if (void* same = in_place()) return same;
   void* fresh = alloc(size, base::kGrain);
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));

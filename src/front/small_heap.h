@@ -7,6 +7,10 @@
 //   block of it is known to malloc, and none of malloc's to it. To end it nothing is looked up:
 //   its memory goes as a whole.
 //
+//   What it has of the system's memory counts in the bounds of the process. Before it refuses for
+//   their sake it asks for room as malloc does: its own free memory goes back, then malloc's, then
+//   the program's caches are asked.
+//
 // Invariants (audit())
 //   1. Those of the zone and of SLOB.
 //
@@ -51,6 +55,8 @@ class SmallHeap {
  private:
   constexpr SmallHeap() = default;
   page::Frame& frame_of(const void* p);
+  void* alloc_once(size_t size, size_t align);
+  bool make_room(base::Pages pages);
   void* resize_in_place(page::Frame& frame, void* p, size_t size);
 
   page::Zone zone_{};

@@ -58,6 +58,10 @@ class Budget {
     size_t hard = hard_.load(kRelaxed);
     return hard == kUnlimited || fits(more, hard, whom);
   }
+  /// Whether so many frames might be had, were all that is held given back.
+  bool may_help(size_t frames) const {
+    return frames <= (is_limited() ? hard_.load(kRelaxed) : held());
+  }
   bool is_limited() const { return hard_.load(kRelaxed) != kUnlimited; }
 
   /// A request was refused for good. Whether the reserve has been opened for it just now.

@@ -7,6 +7,7 @@
 //
 // Each body runs in a child: bounds are for the whole process.
 
+#include <ashlar/heap.h>
 #include <ashlar/limits.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
@@ -282,6 +283,10 @@ TEST(Bounds, TheProgramsCachesAreAskedBeforeARequestFails) {
     while (work.add(kMiB)) {
     }
     HOLDS(cache.bytes > 0, cache.bytes);
+    work.clear();
+    while (cache.bytes < 40 * kMiB) cache.add(kMiB);
+    HOLDS(add_shrinker(drop_some, &cache) >= 0);
+    HOLDS(work.add(50 * kMiB), limits().held);  // more than is held, and less than may be
     return 0;
   });
 }
@@ -329,6 +334,59 @@ TEST(Bounds, ABlockGrowsInPlaceWhereThatAloneFits) {
     auto* grown = static_cast<char*>(resize(block, 50 * kMiB));
     HOLDS(grown != nullptr, limits().held);
     for (size_t i = 0; grown != nullptr && i < 40 * kMiB; i += 4096) HOLDS(grown[i] == 5, i);
+    return 0;
+  });
+}
+
+// Heaps of their own share the bounds, and are refused no sooner.
+struct SmallHeap {
+  ashlar_heap* heap = find<ashlar_heap* (*)(size_t)>("ashlar_heap_create")(256 * kMiB);
+  void* ask(size_t size) const {
+    return find<void* (*)(ashlar_heap*, size_t)>("ashlar_heap_alloc")(heap, size);
+  }
+  void* resize(void* p, size_t size) const {
+    return find<void* (*)(ashlar_heap*, void*, size_t)>("ashlar_heap_realloc")(heap, p, size);
+  }
+  void give_back(void* p) const {
+    find<void (*)(ashlar_heap*, void*)>("ashlar_heap_free")(heap, p);
+  }
+};
+
+TEST(Bounds, AHeapOfItsOwnGetsWhatMallocKeeps) {
+  run([] {
+    configure("retain_percent:1000,retain_kib:1048576,decay_ms:3600000");
+    Chain chain;
+    while (chain.bytes < 40 * kMiB) chain.add(1000);
+    chain.clear();
+    const size_t kept = limits().held;
+    set_limits(ASHLAR_UNLIMITED, 64 * kMiB);
+    SmallHeap small;
+    void* block = small.ask(50 * kMiB);
+    HOLDS(block != nullptr, limits().held);
+    HOLDS(kept >= 30 * kMiB, kept);
+    small.give_back(block);
+    // What it keeps itself, in pieces, is no excuse either.
+    void* pieces[50];
+    for (void*& piece : pieces) HOLDS((piece = small.ask(kMiB)) != nullptr, limits().held);
+    for (void* piece : pieces) small.give_back(piece);
+    for (int i = 0; i < 50000; ++i) HOLDS(small.ask(1000) != nullptr, i);
+    return 0;
+  });
+}
+
+TEST(Bounds, AHeapOfItsOwnHasTheProgramsCachesAsked) {
+  run([] {
+    set_limits(ASHLAR_UNLIMITED, 64 * kMiB);
+    Chain cache;
+    add_shrinker(drop_some, &cache);
+    while (cache.bytes < 40 * kMiB) cache.add(100000);
+    SmallHeap small;
+    void* block = small.ask(20 * kMiB);
+    HOLDS(block != nullptr && cache.bytes >= 35 * kMiB, cache.bytes);
+    block = small.resize(block, 50 * kMiB);
+    HOLDS(block != nullptr && cache.bytes <= 15 * kMiB, cache.bytes);
+    HOLDS(small.ask(60 * kMiB) == nullptr);
+    HOLDS(limits().held <= 64 * kMiB, limits().held);
     return 0;
   });
 }
