@@ -38,9 +38,9 @@ extern "C" {
 struct ashlar_limits {
   size_t soft;
   size_t hard;
-  size_t
-      container; /* the soft limit that the container makes; ASHLAR_UNLIMITED where it makes none */
-  size_t held;   /* what the heap holds now */
+  size_t container; /* the soft limit that the container makes, or ASHLAR_UNLIMITED */
+  size_t held;      /* what the heap holds now */
+  size_t reserve;   /* what is held back below the hard limit; 0 where there is none */
 };
 
 /* Sets both limits, in bytes, rounded down to 4 KiB and at least that; ASHLAR_UNLIMITED for none.

@@ -44,7 +44,8 @@ ASHLAR_EXPORT void ashlar_get_limits(ashlar_limits* limits) {
   *limits = {.soft = bytes_of(budget.bounds().soft),
              .hard = bytes_of(budget.bounds().hard),
              .container = bytes_of(budget.outer()),
-             .held = budget.held() * base::kFrameSize};
+             .held = budget.held() * base::kFrameSize,
+             .reserve = budget.reserve() * base::kFrameSize};
 }
 
 ASHLAR_EXPORT int ashlar_shrinker_register(ashlar_shrink* shrink, void* data) {

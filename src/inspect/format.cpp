@@ -92,7 +92,20 @@ void add_limits(base::Text& text, const page::Budget& budget) {
   add_bound(text, "soft limit", budget.bounds().soft);
   add_bound(text, "hard limit", budget.bounds().hard);
   add_bound(text, "container", budget.outer());
-  text.add("\n");
+  text.add(", reserve ").add_decimal(base::Pages(budget.reserve()).bytes());
+  text.add(budget.is_open() ? " open\n" : "\n");
+}
+
+// What lies in zones that requests have named.
+void add_named_zones(base::Text& text, page::PageHeap& pages) {
+  constexpr const char* kNames[] = {"", "low", "pinned", "hugetlb 2m", "hugetlb 1g"};
+  pages.for_each_zone([&](page::Zone& zone) {
+    if (zone.where() == page::Manners::Where::kAnywhere) return;
+    page::ZoneStats stats = zone.stats();
+    text.add("zone ").add(kNames[static_cast<unsigned>(zone.where())]);
+    text.add(": in use ").add_decimal(base::Pages(stats.live).bytes());
+    text.add(", free ").add_decimal(base::Pages(stats.free).bytes()).add("\n");
+  });
 }
 
 void add_caches(base::Text& text, const Snapshot& snapshot) {
@@ -136,6 +149,7 @@ void describe(base::Text& text) {
   text.add(", metadata ").add_decimal(totals.metadata).add("\n");
   page::PageHeap& pages = front::g_heap.pages();
   add_limits(text, pages.budget());
+  if (base::kHasCaches) add_named_zones(text, pages);
   if (base::kHasCaches) add_nodes(text, pages);
   if (base::kHasCaches) add_caches(text, snapshot);
   text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");

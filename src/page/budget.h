@@ -68,6 +68,9 @@ class Budget {
   bool open_reserve();
   /// Closes the reserve if enough is free again. Called now and then.
   void close_reserve();
+  /// Frames behind the hard bound, 0 where there is none; and whether they may be used now.
+  size_t reserve() const { return is_limited() ? reserve_of(hard_.load(kRelaxed)) : 0; }
+  bool is_open() const { return is_open_.load(kRelaxed); }
 
   /// How many frames must go: down to the high watermark, once there are more than at the low one.
   size_t over() const {

@@ -147,7 +147,20 @@ TEST(Format, WhatTheHeapMayHoldHasALine) {
   EXPECT_NE(table().find(", soft limit 4294967296, hard limit 8589934592, container "),
             std::string::npos)
       << table();
+  EXPECT_NE(table().find(", reserve 1048576\n"), std::string::npos) << table();
+  EXPECT_EQ(front::alloc(size_t{16} << 30), nullptr);
+  EXPECT_NE(table().find(", reserve 1048576 open\n"), std::string::npos) << table();
   ASSERT_TRUE(front::set_limits({}));
+  EXPECT_NE(table().find(", reserve 0\n"), std::string::npos) << table();
+}
+
+TEST(Format, ZonesThatWereNamedHaveALine) {
+  EXPECT_EQ(table().find("zone "), std::string::npos) << table();
+  void* p = front::alloc_zeroed_in({.where = page::Manners::Where::kLow}, 12288, true);
+  ASSERT_NE(p, nullptr);
+  EXPECT_NE(table().find("\nzone low: in use 12288, free 1036288\n"), std::string::npos) << table();
+  front::free(p);
+  EXPECT_NE(table().find("\nzone low: in use 0, free 1048576\n"), std::string::npos) << table();
 }
 
 TEST(Format, WhyThereIsNoHugePageHasALine) {

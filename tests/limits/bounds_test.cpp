@@ -406,6 +406,7 @@ TEST(Bounds, OptionsChangeWhileTheProgramRuns) {
   run([] {
     HOLDS(configure("limit_kib:65536,soft_limit_kib:32768") == 0);
     HOLDS(limits().hard == 64 * kMiB && limits().soft == 32 * kMiB);
+    HOLDS(limits().reserve == kMiB, limits().reserve);
     errno = 0;
     HOLDS(configure("limit_kib:1,rseq:0") == -1);
     HOLDS(errno == EINVAL);
