@@ -221,6 +221,11 @@ blackbox_program(zones_test ${bb}/limits/zones_test.cpp ${bb}/support/blackbox_m
 target_include_directories(zones_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.zones VARIANTS preload slabs slob LABELS limits COMMAND zones_test)
 
+blackbox_program(hugetlb_test ${bb}/limits/hugetlb_test.cpp ${bb}/support/blackbox_main.cpp)
+target_include_directories(hugetlb_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
+blackbox_test(limits.hugetlb VARIANTS preload fallback slabs slob LABELS limits
+  COMMAND hugetlb_test)
+
 blackbox_program(nodes_test ${bb}/limits/nodes_test.cpp ${bb}/support/blackbox_main.cpp)
 target_include_directories(nodes_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.nodes VARIANTS preload fallback LABELS limits

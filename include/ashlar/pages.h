@@ -1,18 +1,21 @@
 /* ashlar/pages.h -- whole pages, and memory where it has to be.
  *
- * Some memory must stand somewhere: below 4 GiB, for code and pointers of 32 bits; or locked in
- * memory, for buffers that a device or the kernel writes to (RDMA, io_uring). Each such place is a
- * zone, laid out when it is first asked for.
+ * Some memory must stand somewhere: below 4 GiB, for code and pointers of 32 bits; locked in
+ * memory, for buffers that a device or the kernel writes to (RDMA, io_uring); or in huge pages that
+ * an administrator has set apart (hugetlb), for tables that a processor shall find its way in by
+ * few entries of its TLB. Each such place is a zone, laid out when it is first asked for.
  *
  * Blocks are given back by free(), and may be resized by realloc(), which leaves them in their
  * zone: in place where that is possible, else by copying. malloc_usable_size() tells their length.
  *
- * On a machine of several memory nodes (NUMA), each node has zones of its own but for LOW32. Small
- * blocks and large ones, and these, come from the node of the CPU that the caller runs on, or a
- * request names another. Where a node has no more, the nearest other one serves.
+ * On a machine of several memory nodes (NUMA), each node has zones of its own but for LOW32 and
+ * HUGETLB. Small blocks and large ones, and these, come from the node of the CPU that the caller
+ * runs on, or a request names another. Where a node has no more, the nearest other one serves.
  *
  * Threads: may be called from every thread. Fork: safe; in the child what was pinned is there, but
- * no longer locked. Signals: not to be called from a handler.
+ * no longer locked, and of pages that were set apart it gets none. It shares its parent's until one
+ * of the two writes; where none is left for the copy, the kernel ends the child (SIGBUS) when it
+ * touches that page. Signals: not to be called from a handler.
  *
  * Source: the zones and zone lists of Linux's page allocator.
  */
@@ -30,7 +33,14 @@ extern "C" {
 typedef enum ashlar_zone {
   ASHLAR_ZONE_NORMAL, /* wherever malloc would take it */
   ASHLAR_ZONE_LOW32,  /* below 4 GiB of address space: 1 GiB at most, less where others are there */
-  ASHLAR_ZONE_PINNED  /* locked in memory, within RLIMIT_MEMLOCK; what was freed stays locked */
+  ASHLAR_ZONE_PINNED, /* locked in memory, within RLIMIT_MEMLOCK; what was freed stays locked */
+  /* Huge pages of 2 MiB or 1 GiB that were set apart (vm.nr_hugepages and its like), none but such.
+   * Blocks share them, in parts of 4 KiB. What was freed stays the process's until ashlar_reap()
+   * or its age ends it, in whole pages at the zone's upper end. realloc() leaves a block there
+   * where it can, else copies it to ordinary memory. The kernel fetches and clears whole pages
+   * when the zone grows. What it refuses is not asked for again for a second. */
+  ASHLAR_ZONE_HUGETLB_2M,
+  ASHLAR_ZONE_HUGETLB_1G
 } ashlar_zone;
 
 /* At least `size` bytes, rounded up to 4 KiB and aligned to that, all zero, of the first of `count`
@@ -43,10 +53,10 @@ void* ashlar_pages_alloc(size_t size, const ashlar_zone* zones, size_t count);
 #define ASHLAR_NODE_HERE (-1)
 
 /* The same from the memory of the node that has this number in the kernel; what does not fit there
- * comes from other nodes, the nearest first. In LOW32 the node is of no account, and where there is
- * one node, its number is 0. A block that realloc() moves stays on its node from 2 MiB on. NULL and
- * EINVAL also where there is no such node. Where the kernel refuses to place memory (mbind), it
- * lies on the node that touches it first. */
+ * comes from other nodes, the nearest first. In LOW32 and HUGETLB the node is of no account, and
+ * where there is one node, its number is 0. A block that realloc() moves stays on its node from
+ * 2 MiB on. NULL and EINVAL also where there is no such node. Where the kernel refuses to place
+ * memory (mbind), it lies on the node that touches it first. */
 void* ashlar_pages_alloc_on(size_t size, const ashlar_zone* zones, size_t count, int node);
 
 /* How many memory nodes the heap tells apart. 1 also where there are more than 32, where the option

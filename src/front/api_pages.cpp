@@ -35,7 +35,8 @@ void* get_exact(size_t size, unsigned flags) {
 
 void* alloc_pages(size_t size, const ashlar_zone* zones, size_t count, unsigned node) {
   using Where = page::Manners::Where;
-  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned};
+  constexpr Where kWhere[] = {Where::kAnywhere, Where::kLow, Where::kPinned, Where::kHuge2M,
+                              Where::kHuge1G};
   bool is_known = count > 0;
   for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
   if (!is_known) return null_and(EINVAL);

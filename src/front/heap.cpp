@@ -101,14 +101,30 @@ void* resize_by_slob(const Frame& frame, void* p, size_t size) {
   return p;
 }
 
+large::Memory alloc_named(const Request& request) {
+  if (page::hugetlb_shift(request.where) != 0) start_process();  // a fork ends such a zone
+  return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
+                         request.align);
+}
+
+// The same where the user wants pages that were set apart for all that will fill one.
+large::Memory alloc_hugetlb(Request request) {
+  uint64_t wanted = g_heap.options().hugetlb;
+  if (!base::kHasCaches || wanted == Options::kNever || request.fill != large::Fill::kWhole)
+    return {};
+  request.where =
+      wanted == Options::k2M ? page::Manners::Where::kHuge2M : page::Manners::Where::kHuge1G;
+  bool is_filling = request.size >> page::hugetlb_shift(request.where) != 0;
+  return is_filling ? alloc_named(request) : large::Memory{};
+}
+
 large::Memory alloc_once(Request request) {
-  if (request.is_named())
-    return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
-                           request.align);
+  if (request.is_named()) return alloc_named(request);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
   if (slob::serves(request.size) && request.align <= base::kFrameSize)
     return alloc_by_slob(request.size, request.align);
+  if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
@@ -278,10 +294,14 @@ void end_thread(void* area) {
   }
 }
 
+// A block stays in the zone that was asked for, but that pages that were set apart may be few.
 void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
-  void* fresh = zone.where() == page::Manners::Where::kAnywhere
-                    ? alloc(size)
-                    : alloc_memory({.size = size, .where = zone.where()}).address;
+  void* fresh = nullptr;
+  bool is_anywhere = zone.where() == page::Manners::Where::kAnywhere;
+  if (!is_anywhere)
+    fresh =
+        alloc_memory({.size = size, .where = zone.where(), .is_last = !zone.is_hugetlb()}).address;
+  if (fresh == nullptr && (is_anywhere || zone.is_hugetlb())) fresh = alloc(size);
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));
   free(p);

@@ -23,14 +23,15 @@ struct Options {
   uint64_t container = 1;
   uint64_t reaper = kNever;
   uint64_t thp = kAuto;
+  uint64_t hugetlb = kNever;
   uint64_t names = 1;
   uint64_t rseq = 1;
   uint64_t slob_max = 1024;  ///< KiB
   uint64_t nodes = kFound;
 
   static constexpr uint64_t kUnlimited = UINT64_MAX;
-  enum : uint64_t { kNever, kAuto, kAlways };  ///< values of reaper and thp
-  static constexpr uint64_t kFound = 0;        ///< of nodes: those of the machine
+  enum : uint64_t { kNever, kAuto, kAlways, k2M, k1G };  ///< values of reaper, thp and hugetlb
+  static constexpr uint64_t kFound = 0;                  ///< of nodes: those of the machine
 };
 
 /// Which keys may be set: those that are fixed when a process starts only then.

@@ -49,7 +49,7 @@ bool is_in_whole_pages(Block block) {
 }
 
 void* move(PageHeap& heap, Block block, Pages pages) {
-  if (!is_in_whole_pages(block) || block.zone->is_pinned()) return nullptr;
+  if (!is_in_whole_pages(block) || block.zone->is_rigid()) return nullptr;
   // The pages stay on their node.
   Block target = heap.alloc_in(block.zone->where(), pages, Order(0), block.zone->node());
   if (target.frame == nullptr) return nullptr;

@@ -23,6 +23,7 @@ constexpr int kDontUnmap = 4;         // MREMAP_DONTUNMAP, 5.7
 constexpr int kSetVma = 0x53564d41;   // PR_SET_VMA, 5.17
 constexpr int kAnonName = 0;          // PR_SET_VMA_ANON_NAME
 constexpr int kCold = 20;             // MADV_COLD, 5.4
+constexpr int kPopulateWrite = 23;    // MADV_POPULATE_WRITE, 5.14
 
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
@@ -95,6 +96,20 @@ void vm_release(const Place& place) {
 bool vm_commit(const Place& place, char* at, size_t size) {
   if (!place.is_reserved) return map_if_free(at, size, PROT_READ | PROT_WRITE);
   return !is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED));
+}
+
+// A page may be missing though the kernel has promised it: other bounds (hugetlb.*.max of a group,
+// a set of memory nodes) are looked at when it is fetched. Kernels that cannot fetch it now are
+// taken by their word.
+bool vm_commit_hugetlb(const Place& place, char* at, size_t size, unsigned page_shift) {
+  if (place.is_reserved) return false;
+  int kind = MAP_HUGETLB | static_cast<int>(page_shift << MAP_HUGE_SHIFT);
+  long answer = map(at, size, PROT_READ | PROT_WRITE, kNoReplace | kind);
+  if (is_error(answer)) return false;
+  long fetched = call(SYS_madvise, answer, size, kPopulateWrite);
+  if (answer == word(at) && (!is_error(fetched) || fetched == -EINVAL)) return true;
+  unmap(answer, size);
+  return false;
 }
 
 bool vm_purge(char* at, size_t size) {
@@ -181,9 +196,13 @@ uint64_t vm_now_ms() {
 
 }  // namespace
 
-constinit const Vm kVm = {
-    vm_reserve, vm_release,          vm_commit,     vm_purge, vm_move,        vm_advise_huge,
-    vm_now_ms,  vm_decommit,         vm_purge_each, vm_name,  vm_reserve_low, vm_lock,
-    vm_bind,    vm_gives_huge_pages, vm_break_up};
+constinit const Vm kVm = {vm_reserve,     vm_release,
+                          vm_commit,      vm_purge,
+                          vm_move,        vm_advise_huge,
+                          vm_now_ms,      vm_decommit,
+                          vm_purge_each,  vm_name,
+                          vm_reserve_low, vm_lock,
+                          vm_bind,        vm_gives_huge_pages,
+                          vm_break_up,    vm_commit_hugetlb};
 
 }  // namespace os

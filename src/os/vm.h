@@ -88,6 +88,12 @@ struct Vm {
   /// purged counts as resident no more, but stays taken until then, also from what the container
   /// may have. Needs Linux 5.4; nothing happens where there is no huge page.
   void (*break_up)(char* at);
+  /// As commit, by pages of 2^page_shift bytes (21 or 30) that an administrator has set apart
+  /// (hugetlb), and fetched at once, so that none is missing when it is first written to: the
+  /// kernel would end the process. Such memory goes back by decommit in whole pages, and is neither
+  /// purged nor moved. False where the kernel has too few left, the range is not in whole pages of
+  /// this length, or a mapping holds the place: the kernel may drop that before it says no.
+  bool (*commit_hugetlb)(const Place& place, char* at, size_t size, unsigned page_shift);
 };
 
 /// The real kernel.

@@ -28,6 +28,17 @@ Retention giant_retention(Retention retention) {
   return retention;
 }
 
+// Of a zone that requests name. What is pinned stays.
+Retention retention_in(Manners::Where where, Retention retention) {
+  if (where == Manners::Where::kPinned) retention.least_bytes = SIZE_MAX / 2;
+  return hugetlb_shift(where) != 0 ? giant_retention(retention) : retention;
+}
+
+// In the table of zones that requests name.
+constexpr unsigned index_of(Manners::Where where) {
+  return static_cast<unsigned>(where) - static_cast<unsigned>(Manners::Where::kLow);
+}
+
 }  // namespace
 
 bool PageHeap::start(const os::Vm& vm, const Retention& retention, const Manners& manners) {
@@ -122,8 +133,7 @@ PageHeap::Block PageHeap::alloc_clean(Pages pages) {
 Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   Node* zones = node == 0 || !base::kHasCaches ? nullptr : start_node(node);
   if (zones == nullptr && node != 0) return nullptr;
-  bool is_low = where == Manners::Where::kLow;
-  std::atomic<Zone*>& named = node == 0 ? named_[is_low ? 0 : 1] : zones->pinned;
+  std::atomic<Zone*>& named = node == 0 ? named_[index_of(where)] : zones->pinned;
   if (Zone* zone = named.load(std::memory_order_acquire)) return zone;
   os::Locked held(start_);
   if (Zone* zone = named.load(std::memory_order_relaxed)) return zone;
@@ -131,13 +141,13 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   if (unstarted_ == nullptr) return nullptr;
   Zone* zone = new (unstarted_) Zone;
   zone->join(budget_);
-  Manners manners = manners_for(node, is_low ? "ashlar low" : "ashlar pinned");
+  bool is_pinned = where == Manners::Where::kPinned;
+  Manners manners = manners_for(node, is_pinned ? "ashlar pinned" : "ashlar low");
   manners.where = where;
-  if (is_low) manners.node_number = Manners::kNoNumber;
+  if (!is_pinned) manners.node_number = Manners::kNoNumber;
+  if (hugetlb_shift(where) != 0) manners.name = nullptr;  // the kernel has one for it
   zone->set_manners(manners);
-  Retention retention = retention_;
-  if (!is_low) retention.least_bytes = SIZE_MAX / 2;
-  if (!zone->start(*vm_, retention, kWindow)) return nullptr;
+  if (!zone->start(*vm_, retention_in(where, retention_), kWindow)) return nullptr;
   unstarted_ = nullptr;
   named.store(zone, std::memory_order_release);
   return zone;
@@ -147,9 +157,9 @@ PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order alig
   // The small library has no named zones.
   if (!base::kHasCaches || where == Manners::Where::kAnywhere)
     return alloc_large(pages, align, node);
-  bool is_low = where == Manners::Where::kLow;
-  for (unsigned rank = 0; rank < (is_low ? 1 : nodes_.count()); ++rank) {
-    Zone* zone = start_named(where, is_low ? 0 : nodes_.nearest(node, rank));
+  bool is_pinned = where == Manners::Where::kPinned;
+  for (unsigned rank = 0; rank < (is_pinned ? nodes_.count() : 1); ++rank) {
+    Zone* zone = start_named(where, is_pinned ? nodes_.nearest(node, rank) : 0);
     Frame* frame = zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge);
     if (frame != nullptr) return {zone, frame};
   }
@@ -209,7 +219,9 @@ void PageHeap::set_retention(const Retention& retention) {
   slabs_.set_retention(retention);
   vacancy_.set(retention);
   giants_.set_retention(giant_retention(retention));
-  if (Zone* low = named_[0].load(std::memory_order_acquire)) low->set_retention(retention);
+  for (std::atomic<Zone*>& named : named_)
+    if (Zone* zone = named.load(std::memory_order_acquire))
+      zone->set_retention(retention_in(zone->where(), retention));
   for (unsigned node = 1; node < nodes_.count(); ++node)
     if (Node* zones = nodes_.find(node)) {
       zones->slabs.set_retention(retention);

@@ -10,7 +10,7 @@
 //   is null; whoever can give something back does so and asks again. Nothing here calls upward.
 //
 //   Further zones serve only requests that name them: one below 4 GiB, one that is locked in
-//   memory.
+//   memory, two of huge pages that were set apart.
 //
 //   While a fork is under way, a third zone *beside* the heap serves other threads (front/process).
 //   The child, whose copy of it may be torn, abandons that zone: blocks in it can be used, but what
@@ -65,7 +65,7 @@ class PageHeap {
   }
 
   /// A kLarge block of a zone that requests must name; frame is null when memory is out, or no such
-  /// zone is to be had. The low zone is one for all nodes.
+  /// zone is to be had. Pinned zones there are for each node, of the others one for all.
   Block alloc_in(Manners::Where where, base::Pages pages, base::Order align,
                  unsigned node = Nodes::kHere);
 
@@ -195,6 +195,14 @@ class PageHeap {
     vacancy_.reset_in_child();
   }
 
+  /// In the child of a fork, also of a process with one thread: pages that were set apart serve no
+  /// request any more (page/zone.h).
+  void abandon_hugetlb() {
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->is_hugetlb())
+        zone->abandon();
+  }
+
   void audit();
 
  private:
@@ -224,8 +232,8 @@ class PageHeap {
   Zone giants_{};
   static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
   Zone* besides_[kBesides + 1]{};          // made when needed; the last never is
-  static constexpr unsigned kNamed = 2;
-  std::atomic<Zone*> named_[kNamed]{};                   // low, pinned: made when needed
+  static constexpr unsigned kNamed = 4;
+  std::atomic<Zone*> named_[kNamed]{};                   // by Manners::Where: made when needed
   void* unstarted_ ASHLAR_GUARDED_BY(start_) = nullptr;  // a record for the next of them
   Nodes nodes_{};
 };

@@ -91,7 +91,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   if (block != kNone || align.n != 0) return block;
   // Address space may be short: no more than is missing, from where the end is free.
   size_t tail = buddy_.free_tail().n;
-  if (tail >= pages.n || add(have, base::round_up(pages.n - tail, kStep)))
+  if (tail >= pages.n || add(have, base::round_up(pages.n - tail, step())))
     block = buddy_.take_tail(pages, Pages(1), kind);
   return block;
 }
@@ -287,7 +287,17 @@ void Zone::break_up(const os::Range* ranges, size_t count) {
   }
 }
 
+size_t Zone::purge_end(size_t keep) {
+  {
+    os::Locked held(lock_);
+    if (dirty_frames() <= keep) return 0;
+  }
+  size_t before = window_size();
+  return retract() ? (before - window_size()) / kFrameSize : 0;
+}
+
 size_t Zone::purge(size_t keep) {
+  if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
   bool is_broken = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
   lock_.acquire();
@@ -357,7 +367,7 @@ void Zone::advise_huge(const Frame& block) {
   constexpr size_t kUnit = base::kHugeSize / kFrameSize;
   size_t first = base::round_up(number_of(block), kUnit);
   size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);
-  if (first >= end || manners_.huge_pages != Manners::HugePages::kAuto) return;
+  if (first >= end || is_hugetlb() || manners_.huge_pages != Manners::HugePages::kAuto) return;
   {
     os::Locked held(lock_);
     if (!start_table(kAdvised)) return;

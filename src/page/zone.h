@@ -31,6 +31,13 @@
 //   is broken up when a part of it goes: until then its memory stays taken. Blocks that were
 //   advised to have huge pages keep them. Measured: bench/README.md.
 //
+//   A zone may consist of huge pages that were set apart (hugetlb). They are the process's own from
+//   the moment that the window grows by them, no more of them than a request needs. None of them
+//   goes back alone: they leave at the window's end, when a purge finds it free. What the kernel
+//   has refused is not asked for again for a while. In the child of a fork such a zone is
+//   abandoned, since a write to a page that is shared still needs another one, and where none is
+//   left ends the process.
+//
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
 //   that a pair of malloc and free splits and merges nothing.
 //
@@ -76,6 +83,8 @@ struct Manners {
     kAnywhere,
     kLow,     ///< below 4 GiB of address space
     kPinned,  ///< locked in memory, which never goes back
+    kHuge2M,  ///< in pages of 2 MiB that an administrator has set apart (hugetlb)
+    kHuge1G,  ///< and in such of 1 GiB
   };
   Where where = Where::kAnywhere;
   /// The node whose zone it is, and its number if the kernel shall know (os/topology.h).
@@ -85,6 +94,13 @@ struct Manners {
   /// What large zones are called in /proc/PID/smaps; null: nothing.
   const char* name = nullptr;
 };
+
+/// Of the pages in which such a zone comes and goes, the bytes by powers of two; 0: of ordinary
+/// ones.
+constexpr unsigned hugetlb_shift(Manners::Where where) {
+  if (where == Manners::Where::kHuge2M) return 21;
+  return where == Manners::Where::kHuge1G ? 30 : 0;
+}
 
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
@@ -104,6 +120,10 @@ class Zone {
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const { return manners_.where; }
   bool is_pinned() const { return where() == Manners::Where::kPinned; }
+  // The small library has no named zones.
+  bool is_hugetlb() const { return base::kHasCaches && hugetlb_shift(where()) != 0; }
+  /// Whether the kernel must not be asked to move or to purge parts of what is committed.
+  bool is_rigid() const { return is_pinned() || is_hugetlb(); }
   unsigned node() const { return manners_.node; }
   /// From now on memory comes from the node with this number, behind what is committed, too.
   void settle(unsigned node_number) ASHLAR_EXCLUDES(lock_);
@@ -286,8 +306,12 @@ class Zone {
   os::Lock& lock() { return lock_; }
 
  private:
-  // Address space comes and goes in multiples of the largest page a system may have, in frames.
+  // Address space comes and goes in multiples of the largest page a system may have, in frames, or
+  // of those that were set apart.
   static constexpr size_t kStep = (size_t{64} << 10) / base::kFrameSize;
+  size_t step() const {
+    return is_hugetlb() ? size_t{1} << (hugetlb_shift(where()) - base::kFrameShift) : kStep;
+  }
 
   void lay_out(const os::Vm& vm, const os::Place& place, size_t skip) ASHLAR_EXCLUDES(lock_);
   void leave_place() ASHLAR_REQUIRES(lock_);
@@ -304,6 +328,9 @@ class Zone {
   // Where looking for memory that is used already costs little.
   bool is_small_heap() const { return window_size() <= size_t{4} << 20; }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  bool commit(char* at, size_t count) ASHLAR_REQUIRES(lock_);
+  bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);
+  size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
@@ -385,6 +412,8 @@ class Zone {
   size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // to the budget
   bool is_named_ ASHLAR_GUARDED_BY(lock_) = false;
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
+  size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
+  uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = kNone;
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones

@@ -32,6 +32,9 @@ constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 3
 // store when their addresses agree in the lowest twelve bits, and objects that programs use closely
 // together tend to lie at the starts of frames. (bench/micro/front: pairs)
 constexpr size_t kMapOffset = 2560;
+// What was refused of pages that were set apart is asked for again after so long: the kernel makes
+// a file for each attempt.
+constexpr uint64_t kAskAgainMs = 1000;
 // A zone that is smaller is not worth the calls that name its mappings: small processes start with
 // as few as may be.
 constexpr size_t kNamedFrom = (size_t{16} << 20) / kFrameSize;
@@ -224,11 +227,25 @@ void Zone::introduce(size_t first, size_t count) {
   vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
 }
 
+bool Zone::commit_hugetlb(char* at, size_t count) {
+  uint64_t now_ms = vm_->now_ms();
+  if (refused_ != 0 && count >= refused_ && !has_come(refused_until_ms_, now_ms, kAskAgainMs))
+    return false;
+  if (vm_->commit_hugetlb(place_, at, count * kFrameSize, hugetlb_shift(where()))) return true;
+  refused_ = count;
+  refused_until_ms_ = now_ms + kAskAgainMs;
+  return false;
+}
+
+bool Zone::commit(char* at, size_t count) {
+  return is_hugetlb() ? commit_hugetlb(at, count) : vm_->commit(place_, at, count * kFrameSize);
+}
+
 // Commits `count` frames at `first` and gives them to the buddy heap.
 bool Zone::add(size_t first, size_t count) {
   if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
   char* at = address_of(static_cast<uint32_t>(first));
-  if (!vm_->commit(place_, at, count * kFrameSize)) return false;
+  if (!commit(at, count)) return false;
   if (manners_.node_number != Manners::kNoNumber)
     vm_->bind(at, count * kFrameSize, static_cast<unsigned>(manners_.node_number));
   if (is_pinned() && !vm_->lock(at, count * kFrameSize)) {
@@ -247,15 +264,15 @@ bool Zone::add(size_t first, size_t count) {
 // goes on behind it, with the `alone` frames that are needed if nothing in front counts (0: not).
 bool Zone::grow(size_t more, size_t alone) {
   size_t have = window_size() / kFrameSize;
-  // What is pinned is never more than was asked for.
-  size_t generous = is_pinned() ? 0 : std::clamp(have / 8, kLeastGrowth, kMostGrowth);
+  // What is pinned or was set apart is never more than was asked for.
+  size_t generous = is_rigid() ? 0 : std::clamp(have / 8, kLeastGrowth, kMostGrowth);
   // From the first refusal of a moderate amount on, no address space is wasted on alignment.
   bool was_short = std::exchange(is_short_, is_short_ || std::max(more, alone) <= kMostGrowth);
   for (size_t skip : kSkips) {
     size_t need = skip == 0 ? more : alone;
-    if (skip != 0 && (alone == 0 || place_.is_reserved)) break;
+    if (skip != 0 && (alone == 0 || place_.is_reserved || is_hugetlb())) break;
     for (size_t count : {std::max(need, generous), need}) {
-      if (!add(have + skip, base::round_up(count, kStep))) continue;
+      if (!add(have + skip, base::round_up(count, step()))) continue;
       if (skip != 0) note_hole(static_cast<uint32_t>(have), skip);
       is_short_ = was_short;
       return true;
@@ -280,7 +297,7 @@ bool Zone::retract() {
   os::Locked held(lock_);
   end_waiting();
   size_t end = window_size() / kFrameSize;
-  uint32_t first = buddy_.retract(Pages(kStep));
+  uint32_t first = buddy_.retract(Pages(step()));
   if (first == kNone) return false;
   set_window_size(first);
   size_t count = end - first;

@@ -208,6 +208,40 @@ TEST_F(VmTest, AHugePageIsBrokenUpWithoutLoss) {
   EXPECT_TRUE(is_all(place.base + kMiB, 65536, 0));
 }
 
+size_t free_hugetlb(const char* kib) {
+  std::ifstream file("/sys/kernel/mm/hugepages/hugepages-" + std::string(kib) +
+                     "kB/free_hugepages");
+  size_t count = 0;
+  file >> count;
+  return count;
+}
+
+TEST_F(VmTest, PagesThatWereSetApartAreZeroOrRefused) {
+  if (place.is_reserved) GTEST_SKIP() << "not run: the place is held by a mapping";
+  bool is_there = os::kVm.commit_hugetlb(place, place.base, 2 * kMiB, 21);
+  EXPECT_TRUE(is_there || free_hugetlb("2048") == 0);
+  if (is_there) {
+    EXPECT_TRUE(is_all(place.base, 2 * kMiB, 0));
+    std::memset(place.base, 7, 2 * kMiB);
+    EXPECT_TRUE(os::kVm.decommit(place, place.base, 2 * kMiB));
+  }
+  EXPECT_TRUE(commit(0, 2 * kMiB)) << "a refusal has left something behind";
+  EXPECT_FALSE(os::kVm.commit_hugetlb(place, place.base, 2 * kMiB, 21)) << "it is in use";
+  EXPECT_FALSE(os::kVm.commit_hugetlb(place, place.base + 2 * kMiB + 4096, 2 * kMiB, 21));
+  bool is_larger_there = os::kVm.commit_hugetlb(place, place.base + kGiB, kGiB, 30);
+  EXPECT_TRUE(is_larger_there || free_hugetlb("1048576") == 0);
+}
+
+// Were the mapping gone after a refusal, another thread's could come into its place.
+TEST_F(VmTest, PagesThatWereSetApartAreNotLaidOverAReservation) {
+  os::Place held = place;
+  held.is_reserved = true;
+  ASSERT_TRUE(commit(0, 2 * kMiB));
+  std::memset(place.base, 7, 2 * kMiB);
+  EXPECT_FALSE(os::kVm.commit_hugetlb(held, place.base, 2 * kMiB, 21));
+  EXPECT_TRUE(is_all(place.base, 2 * kMiB, 7));
+}
+
 TEST_F(VmTest, TheSettingOfHugePagesIsRead) {
   std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
   std::string setting;

@@ -19,6 +19,7 @@ using page::PageHeap;
 using page::Retention;
 
 constexpr Retention kKeepAll{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
+constexpr Retention kKeepNothing{.percent = 0, .least_bytes = 0, .interval_ms = 1000};
 constexpr size_t kGiantPages = base::kGiantSize / base::kFrameSize;
 
 class PageHeapTest : public testing::Test {
@@ -173,5 +174,141 @@ TEST_P(PageHeapOnLargePages, ServesBothZones) {
 INSTANTIATE_TEST_SUITE_P(KiB, PageHeapOnLargePages,
                          testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
                          [](const auto& info) { return std::to_string(info.param / 1024); });
+
+// Huge pages that were set apart, with a kernel that has a few of them: they come and go whole, no
+// more than is needed, and nothing else is done to them.
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kPage = 2 * kMiB;
+using Where = page::Manners::Where;
+
+class HugetlbTest : public testing::Test {
+ protected:
+  HugetlbTest() : vm(1024 * kMiB) {}
+  void start(size_t pages, const page::Retention& retention = kKeepAll) {
+    vm.most_hugetlb = pages * kPage;
+    ASSERT_TRUE(heap.start(vm.vm(), retention));
+  }
+  PageHeap::Block alloc(size_t bytes, Where where = Where::kHuge2M) {
+    PageHeap::Block block = heap.alloc_in(where, Pages::ceil(bytes), Order(0));
+    heap.audit();
+    return block;
+  }
+  void free(PageHeap::Block block) {
+    heap.free_large(block);
+    heap.audit();
+  }
+  static char* address(PageHeap::Block block) { return block.zone->address_of(*block.frame); }
+
+  test::FakeVm vm;
+  PageHeap heap;
+};
+
+TEST_F(HugetlbTest, NoMoreComesThanIsAskedForInWholePages) {
+  start(8);
+  PageHeap::Block first = alloc(3 * kMiB);
+  ASSERT_NE(first.frame, nullptr);
+  EXPECT_EQ(vm.hugetlb_bytes(), 2 * kPage);
+  EXPECT_TRUE(first.frame->is_new);
+  std::memset(address(first), 1, 3 * kMiB);
+  EXPECT_EQ(reinterpret_cast<size_t>(address(first)) % kPage, 0u);
+  EXPECT_EQ(heap.zone_of(address(first)), first.zone);
+  ASSERT_NE(alloc(kMiB).frame, nullptr);
+  EXPECT_EQ(vm.hugetlb_bytes(), 2 * kPage) << "the first one's page has room";
+  ASSERT_NE(alloc(6 * kPage).frame, nullptr);
+  EXPECT_EQ(vm.hugetlb_bytes(), 8 * kPage);
+  EXPECT_EQ(alloc(4096).frame, nullptr);
+}
+
+TEST_F(HugetlbTest, WhatIsNotThereIsAskedForOnceInAWhile) {
+  start(1);
+  EXPECT_EQ(alloc(4 * kPage).frame, nullptr);
+  unsigned asked = vm.hugetlb_asked;
+  EXPECT_EQ(alloc(4 * kPage).frame, nullptr);
+  EXPECT_EQ(alloc(5 * kPage).frame, nullptr);
+  EXPECT_EQ(vm.hugetlb_asked, asked);
+  EXPECT_NE(alloc(kMiB).frame, nullptr) << "less may be there";
+  vm.most_hugetlb = 8 * kPage;
+  vm.now_ms += 1000;
+  EXPECT_NE(alloc(4 * kPage).frame, nullptr);
+}
+
+TEST_F(HugetlbTest, AHeldPlaceHasNone) {
+  vm.is_reserving = true;
+  start(8);
+  EXPECT_EQ(alloc(kPage).frame, nullptr);
+}
+
+TEST_F(HugetlbTest, TheLargestPagesAreGibibytes) {
+  start(1024);
+  vm.most_hugetlb = size_t{2} << 30;
+  EXPECT_EQ(alloc(kMiB, Where::kHuge1G).frame, nullptr) << "there is no room for one";
+  EXPECT_EQ(vm.hugetlb_bytes(), 0u);
+}
+
+// The fake kernel ends the test where a part of such a page is purged, moved or advised.
+TEST_F(HugetlbTest, PagesLeaveWholeAtTheEnd) {
+  start(8, kKeepNothing);
+  PageHeap::Block blocks[] = {alloc(5 * kMiB), alloc(3 * kMiB), alloc(4 * kMiB)};
+  EXPECT_EQ(vm.hugetlb_bytes(), 6 * kPage);
+  for (PageHeap::Block& block : blocks) std::memset(address(block), 1, kMiB);
+  free(blocks[1]);
+  EXPECT_EQ(heap.purge(0), 0u);
+  EXPECT_EQ(vm.hugetlb_bytes(), 6 * kPage) << "the last one stands behind it";
+  free(blocks[2]);
+  EXPECT_EQ(heap.purge(0) * base::kFrameSize, 3 * kPage);
+  EXPECT_EQ(vm.hugetlb_bytes(), 3 * kPage) << "of the third page the first block has a part";
+  heap.audit();
+  PageHeap::Block again = alloc(4 * kMiB);
+  ASSERT_NE(again.frame, nullptr);
+  for (size_t i = kMiB; i < 4 * kMiB; ++i)
+    ASSERT_TRUE(address(again)[i] == 0 || !again.frame->is_new);
+  free(again);
+  free(blocks[0]);
+  heap.purge(0);
+  EXPECT_EQ(vm.hugetlb_bytes(), 0u);
+  heap.audit();
+}
+
+TEST_F(HugetlbTest, WhatNobodyNeededGoesByAge) {
+  start(8, kKeepNothing);
+  free(alloc(8 * kMiB));
+  for (int i = 0; i < 4; ++i) {
+    vm.now_ms += 2000;
+    heap.trim();
+  }
+  EXPECT_EQ(vm.hugetlb_bytes(), 0u);
+}
+
+TEST_F(HugetlbTest, BlocksGrowInPlaceAndShrink) {
+  start(8);
+  PageHeap::Block block = alloc(3 * kMiB);
+  ASSERT_TRUE(block.zone->try_grow(*block.frame, Pages::ceil(9 * kMiB)));
+  EXPECT_EQ(vm.hugetlb_bytes(), 5 * kPage);
+  EXPECT_FALSE(block.zone->try_grow(*block.frame, Pages::ceil(17 * kMiB)));
+  block.zone->shrink(*block.frame, Pages::ceil(kMiB));
+  heap.audit();
+  heap.purge(0);
+  EXPECT_EQ(vm.hugetlb_bytes(), kPage);
+}
+
+TEST_F(HugetlbTest, TheyCountInTheBounds) {
+  start(8);
+  heap.budget().set({.hard = Pages::ceil(5 * kMiB).n});
+  EXPECT_NE(alloc(4 * kMiB).frame, nullptr);
+  EXPECT_EQ(alloc(4 * kMiB).frame, nullptr);
+  EXPECT_EQ(heap.budget().held(), Pages::ceil(4 * kMiB).n);
+}
+
+TEST_F(HugetlbTest, TheChildOfAForkGetsNone) {
+  start(8);
+  PageHeap::Block block = alloc(3 * kMiB), other = heap.alloc_in(Where::kLow, Pages(4), Order(0));
+  heap.abandon_hugetlb();
+  EXPECT_EQ(alloc(kMiB).frame, nullptr);
+  EXPECT_FALSE(block.zone->try_grow(*block.frame, Pages::ceil(4 * kMiB)));
+  heap.free_large(block);
+  EXPECT_EQ(alloc(kMiB).frame, nullptr);
+  EXPECT_EQ(heap.zone_of(address(block)), block.zone) << "it may read what it has inherited";
+  EXPECT_FALSE(other.zone->is_abandoned());
+}
 
 }  // namespace

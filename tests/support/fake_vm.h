@@ -58,6 +58,7 @@ class FakeVm {
   bool has_names = true;       ///< for mappings
   bool gives_huge = false;     ///< unasked
   size_t most_locked = SIZE_MAX, locked = 0;
+  size_t most_hugetlb = 0;  ///< bytes of huge pages that were set apart
   unsigned failing_decommits = 0;
   size_t limit = SIZE_MAX;      ///< bytes that may be committed at a time, all in all
   std::vector<Range> occupied;  ///< somebody else's mappings: commits that meet them fail
@@ -66,6 +67,7 @@ class FakeVm {
 
   // What has been asked of it.
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0;
+  unsigned hugetlb_asked = 0;
   std::vector<char*> broken_up;
   std::vector<Range> purged;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
@@ -79,6 +81,11 @@ class FakeVm {
   size_t purged_bytes() const {
     size_t sum = 0;
     for (const Range& range : purged) sum += range.size;
+    return sum;
+  }
+  size_t hugetlb_bytes() const {
+    size_t sum = 0;
+    for (const Range& range : hugetlb_) sum += range.size;
     return sum;
   }
   bool is_committed(const Range& wanted) const {
@@ -111,6 +118,11 @@ class FakeVm {
             "a range is not made of the system's pages");
   }
 
+  static void require_ordinary(char* at, size_t size) {
+    for (const Range& range : s_current->hugetlb_)
+      require(!range.meets({at, size}), "pages that were set apart cannot be treated so");
+  }
+
   static os::Place reserve(size_t size, size_t least) {
     FakeVm& me = *s_current;
     ++me.reserves;
@@ -134,6 +146,15 @@ class FakeVm {
     FakeVm& me = *s_current;
     if (fails(me.failing_decommits)) return false;
     require(me.is_committed({at, size}), "decommit: not committed");
+    for (size_t i = 0; i < me.hugetlb_.size();) {
+      const Range page = me.hugetlb_[i];
+      require(!page.meets({at, size}) || Range{at, size}.contains(page),
+              "decommit: a part of a page that was set apart");
+      if (page.meets({at, size}))
+        me.hugetlb_.erase(me.hugetlb_.begin() + static_cast<long>(i));
+      else
+        ++i;
+    }
     require(mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at,
             "(the real kernel refuses to decommit)");
     std::vector<Range> rest;
@@ -176,9 +197,21 @@ class FakeVm {
     return true;
   }
 
+  static bool commit_hugetlb(const os::Place& place, char* at, size_t size, unsigned page_shift) {
+    FakeVm& me = *s_current;
+    size_t page = size_t{1} << page_shift;
+    ++me.hugetlb_asked;
+    bool is_whole = reinterpret_cast<size_t>(at) % page == 0 && size % page == 0;
+    if (place.is_reserved || !is_whole || me.hugetlb_bytes() + size > me.most_hugetlb) return false;
+    if (!commit(place, at, size)) return false;
+    for (size_t i = 0; i < size; i += page) me.hugetlb_.push_back({at + i, page});
+    return true;
+  }
+
   static bool purge(char* at, size_t size) {
     FakeVm& me = *s_current;
     require_pages(at, size);
+    require_ordinary(at, size);
     require(me.is_committed({at, size}), "purge: not committed");
     if (me.while_purging != nullptr) me.while_purging();
     if (fails(me.failing_purges)) return false;
@@ -201,6 +234,8 @@ class FakeVm {
     require_pages(to, size);
     require(me.is_committed({from, size}) && me.is_committed({to, size}), "move: not committed");
     require(!Range{from, size}.meets({to, size}), "move: onto itself");
+    require_ordinary(from, size);
+    require_ordinary(to, size);
     if (fails(me.failing_moves)) {
       std::memset(to, 0, size);  // the kernel may have dropped it before it said no
       return me.loses_targets ? os::Moved::kTargetLost : os::Moved::kNo;
@@ -211,6 +246,7 @@ class FakeVm {
   }
 
   static void advise_huge(char* at, size_t size, bool huge) {
+    require_ordinary(at, size);
     s_current->advised.push_back({{at, size}, huge});
   }
   static bool lock(char* at, size_t size) {
@@ -231,6 +267,7 @@ class FakeVm {
   }
   static void break_up(char* at) {
     require_pages(at, os::page_size());
+    require_ordinary(at, os::page_size());
     s_current->broken_up.push_back(at);
   }
   static bool name(char* at, size_t size, const char* name) {
@@ -243,13 +280,14 @@ class FakeVm {
   }
 
   static constexpr os::Vm kTable = {
-      reserve,    release, commit,  purge, move, advise_huge,      clock,   decommit,
-      purge_each, name,    reserve, lock,  bind, gives_huge_pages, break_up};
+      reserve,    release, commit,  purge, move, advise_huge,      clock,    decommit,
+      purge_each, name,    reserve, lock,  bind, gives_huge_pages, break_up, commit_hugetlb};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;
   std::vector<Mapping> places_;
   std::vector<Range> committed_;
+  std::vector<Range> hugetlb_;  // page by page
 };
 
 }  // namespace test
