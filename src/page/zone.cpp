@@ -219,12 +219,15 @@ void Zone::trim() {
   purge(keep);
 }
 
-// Isolates dirty blocks that have `wanted` frames together, if there are as many.
+// Isolates dirty blocks that have `wanted` frames together, if there are as many. Where blocks were
+// advised, no huge page is cut for the sake of a smaller sum: the rest of it would come back by 512
+// faults (bench/README.md: Huge pages, weighed).
 Zone::Batch Zone::isolate(size_t wanted) {
   Order least = Order::ceil(Pages::ceil(os::page_size()));
+  size_t whole = tables_[kAdvised].is_used ? base::kHugeSize / kFrameSize : 0;
   Batch batch;
   while (batch.count < kBatch && batch.frames < wanted) {
-    uint32_t block = buddy_.isolate(least, Pages(wanted - batch.frames));
+    uint32_t block = buddy_.isolate(least, Pages(std::max(wanted - batch.frames, whole)));
     if (block == kNone) break;
     Pages pages = Order(frames_[block].order).pages();
     batch.ranges[batch.count++] = {address_of(block), pages.bytes()};
@@ -299,8 +302,9 @@ size_t Zone::purge_end(size_t keep) {
 size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
-  bool is_broken = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
   lock_.acquire();
+  bool is_broken =
+      tables_[kAdvised].is_used || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();

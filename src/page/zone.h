@@ -29,7 +29,9 @@
 //   slabs have them until the first of their frames goes back alone. From then on the window gets
 //   no more of them, for the kernel would fill what was purged again (khugepaged), and a huge page
 //   is broken up when a part of it goes: until then its memory stays taken. Blocks that were
-//   advised to have huge pages keep them. Measured: bench/README.md.
+//   advised to have huge pages keep them while they are let. When they are free, whole pages go
+//   back; of one in which another block begins or ends a part does, and it is broken up, too.
+//   Measured: bench/README.md.
 //
 //   A zone may consist of huge pages that were set apart (hugetlb). They are the process's own from
 //   the moment that the window grows by them, no more of them than a request needs. None of them

@@ -111,6 +111,47 @@ TEST_F(ZoneLayoutTest, ByDefaultOnlyBlocksThatWillBeFilledAreAdvised) {
   EXPECT_EQ(vm.advised.size(), 1u);
 }
 
+constexpr size_t kHugeFrames = base::kHugeSize / base::kFrameSize;
+
+// 16 MiB that were advised, and then five blocks of which each begins or ends inside a huge page.
+TEST_F(ZoneLayoutTest, HugePagesOfFreedBlocksAreBrokenUpWhereAPartGoes) {
+  start();
+  Frame* whole = alloc(8 * kHugeFrames);
+  zone.advise_huge(*whole);
+  free(whole);
+  EXPECT_EQ(zone.purge(0), 8 * kHugeFrames);
+  EXPECT_TRUE(vm.broken_up.empty()) << "whole ones go as they are";
+  Frame* parts[5];
+  for (Frame*& part : parts) part = alloc(300);
+  for (int i : {1, 3}) free(parts[i]);
+  EXPECT_EQ(zone.purge(0), 600u);
+  EXPECT_GE(vm.broken_up.size(), 2u);
+  for (char* at : vm.broken_up)
+    EXPECT_LT(zone.number_of(at), 5 * 300u) << "there is nothing to be broken up";
+}
+
+TEST_F(ZoneLayoutTest, WithoutAdviceNothingIsBrokenUp) {
+  start();
+  Frame* block = alloc(1000);
+  free(block);
+  EXPECT_GT(zone.purge(100), 0u);
+  EXPECT_TRUE(vm.broken_up.empty());
+}
+
+TEST_F(ZoneLayoutTest, NoHugePageIsCutForASmallerSum) {
+  start();
+  Frame* block = alloc(8 * kHugeFrames);
+  zone.advise_huge(*block);
+  free(block);
+  EXPECT_EQ(zone.purge(7 * kHugeFrames - 10), 2 * kHugeFrames);
+  for (const auto& range : vm.purged) {
+    if (!zone.contains(range.at)) continue;  // records
+    EXPECT_EQ((range.at - zone.window()) % static_cast<long>(base::kHugeSize), 0);
+    EXPECT_EQ(range.size % base::kHugeSize, 0u);
+  }
+  EXPECT_TRUE(vm.broken_up.empty());
+}
+
 // A zone as slabs have it, whose kernel may make huge pages unasked.
 class ZoneUnaskedTest : public ZoneLayoutTest {
  protected:
