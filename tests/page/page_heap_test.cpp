@@ -219,6 +219,13 @@ TEST_F(HugetlbTest, NoMoreComesThanIsAskedForInWholePages) {
   EXPECT_EQ(alloc(4096).frame, nullptr);
 }
 
+TEST_F(HugetlbTest, ALargeZoneTakesNoMoreEither) {
+  start(80);
+  ASSERT_NE(alloc(64 * kPage).frame, nullptr);
+  ASSERT_NE(alloc(kMiB).frame, nullptr);
+  EXPECT_EQ(vm.hugetlb_bytes(), 65 * kPage);
+}
+
 TEST_F(HugetlbTest, WhatIsNotThereIsAskedForOnceInAWhile) {
   start(1);
   EXPECT_EQ(alloc(4 * kPage).frame, nullptr);
