@@ -50,7 +50,8 @@ bool Pressure::look(page::Budget& budget, const Rules& rules, uint64_t now_ms) {
   bool is_watched = rules.follows && budget.held() >= kLeastWatched;
   if (is_watched && is_due(next_look_ms_, now_ms, rules.interval_ms))
     ask_kernel(budget, rules.root);
-  if (!is_watched) is_system_short_.store(false, std::memory_order_relaxed);
+  // Not written to for nothing: a small process has no page for this.
+  if (!is_watched && is_system_short()) is_system_short_.store(false, std::memory_order_relaxed);
   if (!rules.follows) forget_bound(budget);
   if (budget.over() == 0 && !is_system_short()) return false;
   uint64_t pause_ms = std::max(rules.interval_ms / kReliefsPerInterval, uint64_t{1});
