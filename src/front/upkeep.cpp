@@ -48,6 +48,10 @@ page::Manners manners_of(const Options& options) {
   return {.huge_pages = huge, .name = options.names != 0 ? "ashlar slabs" : nullptr};
 }
 
+// Of a heap that SLOB serves, so many pages lie ready. A worker that serves one request after the
+// other, and holds little between them, needs two or three (bench/workloads/prefork).
+constexpr unsigned kMostReady = 4;
+
 constexpr uint64_t kKibOfFrame = base::kFrameSize / 1024;
 
 // A bound in frames.
@@ -114,7 +118,7 @@ bool Heap::start() {
   options_ = options_from_environment();
   if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
   apply(options_);
-  slob_.start(pages_.slabs(), pages_.meta());
+  slob_.start(pages_.slabs(), pages_.meta(), kMostReady);
   promotion_.start(slob_max_of(options_));
   if (base::kHasCaches && options_.nodes > 1) find_nodes();
   return true;

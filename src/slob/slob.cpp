@@ -1,5 +1,6 @@
 #include "slob/slob.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bits.h"
@@ -19,8 +20,9 @@ constexpr unsigned grains_of(size_t size) {
 
 }  // namespace
 
-void Slob::start(page::Zone& zone, page::MetaArena& meta) {
+void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready) {
   lock_.set_rank(os::LockRank::kSlob);
+  most_ready_ = most_ready;
   zone_ = &zone;
   meta_ = &meta;
 }
@@ -48,8 +50,12 @@ void Slob::unshelve(SlobPage& page) {
   --pages.count;
 }
 
-// A page behind so many frames of a long block.
-SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
+unsigned Slob::most_ready() const {
+  return std::min(pages_.load(std::memory_order_relaxed) / kPagesPerReady, most_ready_);
+}
+
+// A page behind so many frames of a long block, in no list.
+SlobPage* Slob::new_page(unsigned in_front) {
   SlobPage* page = unused_.front();
   if (page != nullptr)
     unused_.remove(*page);
@@ -65,20 +71,56 @@ SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
   first->tenant = page;
   last = {
       .kind = FrameKind::kSlob, .order = 0, .is_new = 0, .unused = 0, .count = 1, .tenant = page};
-  page->start(last, on);
+  page->start(last);
   page->in_front = static_cast<uint8_t>(in_front);
+  return page;
+}
+
+// One that was ready. Where none was, the page heap is asked for those that shall be, too.
+SlobPage* Slob::take_ready() {
+  if (SlobPage* page = ready_.front(); page != nullptr) {
+    ready_.remove(*page);
+    --ready_count_;
+    return page;
+  }
+  SlobPage* page = new_page(0);
+  SlobPage* last = page;
+  while (last != nullptr && ready_count_ < most_ready()) {
+    SlobPage* next = new_page(0);
+    if (next == nullptr) break;
+    if (last == page)
+      ready_.push_front(*next);
+    else
+      ready_.push_behind(*last, *next);
+    last = next;
+    ++ready_count_;
+  }
+  return page;
+}
+
+SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
+  SlobPage* page = in_front == 0 ? take_ready() : new_page(in_front);
+  if (page == nullptr) return nullptr;
+  page->shelf = on;
   count_pages(in_front + 1);
   shelve(*page);
   shelf(on).newest = page;
   return page;
 }
 
-void Slob::retire(SlobPage& page) {
-  unshelve(page);
+void Slob::give_back(SlobPage& page) {
   page.frame->kind = FrameKind::kInside;
   zone_->free(zone_->number_of(*page.frame), base::Pages(1));
   unused_.push_front(page);
+}
+
+// An empty page is no more in use.
+void Slob::retire(SlobPage& page) {
+  unshelve(page);
   count_pages(size_t{0} - 1);
+  if (ready_count_ >= most_ready()) return give_back(page);
+  ready_.push_front(page);
+  ++ready_count_;
 }
 
 // The frames in front of a page, of a long block that came free, go back. How many grains.
@@ -212,6 +254,11 @@ void Slob::reap() {
   os::Locked held(lock_);
   if (empty_ != nullptr) retire(*empty_);
   empty_ = nullptr;
+  for (SlobPage* page = ready_.front(); page != nullptr; page = ready_.front()) {
+    ready_.remove(*page);
+    give_back(*page);
+  }
+  ready_count_ = 0;
 }
 
 SlobStats Slob::stats() {
@@ -238,6 +285,14 @@ void Slob::audit() {
     ASHLAR_CHECK(count == pages.count);
     listed += count;
   }
+  unsigned ready = 0;
+  ready_.for_each([&](const SlobPage& page) {
+    page.audit();
+    ASHLAR_CHECK(page.is_empty() && page.in_front == 0);
+    ASHLAR_CHECK(page.frame->kind == FrameKind::kSlob && page.frame->tenant == &page);
+    ++ready;
+  });
+  ASHLAR_CHECK(ready == ready_count_ && ready <= most_ready_);
   size_t pages = pages_.load(std::memory_order_relaxed);
   ASHLAR_CHECK(listed <= pages);
   ASHLAR_CHECK(live_ == pages * kGrains - free);

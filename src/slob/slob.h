@@ -9,6 +9,10 @@
 //   kept against a program that breathes around a page's edge. Pages stand in their list by
 //   address, as far as kLooks of them tell.
 //
+//   A heap of many pages has a few more *ready*, which have a frame and hold nothing: where a page
+//   more is wanted, or one less, the page heap's tables need not be written to. The child of a fork
+//   shares those with its parent until it does.
+//
 //   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
 //   page, whose rest is there for others. When it is freed the frames go back at once. The records
 //   of its first frame and of that page both lead to the page. A request that would leave no such
@@ -17,7 +21,7 @@
 // Invariants (audit())
 //   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
-//   3. At most one page is empty.
+//   3. At most one page in a list is empty. Those that are ready are in none, and not in pages().
 //   4. The first frame of a long block is kSlob and names the page where the block ends.
 //
 // Locking
@@ -63,6 +67,9 @@ static_assert(!serves(base::kFrameSize) && !serves(kEnd + 1));
 /// So many pages of a list are looked at in one go.
 inline constexpr unsigned kLooks = 64;
 
+/// For so many pages one more is ready.
+inline constexpr unsigned kPagesPerReady = 32;
+
 struct SlobStats {
   size_t pages = 0, live_bytes = 0;
 };
@@ -70,8 +77,8 @@ struct SlobStats {
 class Slob {
  public:
   constexpr Slob() = default;
-  /// Takes frames from `zone`, and its records from `meta`.
-  void start(page::Zone& zone, page::MetaArena& meta);
+  /// Takes frames from `zone`, and its records from `meta`. Has up to `most_ready` pages ready.
+  void start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready = 0);
 
   /// At least `size` bytes, less than kEnd, at a multiple of `align` (a power of two up to a frame)
   /// and of a grain. null when memory is out. The bytes are whatever they were, but zero where the
@@ -89,7 +96,7 @@ class Slob {
   /// taken, or where it would end in another frame.
   bool try_resize(const page::Frame& frame, void* p, size_t size) ASHLAR_EXCLUDES(lock_);
 
-  /// Gives the empty page back that is kept.
+  /// Gives the empty page back that is kept, and those that are ready.
   void reap() ASHLAR_EXCLUDES(lock_);
 
   SlobStats stats() ASHLAR_EXCLUDES(lock_);
@@ -118,6 +125,9 @@ class Slob {
   void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* alloc_long(unsigned count) ASHLAR_REQUIRES(lock_);
+  unsigned most_ready() const;
+  SlobPage* new_page(unsigned in_front) ASHLAR_REQUIRES(lock_);
+  SlobPage* take_ready() ASHLAR_REQUIRES(lock_);
   SlobPage* add_page(Shelf shelf, unsigned in_front) ASHLAR_REQUIRES(lock_);
   unsigned give_front(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void count_pages(size_t more) ASHLAR_REQUIRES(lock_) {
@@ -128,6 +138,7 @@ class Slob {
   void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
   void retire(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void give_back(SlobPage& page) ASHLAR_REQUIRES(lock_);
   Pages& shelf(Shelf shelf) ASHLAR_REQUIRES(lock_) {
     return shelves_[static_cast<unsigned>(shelf)];
   }
@@ -137,6 +148,9 @@ class Slob {
   page::MetaArena* meta_ = nullptr;
   Pages shelves_[kShelves] ASHLAR_GUARDED_BY(lock_){};
   base::List<SlobPage> unused_ ASHLAR_GUARDED_BY(lock_){};  // records of pages that went back
+  base::List<SlobPage> ready_ ASHLAR_GUARDED_BY(lock_){};
+  unsigned ready_count_ ASHLAR_GUARDED_BY(lock_) = 0;
+  unsigned most_ready_ = 0;
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains

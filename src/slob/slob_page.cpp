@@ -21,9 +21,8 @@ unsigned next_set(unsigned from, Word word) {
 
 }  // namespace
 
-void SlobPage::start(page::Frame& of, Shelf on) {
+void SlobPage::start(page::Frame& of) {
   frame = &of;
-  shelf = on;
   in_front = 0;
   free_grains = kGrains;
   longest = kGrains;

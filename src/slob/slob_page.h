@@ -69,7 +69,7 @@ class SlobPage {
   uint8_t in_front;  ///< so many whole frames in front are of the block at the first grain
 
   /// Makes all grains free.
-  void start(page::Frame& of, Shelf on);
+  void start(page::Frame& of);
 
   /// Takes the lowest free run of `count` grains from a multiple of `align` grains on, a power of
   /// two. Its first grain, or kNoGrain.
