@@ -74,7 +74,13 @@ bool has_cache(uint8_t id) {
                 .has_cache = is_there,
                 .slob_bytes = g_heap.slob().bytes(),
                 .has_threads = os::has_other_threads()};
+  bool was_over = g_heap.promotion().is_over();
   bool is_wanted = g_heap.promotion().note_demand(demand);
+  // What a parent has asked for is not held against its children.
+  if (!was_over && g_heap.promotion().is_over() && g_heap.is_new_process()) {
+    g_heap.restart();
+    return false;
+  }
   // Readied for the first other thread before it runs, when that costs least: pthread_create asks
   // for memory. (membarrier's registration takes milliseconds once there are two.)
   return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
@@ -325,9 +331,16 @@ bool Heap::promote() {
   return true;
 }
 
+bool Heap::is_new_process() const {
+  uint32_t began = process_.load(std::memory_order_relaxed);
+  return began != 0 && began != os::process_id();
+}
+
 void Heap::restart() {
-  if (!is_promoted() || options_.slob_max == 0) return;
+  if (options_.slob_max == 0) return;
+  process_.store(os::process_id(), std::memory_order_relaxed);
   promotion_.restart(slob_.bytes());
+  if (!is_promoted()) return;
   is_published_.store(false, std::memory_order_relaxed);
   os::g_fast.cached_end = 0;
 }

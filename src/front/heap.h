@@ -32,6 +32,7 @@
 #include "front/size_class.h"
 #include "large/large.h"
 #include "os/rseq.h"
+#include "os/thread.h"
 #include "page/page_heap.h"
 #include "slob/slob.h"
 
@@ -58,6 +59,13 @@ class Heap {
   bool promote() ASHLAR_EXCLUDES(promotion_lock_);
   /// In the child of a fork: SLOB serves again until the child, too, has outgrown it.
   void restart();
+  /// Whether a fork lies behind us of which restart() was not told, there being no handlers: as far
+  /// back as the first note_process().
+  bool is_new_process() const;
+  void note_process() {
+    if (process_.load(std::memory_order_relaxed) == 0)
+      process_.store(os::process_id(), std::memory_order_relaxed);
+  }
   bool is_promoted() const {
     return base::kHasCaches && is_promoted_.load(std::memory_order_acquire);
   }
@@ -100,6 +108,7 @@ class Heap {
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready
   std::atomic<bool> is_published_{false};  // and the fast path leads to them
+  std::atomic<uint32_t> process_{0};  // whose counts promotion_ has; 0: nobody knows
   std::atomic<size_t> wish_{0};
   std::atomic<uint64_t> interval_ms_{0};
   std::atomic<bool> follows_container_{false};

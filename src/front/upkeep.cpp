@@ -97,6 +97,7 @@ void find_nodes_if_large() {
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   uint64_t now = now_ms();
+  if (base::kHasCaches) g_heap.note_process();
   find_nodes_if_large();
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();

@@ -81,6 +81,10 @@ unsigned cpu_bound() {
   return is_error(bytes) ? kMaxCpus : static_cast<unsigned>(bytes) * 8;
 }
 
+uint32_t process_id() {
+  return static_cast<uint32_t>(call(SYS_getpid));
+}
+
 void yield_cpu() {
   call(SYS_sched_yield);
 }

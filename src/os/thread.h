@@ -58,6 +58,9 @@ inline bool has_other_threads() {
   return &__libc_single_threaded == nullptr || __libc_single_threaded == 0;
 }
 
+/// The number of this process: another one in the child of a fork. One system call.
+uint32_t process_id();
+
 /// More CPUs than Linux can be built for (NR_CPUS is at most 8192 on every machine).
 inline constexpr unsigned kMaxCpus = 8192;
 
