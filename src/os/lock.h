@@ -46,6 +46,8 @@ class ASHLAR_CAPABILITY Lock {
 
   void acquire() ASHLAR_ACQUIRES();
   void release() ASHLAR_RELEASES();
+  /// Whether nobody holds it, for now.
+  bool is_free() const { return word_.load(std::memory_order_relaxed) == 0; }
   /// Whether the calling thread holds it.
   bool is_mine() const;
   /// In the child of a fork: frees the lock if the thread that holds it does not exist here.

@@ -27,11 +27,17 @@ void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready) {
   meta_ = &meta;
 }
 
+// Whether a page belongs behind another one: by address, but for what is inherited.
+bool Slob::is_behind(const SlobPage& page, const SlobPage& other) const {
+  bool is_inherited = is_apart_from(page), is_other_inherited = is_apart_from(other);
+  return is_inherited == is_other_inherited ? other.frame < page.frame : is_inherited;
+}
+
 // Into the list of its shelf, behind the pages at lower addresses, as far as it looks.
 void Slob::shelve(SlobPage& page) {
   Pages& pages = shelf(page.shelf);
   SlobPage *before = nullptr, *at = pages.list.front();
-  for (unsigned looks = 0; at != nullptr && at->frame < page.frame && looks < kLooks; ++looks) {
+  for (unsigned looks = 0; at != nullptr && is_behind(page, *at) && looks < kLooks; ++looks) {
     before = at;
     at = at->next;
   }
@@ -102,9 +108,11 @@ SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
   SlobPage* page = in_front == 0 ? take_ready() : new_page(in_front);
   if (page == nullptr) return nullptr;
   page->shelf = on;
+  page->age = age_;
   count_pages(in_front + 1);
   shelve(*page);
   shelf(on).newest = page;
+  apart_ -= apart_ > 0;
   return page;
 }
 
@@ -138,6 +146,7 @@ void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
   unsigned grain = page.take(count, align);
   if (grain == kNoGrain) return nullptr;
   live_ += count;
+  page.age = age_;
   if (&page == empty_) empty_ = nullptr;
   if (page.free_grains == 0) unshelve(page);
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
@@ -149,6 +158,7 @@ void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
   SlobPage* page = pages.list.front();
   for (unsigned looks = 0; page != nullptr && looks < 2 * kLooks; ++looks) {
     if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
+    if (is_apart_from(*page)) return nullptr;
     SlobPage* next = page->next;
     if (looks >= kLooks) pages.cursor = next;
     if (count <= page->longest)
@@ -183,6 +193,7 @@ void* Slob::alloc(size_t size, size_t align) {
   os::Locked held(lock_);
   if (count > kGrains) return alloc_long(count);
   if (void* block = take_from_shelves(shelf_for(size), count, step)) return block;
+  if (empty_ != nullptr && is_apart_from(*empty_)) retire(*std::exchange(empty_, nullptr));
   // In a long list the empty page may not have been looked at.
   SlobPage* page = empty_ != nullptr ? empty_ : add_page(shelf_for(size), 0);
   return page == nullptr ? nullptr : take(*page, count, step);
@@ -248,6 +259,16 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   if (before != 0 && page.free_grains == 0) unshelve(page);
   if (before == 0 && page.free_grains != 0) shelve(page);
   return true;
+}
+
+// Nobody else can be inside. Where the fork has interrupted this very thread inside, all stays as
+// it is.
+void Slob::restart() ASHLAR_UNCHECKED {
+  if (!lock_.is_free()) return;
+  size_t grains = size_t{pages_.load(std::memory_order_relaxed)} * kGrains;
+  apart_ = live_ < grains / 2 ? 0 : kMostApart;
+  ++age_;
+  for (Pages& pages : shelves_) pages.cursor = pages.newest = nullptr;
 }
 
 void Slob::reap() {

@@ -11,7 +11,9 @@
 //
 //   A heap of many pages has a few more *ready*, which have a frame and hold nothing: where a page
 //   more is wanted, or one less, the page heap's tables need not be written to. The child of a fork
-//   shares those with its parent until it does.
+//   shares those with its parent until it does. It shares the pages, too, so where it is told of
+//   the fork it begins new ones, before it takes grains here and there of those that it has
+//   inherited and gets a copy of each. Pages of its own stand in front of them in the lists.
 //
 //   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
 //   page, whose rest is there for others. When it is freed the frames go back at once. The records
@@ -21,8 +23,9 @@
 // Invariants (audit())
 //   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
-//   3. At most one page in a list is empty. Those that are ready are in none, and not in pages().
-//   4. The first frame of a long block is kSlob and names the page where the block ends.
+//   3. While the heap is apart from what it inherited, a list has none of its own behind such a page.
+//   4. At most one page in a list is empty. Those that are ready are in none, and not in pages().
+//   5. The first frame of a long block is kSlob and names the page where the block ends.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held.
@@ -68,7 +71,10 @@ static_assert(!serves(base::kFrameSize) && !serves(kEnd + 1));
 inline constexpr unsigned kLooks = 64;
 
 /// For so many pages one more is ready.
-inline constexpr unsigned kPagesPerReady = 32;
+inline constexpr unsigned kPagesPerReady = 16;
+
+/// So many new pages are begun before grains of inherited ones are taken.
+inline constexpr unsigned kMostApart = 16;
 
 struct SlobStats {
   size_t pages = 0, live_bytes = 0;
@@ -95,6 +101,9 @@ class Slob {
   /// Makes a block `size` bytes long, less than kEnd, where it stands. False where what follows is
   /// taken, or where it would end in another frame.
   bool try_resize(const page::Frame& frame, void* p, size_t size) ASHLAR_EXCLUDES(lock_);
+
+  /// In the child of a fork: what there is by now counts as inherited, unless much of it is free.
+  void restart() ASHLAR_UNCHECKED;
 
   /// Gives the empty page back that is kept, and those that are ready.
   void reap() ASHLAR_EXCLUDES(lock_);
@@ -134,6 +143,10 @@ class Slob {
     pages_.store(pages_.load(std::memory_order_relaxed) + static_cast<uint32_t>(more),
                  std::memory_order_relaxed);
   }
+  bool is_apart_from(const SlobPage& page) const ASHLAR_REQUIRES(lock_) {
+    return apart_ > 0 && page.age != age_;
+  }
+  bool is_behind(const SlobPage& page, const SlobPage& other) const ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
@@ -151,6 +164,8 @@ class Slob {
   base::List<SlobPage> ready_ ASHLAR_GUARDED_BY(lock_){};
   unsigned ready_count_ ASHLAR_GUARDED_BY(lock_) = 0;
   unsigned most_ready_ = 0;
+  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;  // so many pages more are begun first
+  uint8_t age_ ASHLAR_GUARDED_BY(lock_) = 0;     // restarts
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains

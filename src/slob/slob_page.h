@@ -67,6 +67,7 @@ class SlobPage {
   uint16_t longest;  ///< no run of free grains is longer
   Shelf shelf;
   uint8_t in_front;  ///< so many whole frames in front are of the block at the first grain
+  uint8_t age;       ///< of the Slob when it last took grains of this page
 
   /// Makes all grains free.
   void start(page::Frame& of);
