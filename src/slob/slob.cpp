@@ -126,6 +126,7 @@ void Slob::give_back(SlobPage& page) {
 void Slob::retire(SlobPage& page) {
   unshelve(page);
   count_pages(size_t{0} - 1);
+  apart_ += apart_ > 0 && page.age == age_;
   if (ready_count_ >= most_ready()) return give_back(page);
   ready_.push_front(page);
   ++ready_count_;

@@ -73,8 +73,8 @@ inline constexpr unsigned kLooks = 64;
 /// For so many pages one more is ready.
 inline constexpr unsigned kPagesPerReady = 16;
 
-/// So many new pages are begun before grains of inherited ones are taken.
-inline constexpr unsigned kMostApart = 16;
+/// A child has so many pages of its own before it takes grains of inherited ones.
+inline constexpr unsigned kMostApart = 32;
 
 struct SlobStats {
   size_t pages = 0, live_bytes = 0;
@@ -164,7 +164,7 @@ class Slob {
   base::List<SlobPage> ready_ ASHLAR_GUARDED_BY(lock_){};
   unsigned ready_count_ ASHLAR_GUARDED_BY(lock_) = 0;
   unsigned most_ready_ = 0;
-  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;  // so many pages more are begun first
+  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;  // so many more of its own come first
   uint8_t age_ ASHLAR_GUARDED_BY(lock_) = 0;     // restarts
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
