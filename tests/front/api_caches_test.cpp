@@ -153,7 +153,7 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
     Cache cache = session_cache(tally);
     ASSERT_NE(cache, nullptr);
     // Now and then so many that a fork begins while they are freed: then some wait for its end.
-    std::vector<void*> objects(i % 8 == 0 ? 5000 : 50);
+    std::vector<void*> objects(i % 4 == 0 ? 5000 : 50);
     for (void*& object : objects) object = new_session(cache);
     for (void* object : objects) ashlar_cache_free(cache.get(), object);
   }
