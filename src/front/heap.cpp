@@ -107,19 +107,17 @@ void* resize_by_slob(const Frame& frame, void* p, size_t size) {
   return p;
 }
 
-large::Memory alloc_named(const Request& request) {
+ASHLAR_COLD large::Memory alloc_named(const Request& request) {
   if (page::hugetlb_shift(request.where) != 0) start_process();  // a fork ends such a zone
   return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
                          request.align);
 }
 
 // The same where the user wants pages that were set apart for all that will fill one.
-large::Memory alloc_hugetlb(Request request) {
-  uint64_t wanted = g_heap.options().hugetlb;
-  if (!base::kHasCaches || wanted == Options::kNever || request.fill != large::Fill::kWhole)
-    return {};
-  request.where =
-      wanted == Options::k2M ? page::Manners::Where::kHuge2M : page::Manners::Where::kHuge1G;
+ASHLAR_COLD large::Memory alloc_hugetlb(Request request) {
+  if (request.fill != large::Fill::kWhole) return {};
+  bool is_2m = g_heap.options().hugetlb == Options::k2M;
+  request.where = is_2m ? page::Manners::Where::kHuge2M : page::Manners::Where::kHuge1G;
   bool is_filling = request.size >> page::hugetlb_shift(request.where) != 0;
   return is_filling ? alloc_named(request) : large::Memory{};
 }
@@ -130,7 +128,8 @@ large::Memory alloc_once(Request request) {
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
   if (slob::serves(request.size) && request.align <= base::kFrameSize)
     return alloc_by_slob(request.size, request.align);
-  if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
+  if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]
+    if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 

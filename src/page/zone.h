@@ -331,8 +331,8 @@ class Zone {
   bool is_small_heap() const { return window_size() <= size_t{4} << 20; }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool commit(char* at, size_t count) ASHLAR_REQUIRES(lock_);
-  bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);
-  size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
+  ASHLAR_COLD bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);
+  ASHLAR_COLD size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
