@@ -195,6 +195,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_AS
     COMMAND start_pages ${ASHLAR_UNDER_TEST})
 endif()
 
+blackbox_program(forked_test ${bb}/memory/forked_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.forked VARIANTS preload LABELS memory COMMAND forked_test)
+
 blackbox_program(growth_test ${bb}/memory/growth_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.growth VARIANTS preload fallback slob LABELS memory COMMAND growth_test)
 blackbox_program(crashing ${bb}/memory/crashing.c)

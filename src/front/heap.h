@@ -108,7 +108,7 @@ class Heap {
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready
   std::atomic<bool> is_published_{false};  // and the fast path leads to them
-  std::atomic<uint32_t> process_{0};  // whose counts promotion_ has; 0: nobody knows
+  std::atomic<uint32_t> process_{0};       // whose counts promotion_ has; 0: nobody knows
   std::atomic<size_t> wish_{0};
   std::atomic<uint64_t> interval_ms_{0};
   std::atomic<bool> follows_container_{false};

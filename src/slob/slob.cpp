@@ -60,8 +60,8 @@ unsigned Slob::most_ready() const {
   return std::min(pages_.load(std::memory_order_relaxed) / kPagesPerReady, most_ready_);
 }
 
-// A page behind so many frames of a long block, in no list.
-SlobPage* Slob::new_page(unsigned in_front) {
+// A page behind so many frames of a long block, in no list. (One copy of it: start.ld.)
+ASHLAR_NOINLINE SlobPage* Slob::new_page(unsigned in_front) {
   SlobPage* page = unused_.front();
   if (page != nullptr)
     unused_.remove(*page);
@@ -200,7 +200,7 @@ void* Slob::alloc(size_t size, size_t align) {
   return page == nullptr ? nullptr : take(*page, count, step);
 }
 
-Slob::Place Slob::place_of(const Frame& frame, const void* p) {
+ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
   char* start = zone_->address_of(frame);
   if (page->frame != &frame) {  // the first of a long block

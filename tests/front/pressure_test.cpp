@@ -5,10 +5,12 @@
 #include "front/pressure.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <new>
 #include <string>
 
 namespace {
@@ -17,6 +19,8 @@ namespace fs = std::filesystem;
 using page::Budget;
 
 constexpr size_t kFramesOfMib = 256;
+constexpr size_t kPlace = size_t{64} << 10;
+static_assert(sizeof(front::Pressure) <= kPlace);
 
 class PressureTest : public testing::Test {
  protected:
@@ -55,6 +59,17 @@ class PressureTest : public testing::Test {
 TEST_F(PressureTest, WithoutBoundsMemoryIsNotShort) {
   EXPECT_FALSE(look());
   EXPECT_EQ(pressure.wish(budget), 0u);
+}
+
+// The page that it lies in would be one more in every small process.
+TEST_F(PressureTest, ASmallHeapLeavesNoTrace) {
+  budget.change(size_t{0} - 100 * kFramesOfMib);
+  char* page = static_cast<char*>(
+      mmap(nullptr, kPlace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* readable = new (page) front::Pressure;
+  ASSERT_EQ(mprotect(page, kPlace, PROT_READ), 0);
+  EXPECT_FALSE(readable->look(budget, rules, now_ms));
+  munmap(page, kPlace);
 }
 
 TEST_F(PressureTest, AboveTheSoftBoundItIsShortSomeTimesAnInterval) {

@@ -94,6 +94,24 @@ TEST_F(ProcessTest, AChildBeginsWithSlobAndIsPromotedAgain) {
   front::free(of_parent);
 }
 
+// There are no fork handlers yet: it finds out by itself whose calls those were.
+TEST_F(ProcessTest, AChildIsNotPromotedForWhatItsParentHasAskedFor) {
+  uint64_t slob_max = front::g_heap.options().slob_max;
+  if (slob_max == 0 || slob_max == front::Options::kUnlimited || front::g_heap.is_promoted())
+    GTEST_SKIP() << "not run: the parent is not what it is about";
+  for (int i = 0; i < 7900; ++i) front::free(front::alloc(100));
+  ASSERT_FALSE(front::g_heap.is_promoted());
+  pid_t child = fork();
+  if (child == 0) {
+    for (int i = 0; i < 2000; ++i) front::free(front::alloc(100));
+    bool was_small = !front::g_heap.is_promoted();
+    for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
+    inspect::audit();
+    _exit(was_small && front::g_heap.is_promoted() ? 0 : 1);
+  }
+  EXPECT_TRUE(test::wait_for(child, 20).clean());
+}
+
 // pthread_create asks for memory: so magazines are ready when its thread begins.
 TEST_F(ProcessTest, TheFirstRequestBesideAnotherThreadPromotes) {
   uint64_t slob_max = front::g_heap.options().slob_max;

@@ -18,7 +18,7 @@ using slob::Shelf;
 
 class SlobPageTest : public testing::Test {
  protected:
-  SlobPageTest() { page.start(frame, Shelf::kSmall); }
+  SlobPageTest() { page.start(frame); }
   ~SlobPageTest() override { page.audit(); }
   unsigned take(unsigned count, unsigned align = 1) {
     unsigned grain = page.take(count, align);

@@ -76,6 +76,85 @@ TEST_F(SlobTest, LongListsAreFilledAsWell) {
   EXPECT_LE(slob.stats().pages, 400u);
 }
 
+class SlobOfMany : public SlobTest {
+ protected:
+  static constexpr unsigned kPages = 64, kInPage = base::kFrameSize / 256;
+  SlobOfMany() {
+    slob.start(heap.slabs(), heap.meta(), 4);
+    for (unsigned i = 0; i < kPages * kInPage; ++i)
+      blocks.push_back(static_cast<char*>(slob.alloc(256, 1)));
+    slob.audit();
+  }
+  // All but every so many-th.
+  void free_each(unsigned step, unsigned keeps) {
+    for (size_t i = 0; i < blocks.size(); ++i)
+      if (i % step >= keeps) free(blocks[i]);
+  }
+  bool is_inherited(const char* block) {
+    for (const char* old : blocks)
+      if (page_of(old) == page_of(block)) return true;
+    return false;
+  }
+  std::vector<char*> blocks;
+};
+
+TEST_F(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
+  unsigned asked = 0;
+  for (unsigned i = 0; i < 20 * kInPage; ++i) {
+    size_t before = heap.slabs().stats().live;
+    alloc(256);
+    asked += heap.slabs().stats().live != before;
+  }
+  EXPECT_EQ(slob.stats().pages, kPages + 20);
+  EXPECT_LE(asked, 5u);
+  EXPECT_LE(heap.slabs().stats().live, kPages + 20 + 4);
+}
+
+TEST_F(SlobOfMany, APageMoreOrLessDoesNotConcernTheZone) {
+  std::vector<char*> passing(3 * kInPage);
+  for (int round = 0; round < 10; ++round) {
+    size_t before = heap.slabs().stats().live;
+    for (char*& block : passing) block = alloc(256);
+    for (char* block : passing) free(block);
+    EXPECT_TRUE(round == 0 || heap.slabs().stats().live == before) << round;
+  }
+}
+
+TEST_F(SlobOfMany, WhatIsReadyGoesBackWhenMemoryIsWanted) {
+  alloc(256);
+  slob.reap();
+  EXPECT_EQ(heap.slabs().stats().live, slob.stats().pages);
+}
+
+// Each page that it shares with its parent would be copied for one block.
+TEST_F(SlobOfMany, AChildTakesNoGrainsOfWhatItHasInherited) {
+  free_each(4, 3);
+  slob.restart();
+  std::set<uint32_t> pages;
+  for (int i = 0; i < 40; ++i) {
+    char* block = alloc(100 + 8 * static_cast<size_t>(i));
+    EXPECT_FALSE(is_inherited(block));
+    pages.insert(page_of(block));
+    if (i % 2 == 0) free(block);
+  }
+  EXPECT_LE(pages.size(), 4u);
+}
+
+TEST_F(SlobOfMany, OneThatGrowsFillsThoseInTheEnd) {
+  free_each(4, 3);
+  slob.restart();
+  unsigned own = 0;
+  while (own < 2 * slob::kMostApart * kInPage && !is_inherited(alloc(256))) ++own;
+  EXPECT_GE(own, (slob::kMostApart - 1) * kInPage);
+  EXPECT_LE(own, slob::kMostApart * kInPage);
+}
+
+TEST_F(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
+  free_each(4, 1);
+  slob.restart();
+  EXPECT_TRUE(is_inherited(alloc(256)));
+}
+
 TEST_F(SlobTest, ALongBlockLeavesTheRestOfItsLastFrameToOthers) {
   char* block = alloc(2 * 4096 + 100);
   EXPECT_TRUE(base::is_aligned(block, 4096));
