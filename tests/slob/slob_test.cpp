@@ -113,10 +113,10 @@ TEST_F(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
 TEST_F(SlobOfMany, APageMoreOrLessDoesNotConcernTheZone) {
   std::vector<char*> passing(3 * kInPage);
   for (int round = 0; round < 10; ++round) {
-    size_t before = heap.slabs().stats().live;
     for (char*& block : passing) block = alloc(256);
+    size_t with = heap.slabs().stats().live;
     for (char* block : passing) free(block);
-    EXPECT_TRUE(round == 0 || heap.slabs().stats().live == before) << round;
+    EXPECT_TRUE(round == 0 || heap.slabs().stats().live == with) << round;
   }
 }
 
