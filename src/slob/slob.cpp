@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "harden/misuse.h"
 
+// What is kept out of line here is so for the sake of size: preload/start.ld has few pages.
 namespace slob {
 
 using page::Frame;
@@ -60,7 +61,7 @@ unsigned Slob::most_ready() const {
   return std::min(pages_.load(std::memory_order_relaxed) / kPagesPerReady, most_ready_);
 }
 
-// A page behind so many frames of a long block, in no list. (One copy of it: start.ld.)
+// A page behind so many frames of a long block, in no list.
 ASHLAR_NOINLINE SlobPage* Slob::new_page(unsigned in_front) {
   SlobPage* page = unused_.front();
   if (page != nullptr)
@@ -104,7 +105,7 @@ SlobPage* Slob::take_ready() {
   return page;
 }
 
-SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
+ASHLAR_NOINLINE SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
   SlobPage* page = in_front == 0 ? take_ready() : new_page(in_front);
   if (page == nullptr) return nullptr;
   page->shelf = on;
