@@ -38,6 +38,12 @@ Text& Text::add_hex(uint64_t value) {
   return add("0x").add(digits + first, sizeof digits - first);
 }
 
+const char* after(const char* text, const char* word) {
+  for (; *word != '\0'; ++word, ++text)
+    if (*text != *word) return nullptr;
+  return text;
+}
+
 Number parse_decimal(const char* first, const char* last) {
   if (first == last) return {};
   uint64_t value = 0;

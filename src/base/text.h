@@ -51,6 +51,9 @@ class Line : public Text {
   char bytes_[N];
 };
 
+/// Where `text`, which begins with `word`, goes on behind it; null where it does not begin so.
+const char* after(const char* text, const char* word);
+
 /// Reads a decimal number from [first, last). `is_number` is false where there is none, where other
 /// characters follow, and where 64 bits do not hold it.
 struct Number {

@@ -145,7 +145,8 @@ large::Memory alloc_inside(Request request) {
       reap_caches();
     memory = alloc_once(request);
     // And one zone's free address space may be what the other lacks.
-    if (memory.address == nullptr && g_heap.pages().retract()) memory = alloc_once(request);
+    if (base::kHasCaches && memory.address == nullptr && g_heap.pages().retract())
+      memory = alloc_once(request);
   }
   leave();
   return memory;
@@ -293,10 +294,8 @@ void* resize_inside(Zone& zone, Frame& frame, void* p, size_t size) {
 
 // The exit hook of a thread with magazines of its own: they go back as by any other slow path.
 void end_thread(void* area) {
-  for (;; sleep_at_gate()) {
-    GateEntry entry;
-    if (entry.is_open()) return g_registry.end_seat(area);
-  }
+  GateEntry entry(GateEntry::Waiting{});
+  g_registry.end_seat(area);
 }
 
 // A block stays in the zone that was asked for, but that pages that were set apart may be few.
@@ -346,6 +345,7 @@ void Heap::restart() {
 
 // What leads into the fast path comes last, and no thread sees it before the rest.
 void Heap::publish() {
+  if (!base::kHasCaches) return;
   os::FastPage& page = os::g_fast;
   static_assert(sizeof page.class_of == sizeof kClassOf);
   std::memcpy(page.class_of, kClassOf.data(), sizeof page.class_of);

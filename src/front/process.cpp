@@ -123,9 +123,11 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   if (base::kHasCaches) cache::g_registry.for_each_lock(reset);
   g_heap.pages().for_each_lock(reset);
   g_heap.pages().reset_in_child();
-  g_shrinkers.reset_in_child();
-  forget_reaper();
-  reset_upkeep_in_child();
+  if (base::kHasCaches) {
+    g_shrinkers.reset_in_child();
+    forget_reaper();
+    reset_upkeep_in_child();
+  }
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
   count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
@@ -139,7 +141,16 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
 
 }  // namespace
 
-GateEntry::GateEntry() {
+GateEntry::GateEntry(Waiting) {
+  for (enter(); !is_open_; enter()) {
+    leave();
+    if (uint32_t closing = g_closing.load(std::memory_order_acquire); closing != 0)
+      os::futex_wait(g_closing, closing, 0);
+  }
+}
+
+void GateEntry::enter() {
+  is_open_ = true;
   os::ThreadState& me = os::this_thread();
   is_counted_ = os::has_other_threads();
   if (!is_counted_) return;
@@ -155,7 +166,7 @@ GateEntry::GateEntry() {
   is_open_ = false;
 }
 
-GateEntry::~GateEntry() {
+void GateEntry::leave() {
   if (!is_counted_) return;
   os::ThreadState& me = os::this_thread();
   count_of(me).threads.fetch_sub(1, std::memory_order_release);
@@ -171,11 +182,6 @@ bool wait_for_gate(bool again) {
   me.last_closing = static_cast<uint8_t>(closing);
   os::futex_wait(g_closing, closing, kWaitUs);
   return is_gate_open();
-}
-
-void sleep_at_gate() {
-  if (uint32_t closing = g_closing.load(std::memory_order_acquire); closing != 0)
-    os::futex_wait(g_closing, closing, 0);
 }
 
 void* alloc_beside(size_t size, size_t align) {

@@ -33,8 +33,11 @@ namespace front {
 /// A stay inside the slow path.
 class GateEntry {
  public:
-  GateEntry();
-  ~GateEntry();
+  GateEntry() { enter(); }
+  /// One that comes in, however long it has to wait for that.
+  struct Waiting {};
+  explicit GateEntry(Waiting);
+  ~GateEntry() { leave(); }
   GateEntry(const GateEntry&) = delete;
   GateEntry& operator=(const GateEntry&) = delete;
 
@@ -42,6 +45,9 @@ class GateEntry {
   bool is_open() const { return is_open_; }
 
  private:
+  void enter();
+  void leave();
+
   bool is_open_ = true;
   bool is_counted_ = false;
 };
@@ -49,9 +55,6 @@ class GateEntry {
 /// Waits a moment for the gate to open, unless this thread has done so since it was closed and it
 /// is not `again` that it must. Whether it is open; else it is time to work beside the heap.
 bool wait_for_gate(bool again);
-
-/// Sleeps until the gate opens: for what cannot be done beside the heap.
-void sleep_at_gate();
 
 /// How often inside_gate() waits, a millisecond each time, where a fork keeps the gate closed. It
 /// may do so because it waits for this very thread: who can do without gives up after ten seconds.

@@ -23,15 +23,6 @@ namespace {
 // A caller's memory is no business of the kernel's: all that comes free is kept.
 constexpr page::Retention kKeepAll{.percent = 0, .least_bytes = SIZE_MAX / 2, .interval_ms = 1000};
 
-// Does `act` where no fork is under way.
-template <class Act>
-auto inside(Act act) {
-  for (;; sleep_at_gate()) {
-    GateEntry entry;
-    if (entry.is_open()) return act();
-  }
-}
-
 }  // namespace
 
 SmallHeap* SmallHeap::create(size_t limit) {
@@ -92,10 +83,11 @@ bool SmallHeap::make_room(Pages pages) {
   page::Budget& budget = g_heap.pages().budget();
   auto has_room = [&] { return budget.has_room(pages.n, page::Budget::For::kLarge); };
   if (is_in_buffer_ || has_room() || !budget.may_help(pages.n)) return false;
-  inside([&] {
+  {
+    GateEntry entry(GateEntry::Waiting{});
     slob_.reap();
     zone_.purge(0);
-  });
+  }
   if (!has_room()) reap();
   if (base::kHasCaches && !has_room()) ask_program(pages.bytes());
   if (has_room()) return true;
@@ -111,16 +103,15 @@ void* SmallHeap::alloc(size_t size, size_t align) {
 }
 
 void* SmallHeap::alloc_once(size_t size, size_t align) {
-  return inside([&]() -> void* {
-    if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
-    Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
-    Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
-    if (frame == nullptr) return nullptr;
-    char* block = zone_.address_of(*frame);
-    if (base::is_aligned(block, align)) return block;
-    zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
-    return nullptr;
-  });
+  GateEntry entry(GateEntry::Waiting{});
+  if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
+  Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
+  Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
+  if (frame == nullptr) return nullptr;
+  char* block = zone_.address_of(*frame);
+  if (base::is_aligned(block, align)) return block;
+  zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
+  return nullptr;
 }
 
 void* SmallHeap::alloc_zeroed(size_t size) {
@@ -133,17 +124,18 @@ void* SmallHeap::alloc_zeroed(size_t size) {
 
 void SmallHeap::free(void* p) {
   if (p == nullptr) return;
-  inside([&] {
-    Frame& frame = frame_of(p);
-    if (frame.kind == FrameKind::kSlob)
-      slob_.free(frame, p);
-    else
-      zone_.free_large(frame);
-    if (zone_.wants_trim()) zone_.trim();
-  });
+  GateEntry entry(GateEntry::Waiting{});
+  Frame& frame = frame_of(p);
+  if (frame.kind == FrameKind::kSlob)
+    slob_.free(frame, p);
+  else
+    zone_.free_large(frame);
+  if (zone_.wants_trim()) zone_.trim();
 }
 
-void* SmallHeap::resize_in_place(Frame& frame, void* p, size_t size) {
+void* SmallHeap::resize_in_place(void* p, size_t size) {
+  GateEntry entry(GateEntry::Waiting{});
+  Frame& frame = frame_of(p);
   if (frame.kind == FrameKind::kSlob)
     return size < slob::kEnd && slob_.try_resize(frame, p, size) ? p : nullptr;
   Pages have(frame.count), want = Pages::ceil(size);
@@ -154,11 +146,10 @@ void* SmallHeap::resize_in_place(Frame& frame, void* p, size_t size) {
 void* SmallHeap::resize(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
   size_t have = usable_size(p);
-  auto in_place = [&] { return inside([&] { return resize_in_place(frame_of(p), p, size); }); };
-  if (void* same = in_place()) return same;
+  if (void* same = resize_in_place(p, size)) return same;
   // To grow in place needs the least.
   if (size > have && make_room(Pages::ceil(size - have)))
-    if (void* same = in_place()) return same;
+    if (void* same = resize_in_place(p, size)) return same;
   void* fresh = alloc(size, base::kGrain);
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));
@@ -168,15 +159,14 @@ void* SmallHeap::resize(void* p, size_t size) {
 
 size_t SmallHeap::usable_size(const void* p) {
   if (p == nullptr) return 0;
-  return inside([&] {
-    const Frame& frame = frame_of(p);
-    return frame.kind == FrameKind::kSlob ? slob_.usable_size(frame, p)
-                                          : Pages(frame.count).bytes();
-  });
+  GateEntry entry(GateEntry::Waiting{});
+  const Frame& frame = frame_of(p);
+  return frame.kind == FrameKind::kSlob ? slob_.usable_size(frame, p) : Pages(frame.count).bytes();
 }
 
 size_t SmallHeap::live_bytes() {
-  return inside([&] { return slob_.stats().live_bytes + Pages(zone_.stats().large).bytes(); });
+  GateEntry entry(GateEntry::Waiting{});
+  return slob_.stats().live_bytes + Pages(zone_.stats().large).bytes();
 }
 
 void SmallHeap::audit() {

@@ -57,7 +57,7 @@ class SmallHeap {
   page::Frame& frame_of(const void* p);
   void* alloc_once(size_t size, size_t align);
   bool make_room(base::Pages pages);
-  void* resize_in_place(page::Frame& frame, void* p, size_t size);
+  void* resize_in_place(void* p, size_t size);
 
   page::Zone zone_{};
   page::MetaArena meta_{};

@@ -76,28 +76,23 @@ uint64_t now_ms() {
 // rest.
 void relieve(uint64_t now) {
   page::Budget& budget = g_heap.pages().budget();
-  // The small library reads no files.
-  bool is_short =
-      base::kHasCaches
-          ? g_pressure.look(
-                budget,
-                {.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()}, now)
-          : budget.over() > 0;
-  if (!is_short) [[likely]]
+  Pressure::Rules rules{.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()};
+  if (!g_pressure.look(budget, rules, now)) [[likely]]
     return;
   give_back();
-  if (base::kHasCaches) g_heap.set_wish(g_pressure.wish(budget));
+  g_heap.set_wish(g_pressure.wish(budget));
 }
 
 void find_nodes_if_large() {
-  if (!base::kHasCaches || g_has_nodes.load(std::memory_order_relaxed)) return;
+  if (g_has_nodes.load(std::memory_order_relaxed)) return;
   if (g_heap.pages().budget().held() >= kLeastNodes) g_heap.find_nodes();
 }
 
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
+  if (!base::kHasCaches) return g_heap.pages().trim();
   uint64_t now = now_ms();
-  if (base::kHasCaches) g_heap.note_process();
+  g_heap.note_process();
   find_nodes_if_large();
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
@@ -120,12 +115,14 @@ bool Heap::start() {
   if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
   apply(options_);
   slob_.start(pages_.slabs(), pages_.meta(), kMostReady);
+  if (!base::kHasCaches) return true;
   promotion_.start(slob_max_of(options_));
-  if (base::kHasCaches && options_.nodes > 1) find_nodes();
+  if (options_.nodes > 1) find_nodes();
   return true;
 }
 
 void Heap::find_nodes() {
+  if (!base::kHasCaches) return;
   os::Locked held(promotion_lock_);
   if (g_has_nodes.exchange(true, std::memory_order_relaxed) || options_.nodes == 1) return;
   if (options_.nodes != Options::kFound)
@@ -140,6 +137,7 @@ void Heap::apply(const Options& options) {
   interval_ms_.store(options.decay_ms, std::memory_order_relaxed);
   pages_.budget().set(
       {.soft = frames_of(options.soft_limit_kib), .hard = frames_of(options.limit_kib)});
+  if (!base::kHasCaches) return;
   follows_container_.store(options.container != 0, std::memory_order_relaxed);
 }
 
@@ -210,19 +208,16 @@ bool reap() {
 }
 
 bool ask_program(size_t bytes) {
-  if (g_shrinkers.ask(bytes) == 0) return false;
+  if (!base::kHasCaches || g_shrinkers.ask(bytes) == 0) return false;
   reap();  // what was freed counts against the bound until then
   return true;
 }
 
 const os::Topology* nodes() {
   if (!start_heap()) return nullptr;
-  for (;; sleep_at_gate()) {
-    GateEntry entry;
-    if (!entry.is_open()) continue;
-    g_heap.find_nodes();
-    return g_heap.pages().nodes().topology();
-  }
+  GateEntry entry(GateEntry::Waiting{});
+  g_heap.find_nodes();
+  return g_heap.pages().nodes().topology();
 }
 
 uint32_t slow_calls() {

@@ -14,6 +14,12 @@ namespace {
   abort();
 }
 
+[[noreturn]] void die(const char* what, const void* where, const char* why) {
+  base::Line<256> text;
+  text.add(what).add_pointer(where).add(why);
+  die(text);
+}
+
 }  // namespace
 
 void double_free(const void* object, const char* cache, size_t size) {
@@ -24,21 +30,15 @@ void double_free(const void* object, const char* cache, size_t size) {
 }
 
 void double_free_small(const void* block) {
-  base::Line<256> text;
-  text.add("ashlar: double free of ").add_pointer(block).add(" (small block)");
-  die(text);
+  die("ashlar: double free of ", block, " (small block)");
 }
 
 void double_free_large(const void* block) {
-  base::Line<256> text;
-  text.add("ashlar: double free of ").add_pointer(block).add(" (large block)");
-  die(text);
+  die("ashlar: double free of ", block, " (large block)");
 }
 
 void foreign_free(const void* address) {
-  base::Line<256> text;
-  text.add("ashlar: free of ").add_pointer(address).add(", which this heap never gave out");
-  die(text);
+  die("ashlar: free of ", address, ", which this heap never gave out");
 }
 
 void interior_free(const void* address, const void* block) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/attributes.h"
+#include "base/text.h"
 #include "os/vm.h"
 
 namespace os {
@@ -30,10 +31,9 @@ size_t page_size() {
 
 const char* trusted_environment(const char* name) {
   if (g_is_secure || environ == nullptr) return nullptr;
-  size_t length = std::strlen(name);
   for (char** entry = environ; *entry != nullptr; ++entry)
-    if (std::strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
-      return *entry + length + 1;
+    if (const char* rest = base::after(*entry, name); rest != nullptr && *rest == '=')
+      return rest + 1;
   return nullptr;
 }
 

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "base/attributes.h"
+#include "base/config.h"
 
 namespace os {
 
@@ -39,10 +40,13 @@ enum class LockRank : uint8_t {
 
 class ASHLAR_CAPABILITY Lock {
  public:
-  constexpr explicit Lock(LockRank rank) : rank_(rank) {}
+  /// The rank is for debug builds alone: elsewhere a lock that nobody holds is all zero.
+  constexpr explicit Lock(LockRank rank) : rank_(base::kAsserts ? rank : LockRank::kUnset) {}
   /// For locks in memory that must be all zero until it is used: set_rank() comes first.
   constexpr Lock() = default;
-  void set_rank(LockRank rank) { rank_ = rank; }
+  void set_rank(LockRank rank) {
+    if constexpr (base::kAsserts) rank_ = rank;
+  }
 
   void acquire() ASHLAR_ACQUIRES();
   void release() ASHLAR_RELEASES();

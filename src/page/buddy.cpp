@@ -13,7 +13,9 @@ using base::Pages;
 
 static_assert(kMaxOrder < 32, "one bit per order in nonempty_");
 
-Buddy::Buddy(Frame* frames, base::BitMap dirty) : frames_(frames), dirty_map_(dirty) {}
+Buddy::Buddy(Frame* frames, base::BitMap dirty) : frames_(frames), dirty_map_(dirty) {
+  for (Ends& list : lists_) list = {kNone, kNone, kNone};
+}
 
 size_t Buddy::dirty_in(uint32_t first, size_t count, Content content) const {
   switch (content) {
@@ -309,6 +311,7 @@ int Buddy::fragmentation(Order order) const {
 }
 
 size_t Buddy::blocks(Order order) const {
+  if ((nonempty_ >> order.n & 1) == 0) return 0;
   size_t count = 0;
   for (uint32_t at = lists_[order.n].first; at != kNone; at = frames_[at].link.next) ++count;
   return count;

@@ -47,6 +47,7 @@ inline constexpr uint32_t kNone = UINT32_MAX;
 
 class Buddy {
  public:
+  /// None yet, all zero: it can be asked how much it has, which is nothing.
   constexpr Buddy() = default;
   /// A heap over the records at `frames`, empty until memory is given to it.
   Buddy(Frame* frames, base::BitMap dirty);
@@ -139,8 +140,8 @@ class Buddy {
   size_t dirty_ = 0;
   uint32_t nonempty_ = 0;  // bit n: list n has a block
   struct Ends {
-    uint32_t first = kNone, last = kNone;
-    uint32_t oldest = kNone;  // the last that is dirty
+    uint32_t first, last;
+    uint32_t oldest;  // the last that is dirty
   };
   Ends lists_[base::kMaxOrder + 1]{};
 };

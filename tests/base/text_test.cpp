@@ -50,6 +50,14 @@ TEST(Text, IsCutWhereItEndsAndStaysText) {
   }
 }
 
+TEST(After, GoesOnBehindTheWholeWord) {
+  EXPECT_STREQ(base::after("key:value", "key"), ":value");
+  EXPECT_STREQ(base::after("key", "key"), "");
+  EXPECT_STREQ(base::after("key", ""), "key");
+  EXPECT_EQ(base::after("ke", "key"), nullptr);
+  EXPECT_EQ(base::after("kez", "key"), nullptr);
+}
+
 TEST(ParseDecimal, ReadsWhatIsANumber) {
   EXPECT_EQ(parse("0").value, 0u);
   EXPECT_EQ(parse("18446744073709551615").value, UINT64_MAX);

@@ -55,6 +55,14 @@ TEST_F(BuddyTest, NothingComesOutOfNothing) {
   EXPECT_EQ(buddy.free_frames(), 0u);
 }
 
+TEST_F(BuddyTest, OneThatIsNotThereYetHasNothing) {
+  const Buddy none;
+  for (unsigned order = 0; order <= base::kMaxOrder; ++order)
+    EXPECT_EQ(none.blocks(Order(order)), 0u);
+  EXPECT_EQ(none.fragmentation(Order(9)), 0);
+  EXPECT_EQ(none.free_frames(), 0u);
+}
+
 TEST_F(BuddyTest, SplitsOnTheWayOutAndMergesOnTheWayBack) {
   extend(0, 64);
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
