@@ -5,7 +5,6 @@
 //   where a call fails. The whole family is here: whoever replaced malloc but not aligned_alloc
 //   would mix two heaps.
 #include <malloc.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -39,7 +38,8 @@ void* aligned(size_t align, size_t size) {
 }
 
 size_t page_size() {
-  return static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  front::start_heap();  // from then on it is known
+  return os::page_size();
 }
 
 }  // namespace

@@ -258,6 +258,18 @@ if(ASHLAR_SLOB_ONLY)
       "ulimit -v 16384 && export LD_PRELOAD=${ASHLAR_UNDER_TEST} && ${program} > /dev/null")
     set_tests_properties(limits.slob_only_${key} PROPERTIES LABELS "blackbox;limits" TIMEOUT 60)
   endforeach()
+  # A bound on what the heap holds ends a program that wants more, and no other.
+  foreach(kib 4096 16384)
+    add_test(NAME limits.slob_only_bound_${kib} COMMAND bash -c "printf -v text %8000000s")
+    set_tests_properties(limits.slob_only_bound_${kib} PROPERTIES LABELS "blackbox;limits"
+      ENVIRONMENT "LD_PRELOAD=${ASHLAR_UNDER_TEST};ASHLAR_CONF=limit_kib:${kib}")
+  endforeach()
+  set_tests_properties(limits.slob_only_bound_4096 PROPERTIES
+    PASS_REGULAR_EXPRESSION "cannot allocate")
+  add_test(NAME limits.slob_only_size
+    COMMAND ${ASHLAR_PYTHON} ${bb}/limits/slob_only_size.py ${ASHLAR_UNDER_TEST}
+      $<TARGET_FILE:ashlar_static> ${CMAKE_C_COMPILER} ${PROJECT_SOURCE_DIR}/README.md)
+  set_tests_properties(limits.slob_only_size PROPERTIES LABELS "blackbox;limits")
 endif()
 
 # Static TLS surplus: a few libraries that take much, then ever smaller ones until nothing is left.

@@ -43,7 +43,7 @@ int ashlar_reap(void);
 /* Checks every record of the heap against every other and aborts with one line on standard error
  * where they disagree. For tests and debugging: takes each lock in turn and holds it while it looks
  * at what the lock guards, so other threads may be running and may have to wait. Not
- * async-signal-safe. errno is not changed. */
+ * async-signal-safe. errno is not changed. The small library does not have it. */
 void ashlar_audit(void);
 
 #ifdef __cplusplus

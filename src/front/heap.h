@@ -104,7 +104,7 @@ class Heap {
   void apply(const Options& options);
 
   slob::Slob slob_{};
-  Options options_{};
+  Options options_ = base::kHasCaches ? Options{} : kNoOptions;
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready
   std::atomic<bool> is_published_{false};  // and the fast path leads to them

@@ -8,22 +8,15 @@
 namespace front {
 namespace {
 
-// The words stand in the table itself: pointers to them would have to be relocated in each process.
-struct Word {
-  char name[12] = {};
-  uint64_t value = 0;
-  constexpr bool is_none() const { return name[0] == '\0'; }
-};
-
+// Names stand in the tables themselves: pointers to them would have to be relocated in each
+// process.
 struct Key {
   char name[16];
   uint64_t Options::*value;
   uint64_t least, most;  // no number is allowed where least is more than most
   When until;
-  Word words[3] = {};
 };
 
-constexpr Word kUnlimitedWord = {"unlimited", Options::kUnlimited};
 constexpr uint64_t kMostKib = uint64_t{1} << 40;
 
 // What they mean: README.md.
@@ -31,49 +24,83 @@ constexpr Key kKeys[] = {
     {"retain_percent", &Options::retain_percent, 0, 1000, When::kLater},
     {"retain_kib", &Options::retain_kib, 0, kMostKib, When::kLater},
     {"decay_ms", &Options::decay_ms, 1, 3600000, When::kLater},
-    {"limit_kib", &Options::limit_kib, 1, kMostKib, When::kLater, {kUnlimitedWord}},
-    {"soft_limit_kib", &Options::soft_limit_kib, 1, kMostKib, When::kLater, {kUnlimitedWord}},
+    {"limit_kib", &Options::limit_kib, 1, kMostKib, When::kLater},
+    {"soft_limit_kib", &Options::soft_limit_kib, 1, kMostKib, When::kLater},
+};
+// Those that the small library does without.
+constexpr Key kMoreKeys[] = {
     {"container", &Options::container, 0, 1, When::kLater},
-    {"reaper",
-     &Options::reaper,
-     1,
-     0,
-     When::kStart,
-     {{"auto", Options::kAuto}, {"never", Options::kNever}}},
-    {"thp",
-     &Options::thp,
-     1,
-     0,
-     When::kStart,
-     {{"auto", Options::kAuto}, {"never", Options::kNever}, {"always", Options::kAlways}}},
-    {"hugetlb",
-     &Options::hugetlb,
-     1,
-     0,
-     When::kStart,
-     {{"never", Options::kNever}, {"2m", Options::k2M}, {"1g", Options::k1G}}},
+    {"reaper", &Options::reaper, 1, 0, When::kStart},
+    {"thp", &Options::thp, 1, 0, When::kStart},
+    {"hugetlb", &Options::hugetlb, 1, 0, When::kStart},
     {"names", &Options::names, 0, 1, When::kStart},
     {"rseq", &Options::rseq, 0, 1, When::kStart},
-    {"nodes", &Options::nodes, 1, 32, When::kStart, {{"auto", Options::kFound}}},
-    {"slob_max", &Options::slob_max, 0, uint64_t{1} << 20, When::kStart, {kUnlimitedWord}},
+    {"nodes", &Options::nodes, 1, 32, When::kStart},
+    {"slob_max", &Options::slob_max, 0, uint64_t{1} << 20, When::kStart},
 };
+
+// A word that may stand for a number: only of those keys.
+struct Word {
+  uint64_t Options::*value;
+  char name[16];
+  uint64_t meaning;
+};
+constexpr Word kWords[] = {
+    {&Options::limit_kib, "unlimited", Options::kUnlimited},
+    {&Options::soft_limit_kib, "unlimited", Options::kUnlimited},
+};
+constexpr Word kMoreWords[] = {
+    {&Options::reaper, "auto", Options::kAuto},
+    {&Options::reaper, "never", Options::kNever},
+    {&Options::thp, "auto", Options::kAuto},
+    {&Options::thp, "never", Options::kNever},
+    {&Options::thp, "always", Options::kAlways},
+    {&Options::hugetlb, "never", Options::kNever},
+    {&Options::hugetlb, "2m", Options::k2M},
+    {&Options::hugetlb, "1g", Options::k1G},
+    {&Options::nodes, "auto", Options::kFound},
+    {&Options::slob_max, "unlimited", Options::kUnlimited},
+};
+
+template <class Visit>
+void for_each_key(Visit visit) {
+  for (const Key& key : kKeys) visit(key);
+  if (!base::kHasCaches) return;
+  for (const Key& key : kMoreKeys) visit(key);
+}
+
+template <class Visit>
+void for_each_word(const Key& key, Visit visit) {
+  for (const Word& word : kWords)
+    if (word.value == key.value) visit(word);
+  if (!base::kHasCaches) return;
+  for (const Word& word : kMoreWords)
+    if (word.value == key.value) visit(word);
+}
 
 void add_known_keys(base::Text& text) {
   const char* separator = "";
-  for (const Key& key : kKeys) {
+  for_each_key([&](const Key& key) {
     text.add(separator).add(key.name);
     separator = ", ";
-  }
+  });
 }
 
-bool is_word(const char* text, size_t length, const char* word) {
-  return std::strlen(word) == length && std::memcmp(word, text, length) == 0;
+bool is_word(const char* first, const char* last, const char* word) {
+  return base::after(first, word) == last;
 }
 
-const Key* find_key(const char* name, size_t length) {
-  for (const Key& key : kKeys)
-    if (is_word(name, length, key.name)) return &key;
-  return nullptr;
+const char* find(const char* first, const char* last, char c) {
+  while (first != last && *first != c) ++first;
+  return first;
+}
+
+const Key* find_key(const char* first, const char* last) {
+  const Key* found = nullptr;
+  for_each_key([&](const Key& key) {
+    if (is_word(first, last, key.name)) found = &key;
+  });
+  return found;
 }
 
 void add_allowed(const Key& key, base::Text& text) {
@@ -82,19 +109,21 @@ void add_allowed(const Key& key, base::Text& text) {
     text.add_decimal(key.least).add(" to ").add_decimal(key.most);
     separator = ", or ";
   }
-  for (const Word& word : key.words) {
-    if (word.is_none()) return;
+  for_each_word(key, [&](const Word& word) {
     text.add(separator).add(word.name);
     separator = ", ";
-  }
+  });
 }
 
 bool read_value(const Key& key, const char* first, const char* last, uint64_t& value) {
-  for (const Word& word : key.words)
-    if (!word.is_none() && is_word(first, static_cast<size_t>(last - first), word.name)) {
-      value = word.value;
-      return true;
-    }
+  const Word* found = nullptr;
+  for_each_word(key, [&](const Word& word) {
+    if (is_word(first, last, word.name)) found = &word;
+  });
+  if (found != nullptr) {
+    value = found->meaning;
+    return true;
+  }
   base::Number number = base::parse_decimal(first, last);
   if (!number.is_number || number.value < key.least || number.value > key.most) return false;
   value = number.value;
@@ -103,19 +132,17 @@ bool read_value(const Key& key, const char* first, const char* last, uint64_t& v
 
 void parse_entry(const char* first, const char* last, When when, Options& options,
                  base::Text& faults) {
-  size_t length = static_cast<size_t>(last - first);
-  const void* found = std::memchr(first, ':', length);
-  const char* colon = found == nullptr ? last : static_cast<const char*>(found);
-  size_t name_length = static_cast<size_t>(colon - first);
-  const Key* key = find_key(first, name_length);
+  const char* colon = find(first, last, ':');
+  const Key* key = find_key(first, colon);
   if (key == nullptr) {
-    faults.add("ashlar: ASHLAR_CONF: unknown key \"").add(first, name_length);
+    faults.add("ashlar: ASHLAR_CONF: unknown key \"");
+    faults.add(first, static_cast<size_t>(colon - first));
     faults.add("\"; known keys: ");
     add_known_keys(faults);
     faults.add("\n");
     return;
   }
-  if (when > key->until) {
+  if (base::kHasCaches && when > key->until) {
     faults.add("ashlar: key \"").add(key->name).add("\" is fixed when the process starts\n");
     return;
   }
@@ -130,11 +157,11 @@ void parse_entry(const char* first, const char* last, When when, Options& option
 }  // namespace
 
 void parse_options(const char* text, When when, Options& options, base::Text& faults) {
-  while (*text != '\0') {
-    size_t length = std::strcspn(text, ",");
-    if (length > 0) parse_entry(text, text + length, when, options, faults);
-    text += length;
-    if (*text == ',') ++text;
+  const char* end = text + std::strlen(text);
+  while (text != end) {
+    const char* comma = find(text, end, ',');
+    if (comma != text) parse_entry(text, comma, when, options, faults);
+    text = comma == end ? end : comma + 1;
   }
 }
 

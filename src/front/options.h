@@ -7,6 +7,8 @@
 //   variable is not read. A program may set most of them later, by the same words.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,6 +35,9 @@ struct Options {
   enum : uint64_t { kNever, kAuto, kAlways, k2M, k1G };  ///< values of reaper, thp and hugetlb
   static constexpr uint64_t kFound = 0;                  ///< of nodes: those of the machine
 };
+
+/// Before they are read, where a heap is to be all zero until it starts.
+inline constexpr Options kNoOptions = std::bit_cast<Options>(std::array<char, sizeof(Options)>{});
 
 /// Which keys may be set: those that are fixed when a process starts only then.
 enum class When : uint8_t { kStart, kLater };

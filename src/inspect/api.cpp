@@ -2,7 +2,6 @@
 #include "ashlar/inspect.h"
 #include "front/heap.h"
 #include "front/upkeep.h"
-#include "inspect/audit.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"
 
@@ -14,10 +13,6 @@ ASHLAR_EXPORT const char* ashlar_version() {
 
 ASHLAR_EXPORT int ashlar_reap() {
   return front::reap() ? 1 : 0;
-}
-
-ASHLAR_EXPORT void ashlar_audit() {
-  inspect::audit();
 }
 
 ASHLAR_EXPORT void ashlar_get_stats(struct ashlar_stats* stats) {

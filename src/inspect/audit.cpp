@@ -1,5 +1,6 @@
 #include "inspect/audit.h"
 
+#include "ashlar/ashlar.h"
 #include "base/check.h"
 #include "cache/registry.h"
 #include "front/heap.h"
@@ -48,9 +49,12 @@ void audit() {
   if (!entry.is_open()) return;
   front::g_heap.pages().audit();
   front::g_heap.slob().audit();
-  if (!base::kHasCaches) return;
   cache::g_registry.audit();
   audit_slab_frames();
 }
 
 }  // namespace inspect
+
+extern "C" [[gnu::visibility("default")]] void ashlar_audit() {
+  inspect::audit();
+}

@@ -91,7 +91,7 @@ void add_limits(base::Text& text, const page::Budget& budget) {
   text.add("held ").add_decimal(base::Pages(budget.held()).bytes());
   add_bound(text, "soft limit", budget.bounds().soft);
   add_bound(text, "hard limit", budget.bounds().hard);
-  add_bound(text, "container", budget.outer());
+  if (base::kHasCaches) add_bound(text, "container", budget.outer());
   text.add(", reserve ").add_decimal(base::Pages(budget.reserve()).bytes());
   text.add(budget.is_open() ? " open\n" : "\n");
 }
@@ -149,9 +149,11 @@ void describe(base::Text& text) {
   text.add(", metadata ").add_decimal(totals.metadata).add("\n");
   page::PageHeap& pages = front::g_heap.pages();
   add_limits(text, pages.budget());
-  if (base::kHasCaches) add_named_zones(text, pages);
-  if (base::kHasCaches) add_nodes(text, pages);
-  if (base::kHasCaches) add_caches(text, snapshot);
+  if (base::kHasCaches) {
+    add_named_zones(text, pages);
+    add_nodes(text, pages);
+    add_caches(text, snapshot);
+  }
   text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
   text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
   if (base::kHasCaches) add_pages(text, pages);

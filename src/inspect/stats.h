@@ -30,7 +30,8 @@ struct CacheTotals {
 struct Snapshot {
   Totals totals;
   slob::SlobStats slob;
-  CacheTotals caches[base::kMaxCaches];  ///< by id; those without a name do not exist
+  /// By id; those without a name do not exist.
+  CacheTotals caches[base::kHasCaches ? base::kMaxCaches : 1];
 };
 
 /// Fills a snapshot, which is about ten KiB. All zero before the heap has started. Takes each lock

@@ -10,6 +10,7 @@
 
 #include "base/attributes.h"
 #include "base/bits.h"
+#include "base/config.h"
 #include "os/env.h"
 #include "os/syscall.h"
 #include "os/text_file.h"
@@ -194,15 +195,31 @@ uint64_t vm_now_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
+constexpr Vm all_verbs() {
+  Vm vm{};
+  vm.reserve = vm_reserve;
+  vm.release = vm_release;
+  vm.commit = vm_commit;
+  vm.decommit = vm_decommit;
+  vm.purge = vm_purge;
+  vm.purge_each = vm_purge_each;
+  vm.move = vm_move;
+  vm.now_ms = vm_now_ms;
+  if constexpr (base::kHasCaches) {
+    vm.advise_huge = vm_advise_huge;
+    vm.break_up = vm_break_up;
+    vm.gives_huge_pages = vm_gives_huge_pages;
+    vm.name = vm_name;
+    vm.reserve_low = vm_reserve_low;
+    vm.lock = vm_lock;
+    vm.bind = vm_bind;
+    vm.commit_hugetlb = vm_commit_hugetlb;
+  }
+  return vm;
+}
+
 }  // namespace
 
-constinit const Vm kVm = {vm_reserve,     vm_release,
-                          vm_commit,      vm_purge,
-                          vm_move,        vm_advise_huge,
-                          vm_now_ms,      vm_decommit,
-                          vm_purge_each,  vm_name,
-                          vm_reserve_low, vm_lock,
-                          vm_bind,        vm_gives_huge_pages,
-                          vm_break_up,    vm_commit_hugetlb};
+constinit const Vm kVm = all_verbs();
 
 }  // namespace os

@@ -96,7 +96,7 @@ struct Vm {
   bool (*commit_hugetlb)(const Place& place, char* at, size_t size, unsigned page_shift);
 };
 
-/// The real kernel.
+/// The real kernel. In the small library it has only the verbs that this calls.
 ASHLAR_HIDDEN extern const Vm kVm;
 
 /// The system's page size in bytes: 4, 16 or 64 KiB. Known after start_env().

@@ -27,6 +27,8 @@
 #include <atomic>
 #include <cstddef>
 
+#include "base/config.h"
+
 namespace page {
 
 class Budget {
@@ -85,11 +87,14 @@ class Budget {
   bool fits(size_t more, size_t hard, For whom) const;
   size_t least_soft() const {
     size_t soft = soft_.load(kRelaxed), outer = outer_.load(kRelaxed);
-    return soft < outer ? soft : outer;
+    return !base::kHasCaches || soft < outer ? soft : outer;
   }
 
+  // The small library's heap is all zero until it starts, which sets both bounds. It has no outer
+  // one.
+  static constexpr size_t kAtFirst = base::kHasCaches ? kUnlimited : 0;
   std::atomic<size_t> held_{0};
-  std::atomic<size_t> soft_{kUnlimited}, hard_{kUnlimited}, outer_{kUnlimited};
+  std::atomic<size_t> soft_{kAtFirst}, hard_{kAtFirst}, outer_{kAtFirst};
   std::atomic<bool> is_open_{false};
 };
 

@@ -45,10 +45,12 @@ bool PageHeap::start(const os::Vm& vm, const Retention& retention, const Manners
   manners_ = manners;
   vm_ = &vm;
   retention_ = retention;
-  vacancy_.set(retention);
   slabs_.join(budget_);
-  slabs_.set_vacancy(vacancy_);
-  slabs_.set_manners(manners);
+  if (base::kHasCaches) {
+    vacancy_.set(retention);
+    slabs_.set_vacancy(vacancy_);
+    slabs_.set_manners(manners);
+  }
   if (!slabs_.start(vm, retention, kWindow)) return false;
   meta_.start(vm, slabs_.place(), slabs_.meta_first(), slabs_.meta_size());
   meta_.donate(slabs_.spare(), Zone::kSpare);
@@ -66,7 +68,7 @@ Manners PageHeap::manners_for(unsigned node, const char* name) const {
 }
 
 bool PageHeap::set_nodes(const os::Topology& topology) {
-  if (topology.count() < 2 || nodes_.are_several()) return false;
+  if (!base::kHasCaches || topology.count() < 2 || nodes_.are_several()) return false;
   void* table = meta_.alloc(sizeof(Nodes::Table), alignof(Nodes::Table));
   size_t wanted = os::machine_memory() / topology.count();
   if (table == nullptr || !slabs_.divide(topology.count(), wanted)) return false;
@@ -79,6 +81,7 @@ bool PageHeap::set_nodes(const os::Topology& topology) {
 }
 
 Node* PageHeap::start_node(unsigned node) {
+  if (!base::kHasCaches) return nullptr;
   if (Node* zones = nodes_.find(node)) return zones;
   os::Locked held(start_);
   if (Node* zones = nodes_.find(node)) return zones;
@@ -93,7 +96,8 @@ Node* PageHeap::start_node(unsigned node) {
 }
 
 Zone* PageHeap::start_giants(unsigned node) {
-  Node* zones = node == 0 || !base::kHasCaches ? nullptr : start_node(node);
+  if (!base::kHasCaches) return nullptr;
+  Node* zones = node == 0 ? nullptr : start_node(node);
   if (zones == nullptr && node != 0) return nullptr;
   Zone& giants = node == 0 ? giants_ : zones->giants;
   std::atomic<bool>& has_giants = node == 0 ? has_giants_ : zones->has_giants;
@@ -131,7 +135,7 @@ PageHeap::Block PageHeap::alloc_clean(Pages pages) {
 
 // Laid out when first asked for; without address space for it, each time.
 Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
-  Node* zones = node == 0 || !base::kHasCaches ? nullptr : start_node(node);
+  Node* zones = node == 0 ? nullptr : start_node(node);
   if (zones == nullptr && node != 0) return nullptr;
   std::atomic<Zone*>& named = node == 0 ? named_[index_of(where)] : zones->pinned;
   if (Zone* zone = named.load(std::memory_order_acquire)) return zone;
@@ -154,7 +158,6 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
 }
 
 PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align, unsigned node) {
-  // The small library has no named zones.
   if (!base::kHasCaches || where == Manners::Where::kAnywhere)
     return alloc_large(pages, align, node);
   bool is_pinned = where == Manners::Where::kPinned;
@@ -217,6 +220,7 @@ void PageHeap::trim() {
 void PageHeap::set_retention(const Retention& retention) {
   retention_ = retention;
   slabs_.set_retention(retention);
+  if (!base::kHasCaches) return;
   vacancy_.set(retention);
   giants_.set_retention(giant_retention(retention));
   for (std::atomic<Zone*>& named : named_)

@@ -90,6 +90,7 @@ class PageHeap {
   template <class Visit>
   void for_each_zone(Visit visit) {
     visit(slabs_);
+    if (!base::kHasCaches) return;
     if (has_giants()) visit(giants_);
     for (std::atomic<Zone*>& named : named_)
       if (Zone* zone = named.load(std::memory_order_acquire)) visit(*zone);
@@ -99,11 +100,14 @@ class PageHeap {
   /// The zone whose window an address lies in; null for memory that is not ours.
   Zone* zone_of(const void* p) {
     if (slabs_.contains(p)) return &slabs_;
-    if (giants_.contains(p)) return &giants_;  // a window is empty until it is laid out
-    for (std::atomic<Zone*>& named : named_)
+    if (base::kHasCaches && giants_.contains(p))
+      return &giants_;  // a window is empty until it is laid out
+    for (std::atomic<Zone*>& named : named_) {
+      if (!base::kHasCaches) break;
       if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->contains(p))
           [[unlikely]]
         return zone;
+    }
     if (nodes_.are_several())
       if (Zone* zone = nodes_.zone_of(p)) return zone;
     for (unsigned i = 0; i < kBesides; ++i)
@@ -150,7 +154,9 @@ class PageHeap {
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
   void trim();
   bool wants_trim() const {
-    bool wants = slabs_.wants_trim() || giants_.wants_trim();
+    bool wants = slabs_.wants_trim();
+    if (!base::kHasCaches) return wants;
+    wants |= giants_.wants_trim();
     nodes_.for_each_zone([&](const Zone& zone) { wants |= zone.wants_trim(); });
     return wants;
   }
@@ -170,13 +176,15 @@ class PageHeap {
   /// Calls visit(Lock&) for every lock of this floor, in order.
   template <class Visit>
   void for_each_lock(Visit visit) {
-    visit(start_);
+    if (base::kHasCaches) visit(start_);
     visit(slabs_.lock());
-    visit(giants_.lock());
-    for (std::atomic<Zone*>& named : named_)
-      if (Zone* zone = named.load(std::memory_order_relaxed)) visit(zone->lock());
-    nodes_.for_each_zone([&](Zone& zone) { visit(zone.lock()); });
-    visit(vacancy_.lock());
+    if (base::kHasCaches) {
+      visit(giants_.lock());
+      for (std::atomic<Zone*>& named : named_)
+        if (Zone* zone = named.load(std::memory_order_relaxed)) visit(zone->lock());
+      nodes_.for_each_zone([&](Zone& zone) { visit(zone.lock()); });
+      visit(vacancy_.lock());
+    }
     visit(meta_.lock());
   }
 
@@ -186,10 +194,11 @@ class PageHeap {
     return bytes;
   }
   void reset_in_child() {
-    for (std::atomic<Zone*>& named : named_)
-      if (Zone* zone = named.load(std::memory_order_relaxed)) zone->reset_in_child();
     if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
     slabs_.reset_in_child();
+    if (!base::kHasCaches) return;
+    for (std::atomic<Zone*>& named : named_)
+      if (Zone* zone = named.load(std::memory_order_relaxed)) zone->reset_in_child();
     giants_.reset_in_child();
     nodes_.for_each_zone([](Zone& zone) { zone.reset_in_child(); });
     vacancy_.reset_in_child();

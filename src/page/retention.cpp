@@ -41,7 +41,7 @@ size_t Keeping::least(Frames now) const {
 }
 
 size_t Keeping::most(Frames now) const {
-  bool are_large = retention_.more == Retention::More::kToPeak;
+  bool are_large = keeps_to_peak();
   size_t wanted = are_large ? std::max(least(now), now.live / 2) : least(now) + regretted_;
   size_t live = now.live + now.other;
   size_t peak = std::max({peak_, last_peak_, live});
@@ -53,12 +53,11 @@ size_t Keeping::most(Frames now) const {
 
 // Small blocks are many, each a system call; those that are kept to the peak always are worth one.
 size_t Keeping::worth_beyond(size_t keep) const {
-  bool are_small = retention_.more == Retention::More::kRegretted;
-  return keep + (are_small ? keep / 4 : 0) + kSlack;
+  return keep + (keeps_to_peak() ? 0 : keep / 4) + kSlack;
 }
 
 uint64_t Keeping::interval_ms(Frames now) const {
-  if (retention_.more == Retention::More::kRegretted) return retention_.interval_ms;
+  if (!keeps_to_peak()) return retention_.interval_ms;
   return std::min(retention_.interval_ms, uint64_t{now.dirty / kFramesPerMs});
 }
 

@@ -28,6 +28,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/config.h"
+
 namespace page {
 
 /// Whether a moment has come that was set `most_ms` ahead at most. One that lies further ahead has
@@ -83,6 +85,10 @@ class Keeping {
   size_t worth_beyond(size_t keep) const;
   bool is_worth_it(Frames now, size_t keep) const { return now.dirty > worth_beyond(keep); }
   uint64_t interval_ms(Frames now) const;
+
+  bool keeps_to_peak() const {  // nothing in the small library does
+    return base::kHasCaches && retention_.more == Retention::More::kToPeak;
+  }
 
   Retention retention_{};
   size_t low_dirty_ = 0;      // least in this interval

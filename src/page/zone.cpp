@@ -37,6 +37,7 @@ void Zone::tell_budget() {
 }
 
 Frame* Zone::take_waiting(Pages pages) {
+  if (!base::kHasCaches) return nullptr;
   for (unsigned i = waiter_count_; i-- > 0;) {
     Frame& block = frames_[waiters_[i]];
     if (block.count != pages.n) continue;
@@ -50,7 +51,9 @@ Frame* Zone::take_waiting(Pages pages) {
   return nullptr;
 }
 
+// In the small library nothing waits.
 void Zone::let_wait(Frame& block) {
+  if (!base::kHasCaches) return buddy_.give(number_of(block), Pages(block.count));
   if (waiter_count_ == kWaiters) {
     Frame& oldest = frames_[waiters_[0]];
     std::copy(waiters_ + 1, waiters_ + kWaiters, waiters_);
@@ -64,6 +67,7 @@ void Zone::let_wait(Frame& block) {
 }
 
 void Zone::end_waiting() {
+  if (!base::kHasCaches) return;
   for (unsigned i = 0; i < waiter_count_; ++i)
     buddy_.give(waiters_[i], Pages(frames_[waiters_[i]].count));
   waiter_count_ = 0;
@@ -75,7 +79,7 @@ void Zone::end_waiting() {
 // with an alignment, is cut from a block of a power of two.
 uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   uint32_t block = buddy_.take(pages, align, kind);
-  if (block == kNone && waiter_count_ > 0) {
+  if (base::kHasCaches && block == kNone && waiter_count_ > 0) {
     end_waiting();
     block = buddy_.take(pages, align, kind);
   }
@@ -256,6 +260,7 @@ size_t Zone::put_back(const Batch& batch, size_t purged) {
 
 // Records inside a free block say no more than fresh ones do, and go with its memory.
 void Zone::purge_records(const os::Range& block) {
+  if (!base::kHasCaches) return;
   const Frame* inside = &frame_of(block.at) + 1;
   size_t first = base::round_up(reinterpret_cast<size_t>(inside), os::page_size());
   size_t end = base::round_down(reinterpret_cast<size_t>(inside - 1 + block.size / kFrameSize),
@@ -304,7 +309,8 @@ size_t Zone::purge(size_t keep) {
   size_t done = 0;
   lock_.acquire();
   bool is_broken =
-      tables_[kAdvised].is_used || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
+      base::kHasCaches &&
+      (tables_[kAdvised].is_used || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded);
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
@@ -368,6 +374,7 @@ size_t Zone::purge_let(const os::Range* ranges, size_t count) {
 }
 
 void Zone::advise_huge(const Frame& block) {
+  if (!base::kHasCaches) return;
   constexpr size_t kUnit = base::kHugeSize / kFrameSize;
   size_t first = base::round_up(number_of(block), kUnit);
   size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);

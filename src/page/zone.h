@@ -91,7 +91,7 @@ struct Manners {
   Where where = Where::kAnywhere;
   /// The node whose zone it is, and its number if the kernel shall know (os/topology.h).
   unsigned node = 0;
-  static constexpr int kNoNumber = -1;
+  static constexpr int kNoNumber = base::kHasCaches ? -1 : 0;
   int node_number = kNoNumber;
   /// What large zones are called in /proc/PID/smaps; null: nothing.
   const char* name = nullptr;
@@ -120,7 +120,9 @@ class Zone {
   /// Of its slabs' frames those are not in use.
   void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
   void set_manners(const Manners& manners) { manners_ = manners; }
-  Manners::Where where() const { return manners_.where; }
+  Manners::Where where() const {
+    return base::kHasCaches ? manners_.where : Manners::Where::kAnywhere;
+  }
   bool is_pinned() const { return where() == Manners::Where::kPinned; }
   // The small library has no named zones.
   bool is_hugetlb() const { return base::kHasCaches && hugetlb_shift(where()) != 0; }
@@ -324,7 +326,7 @@ class Zone {
   }
   // Where large runs begin: with a huge page, if they may get some, unless address space is short.
   base::Pages run_unit(base::Pages pages) const ASHLAR_REQUIRES(lock_) {
-    bool is_huge = pages.bytes() >= base::kAdviseFrom && !is_short_;
+    bool is_huge = base::kHasCaches && pages.bytes() >= base::kAdviseFrom && !is_short_;
     return base::Pages(is_huge ? base::kHugeSize / base::kFrameSize : 1);
   }
   // Where looking for memory that is used already costs little.
@@ -352,15 +354,19 @@ class Zone {
   Frame* let(uint32_t block, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);
-  size_t dirty_frames() const ASHLAR_REQUIRES(lock_) { return buddy_.dirty_frames() + waiting_; }
+  size_t dirty_frames() const ASHLAR_REQUIRES(lock_) {
+    return buddy_.dirty_frames() + (base::kHasCaches ? waiting_ : 0);
+  }
   Frames now() const ASHLAR_REQUIRES(lock_) {
+    size_t over = budget_ == nullptr ? 0 : budget_->over();
+    if (!base::kHasCaches) return {.live = live_, .dirty = dirty_frames(), .over = over};
     size_t live = live_ - hollow_;
     size_t vacant = vacancy_ == nullptr ? 0 : std::min(vacancy_->frames(), live);
     return {.live = live - vacant,
             .dirty = dirty_frames(),
             .other = other_ == nullptr ? 0 : other_->live_bytes() >> base::kFrameShift,
             .kept = vacant,
-            .over = budget_ == nullptr ? 0 : budget_->over()};
+            .over = over};
   }
   // Blocks that are purged at once.
   static constexpr size_t kBatch = 64;
@@ -392,7 +398,7 @@ class Zone {
   size_t* published_size_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   size_t max_size_ = 0;
   std::atomic<size_t> span_{0};  // bytes of the window with all parts, if it is divided
-  unsigned part_shift_ = 63;     // a part's bytes, by powers of two
+  unsigned part_shift_ = 0;      // a part's bytes, by powers of two
   Buddy buddy_ ASHLAR_GUARDED_BY(lock_);
 
   struct Table {
@@ -402,7 +408,13 @@ class Zone {
     bool is_used = false;      // no memory is committed for it before it is
     size_t committed = 0;
   };
-  enum : unsigned { kRecords, kClasses, kDirty, kAdvised, kTables };
+  enum : unsigned {
+    kRecords,
+    kDirty = base::kHasCaches ? 2 : 1,  // the small library has no others
+    kClasses = 1,
+    kAdvised = 3,
+    kTables = base::kHasCaches ? 4 : 2
+  };
   Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
   std::atomic<bool> has_classes_{false};
   std::atomic<bool> is_abandoned_{false};
@@ -417,7 +429,7 @@ class Zone {
   size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
-  uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = kNone;
+  uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = 0;  // kNone from lay_out() on
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones
   std::atomic<size_t> hollow_{0};
   std::atomic<size_t> large_{0}, large_blocks_{0};

@@ -132,18 +132,24 @@ void Zone::lay_out(const os::Vm& vm, const os::Place& place, size_t skip) {
   window_ = place.base + max_size_ + skip;
   os::Locked held(lock_);
   tables_[kRecords] = {.bytes_per_512 = 512 * sizeof(Frame), .is_used = true};
-  tables_[kClasses] = {.bytes_per_512 = 512, .offset = kMapOffset};
+  if constexpr (base::kHasCaches) {
+    tables_[kClasses] = {.bytes_per_512 = 512, .offset = kMapOffset};
+    tables_[kAdvised] = {.bytes_per_512 = 512 / 8};
+  }
   tables_[kDirty] = {.bytes_per_512 = 512 / 8, .offset = kSpare, .is_used = true};
-  tables_[kAdvised] = {.bytes_per_512 = 512 / 8};
   for (unsigned i = 0; i < kTables; ++i)
     tables_[i].first = place.base + i * part + skip / kFrameSize / 512 * tables_[i].bytes_per_512;
   auto start_of = [&](unsigned table)
                       ASHLAR_UNCHECKED { return tables_[table].first + tables_[table].offset; };
   frames_ = reinterpret_cast<Frame*>(start_of(kRecords));
-  class_map_ = reinterpret_cast<uint8_t*>(start_of(kClasses));
   dirty_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kDirty)));
-  advised_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kAdvised)));
+  if constexpr (base::kHasCaches) {
+    class_map_ = reinterpret_cast<uint8_t*>(start_of(kClasses));
+    advised_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kAdvised)));
+  }
   buddy_ = Buddy(frames_, dirty_);
+  part_shift_ = 63;
+  last_hole_ = kNone;
 }
 
 // Makes a table long enough for `frames` frames.
@@ -211,6 +217,7 @@ void Zone::settle(unsigned node_number) {
 
 // Says to the kernel what is to be said of `count` more frames.
 void Zone::introduce(size_t first, size_t count) {
+  if (!base::kHasCaches) return;
   char* at = address_of(static_cast<uint32_t>(first));
   bool has_ended = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
   if (manners_.huge_pages != Manners::HugePages::kAuto || has_ended)
@@ -246,7 +253,7 @@ bool Zone::add(size_t first, size_t count) {
   if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
   char* at = address_of(static_cast<uint32_t>(first));
   if (!commit(at, count)) return false;
-  if (manners_.node_number != Manners::kNoNumber)
+  if (base::kHasCaches && manners_.node_number != Manners::kNoNumber)
     vm_->bind(at, count * kFrameSize, static_cast<unsigned>(manners_.node_number));
   if (is_pinned() && !vm_->lock(at, count * kFrameSize)) {
     vm_->decommit(place_, at, count * kFrameSize);
