@@ -205,7 +205,7 @@ constexpr Vm all_verbs() {
   vm.purge_each = vm_purge_each;
   vm.move = vm_move;
   vm.now_ms = vm_now_ms;
-  if constexpr (base::kHasCaches) {
+  if (base::kHasCaches) {
     vm.advise_huge = vm_advise_huge;
     vm.break_up = vm_break_up;
     vm.gives_huge_pages = vm_gives_huge_pages;
