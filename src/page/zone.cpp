@@ -228,7 +228,7 @@ void Zone::trim() {
 // faults (bench/README.md: Huge pages, weighed).
 Zone::Batch Zone::isolate(size_t wanted) {
   Order least = Order::ceil(Pages::ceil(os::page_size()));
-  size_t whole = tables_[kAdvised].is_used ? base::kHugeSize / kFrameSize : 0;
+  size_t whole = has_advised() ? base::kHugeSize / kFrameSize : 0;
   Batch batch;
   while (batch.count < kBatch && batch.frames < wanted) {
     uint32_t block = buddy_.isolate(least, Pages(std::max(wanted - batch.frames, whole)));
@@ -308,9 +308,8 @@ size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
   lock_.acquire();
-  bool is_broken =
-      base::kHasCaches &&
-      (tables_[kAdvised].is_used || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded);
+  bool is_broken = base::kHasCaches &&
+                   (has_advised() || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded);
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();

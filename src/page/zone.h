@@ -412,10 +412,14 @@ class Zone {
     kRecords,
     kDirty = base::kHasCaches ? 2 : 1,  // the small library has no others
     kClasses = 1,
-    kAdvised = 3,
+    kAdvised = base::kHasCaches ? 3 : 0,
     kTables = base::kHasCaches ? 4 : 2
   };
   Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
+  bool has_advised() const ASHLAR_REQUIRES(lock_) {
+    if constexpr (!base::kHasCaches) return false;
+    return tables_[kAdvised].is_used;
+  }
   std::atomic<bool> has_classes_{false};
   std::atomic<bool> is_abandoned_{false};
   // What is known of huge pages that came unasked, of a window that is large enough to have some.
