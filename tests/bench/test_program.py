@@ -29,7 +29,7 @@ class Program(unittest.TestCase):
     def test_every_quantity_has_a_line(self) -> None:
         run = compare("--", "sort", "/etc/passwd")
         self.assertEqual(run.returncode, 0, run.stderr)
-        for title in ("Time by the clock", "CPU time", "Peak memory", "Page faults"):
+        for title in ("Time by the clock", "CPU time", "System time", "Peak memory", "Page faults"):
             self.assertIn(title, run.stdout)
         self.assertNotIn("Until ready", run.stdout)
 
