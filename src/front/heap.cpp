@@ -335,7 +335,7 @@ bool Heap::is_new_process() const {
 }
 
 void Heap::restart() {
-  if (options_.slob_max == 0) return;
+  if (!base::kHasCaches || options_.slob_max == 0) return;
   process_.store(os::process_id(), std::memory_order_relaxed);
   promotion_.restart(slob_.bytes());
   if (!is_promoted()) return;

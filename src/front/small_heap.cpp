@@ -80,6 +80,7 @@ Frame& SmallHeap::frame_of(const void* p) {
 // Whether the bounds of the process had no room for so many frames, and have some now. Not inside
 // the gate.
 bool SmallHeap::make_room(Pages pages) {
+  if (!base::kHasCaches) return false;
   page::Budget& budget = g_heap.pages().budget();
   auto has_room = [&] { return budget.has_room(pages.n, page::Budget::For::kLarge); };
   if (is_in_buffer_ || has_room() || !budget.may_help(pages.n)) return false;
@@ -89,7 +90,7 @@ bool SmallHeap::make_room(Pages pages) {
     zone_.purge(0);
   }
   if (!has_room()) reap();
-  if (base::kHasCaches && !has_room()) ask_program(pages.bytes());
+  if (!has_room()) ask_program(pages.bytes());
   if (has_room()) return true;
   budget.open_reserve();
   return false;

@@ -85,6 +85,7 @@ ASHLAR_NOINLINE SlobPage* Slob::new_page(unsigned in_front) {
 
 // One that was ready. Where none was, the page heap is asked for those that shall be, too.
 SlobPage* Slob::take_ready() {
+  if (!base::kHasCaches) return new_page(0);  // the small library asks the page heap each time
   if (SlobPage* page = ready_.front(); page != nullptr) {
     ready_.remove(*page);
     --ready_count_;
@@ -128,7 +129,7 @@ void Slob::retire(SlobPage& page) {
   unshelve(page);
   count_pages(size_t{0} - 1);
   apart_ += apart_ > 0 && page.age == age_;
-  if (ready_count_ >= most_ready()) return give_back(page);
+  if (!base::kHasCaches || ready_count_ >= most_ready()) return give_back(page);
   ready_.push_front(page);
   ++ready_count_;
 }
@@ -277,6 +278,7 @@ void Slob::reap() {
   os::Locked held(lock_);
   if (empty_ != nullptr) retire(*empty_);
   empty_ = nullptr;
+  if (!base::kHasCaches) return;
   for (SlobPage* page = ready_.front(); page != nullptr; page = ready_.front()) {
     ready_.remove(*page);
     give_back(*page);

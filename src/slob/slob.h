@@ -145,7 +145,7 @@ class Slob {
                  std::memory_order_relaxed);
   }
   bool is_apart_from(const SlobPage& page) const ASHLAR_REQUIRES(lock_) {
-    return apart_ > 0 && page.age != age_;
+    return base::kHasCaches && apart_ > 0 && page.age != age_;
   }
   bool is_behind(const SlobPage& page, const SlobPage& other) const ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
