@@ -96,6 +96,7 @@ TEST_F(ProcessTest, AChildBeginsWithSlobAndIsPromotedAgain) {
 
 // There are no fork handlers yet: it finds out by itself whose calls those were.
 TEST(ProcessWithoutHandlers, AChildIsNotPromotedForWhatItsParentHasAskedFor) {
+  ASSERT_TRUE(front::start_heap());
   uint64_t slob_max = front::g_heap.options().slob_max;
   if (slob_max == 0 || slob_max == front::Options::kUnlimited || front::g_heap.is_promoted())
     GTEST_SKIP() << "not run: the parent is not what it is about";
