@@ -83,8 +83,9 @@ struct ashlar_cache_args {
  * memory has to grow, or a place that was used before is closed.
  *
  * A process has 54 places for caches with slabs of their own. A cache with a constructor or poison
- * takes two of them, NO_MERGE alone one, the others and those of objects above 32 KiB none. What
- * comes when they are taken:
+ * takes two of them, NO_MERGE alone one, and each further layout that malloc has no size for one,
+ * however many caches share it; those of objects above 32 KiB take none. What comes when they are
+ * taken:
  *   with a constructor   the cache works without slabs: each object is a block of malloc's,
  *                        constructed when it is given out and destructed when it is freed, but for
  *                        sixteen, of 4 MiB together, that stay constructed; NOWAIT finds these
@@ -92,7 +93,7 @@ struct ashlar_cache_args {
  *                        tells as much of a type
  *   other layouts        share with malloc's next larger size
  * ashlar_cache_get_info() then tells that `slabs` and `held` are 0. (Of objects without slabs, 36
- * caches with destructors may have some wait so; further ones keep none.) */
+ * caches with constructors may have some wait so; further ones keep none.) */
 ashlar_cache* ashlar_cache_create(const char* name, size_t size,
                                   const struct ashlar_cache_args* args);
 

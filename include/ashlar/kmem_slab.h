@@ -141,11 +141,13 @@ static inline struct kmem_cache* ashlar_kmem_create(const char* name, size_t siz
     args.construct = ashlar_kmem_construct;
     args.data = (void*)(uintptr_t)ctor;
   }
+  int kept = errno;
   ashlar_cache* cache = ashlar_cache_create(name, size, &args);
   if (cache == NULL && errno == ENOSPC) {
     args.flags &= ~(SLAB_NO_MERGE | SLAB_POISON);
     if (ctor == NULL) args.flags |= ASHLAR_CACHE_COUNT;
     cache = ashlar_cache_create(name, size, &args);
+    if (cache != NULL) errno = kept;
   }
   if (cache == NULL && (flags & SLAB_PANIC)) ashlar_kmem_panic("kmem_cache_create", name);
   return (struct kmem_cache*)cache;

@@ -12,10 +12,10 @@
  * HUGETLB. Small blocks and large ones, and these, come from the node of the CPU that the caller
  * runs on, or a request names another. Where a node has no more, the nearest other one serves.
  *
- * Threads: may be called from every thread. Fork: safe; in the child what was pinned is there, but
- * no longer locked, and of pages that were set apart it gets none. It shares its parent's until one
- * of the two writes; where none is left for the copy, the kernel ends the child (SIGBUS) when it
- * touches that page. Signals: not to be called from a handler.
+ * Threads: may be called from every thread. Fork: safe; in the child of fork() what was pinned is
+ * there, but no longer locked, and of pages that were set apart it gets none. It shares its
+ * parent's until one of the two writes; where none is left for the copy, the kernel ends the child
+ * (SIGBUS) when it touches that page. Signals: not to be called from a handler.
  *
  * Source: the zones and zone lists of Linux's page allocator.
  */

@@ -396,14 +396,16 @@ void* alloc_zeroed(size_t size) {
   return memory.address;
 }
 
+// Pages that an administrator sets apart do not come of what others give back.
 void* alloc_zeroed_in(large::Place place, size_t size, bool is_last) {
   size_t bytes = std::max(base::Pages::ceil(size), base::Pages(1)).bytes();
-  large::Memory memory = alloc_memory({.size = bytes,
-                                       .align = base::kFrameSize,
-                                       .fill = large::Fill::kSparse,
-                                       .where = place.where,
-                                       .node = place.node,
-                                       .is_last = is_last});
+  large::Memory memory =
+      alloc_memory({.size = bytes,
+                    .align = base::kFrameSize,
+                    .fill = large::Fill::kSparse,
+                    .where = place.where,
+                    .node = place.node,
+                    .is_last = is_last && page::hugetlb_shift(place.where) == 0});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, bytes);
   return memory.address;
 }

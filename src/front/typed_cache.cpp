@@ -97,7 +97,7 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
     return {nullptr, ENOSPC};
   }
   cache->open_fast_path();
-  if (cache->ends()) cache->add_shrinker();
+  if (cache->ends() || cache->is(kBlocks)) cache->add_shrinker();
   return {cache, 0};
 }
 
@@ -243,7 +243,7 @@ void* TypedCache::take_waiting() {
 
 // How many may wait: none where nothing is constructed, or nobody would ask for them.
 unsigned TypedCache::most_waiting() const {
-  if (construct_ == nullptr || (ends() && shrinker_ == Shrinkers::kNone)) return 0;
+  if (construct_ == nullptr || shrinker_ == Shrinkers::kNone) return 0;
   size_t bytes = (flags_ & ASHLAR_CACHE_KEEP) != 0 ? kMostKeptBytes : kMostWaitingBytes;
   return static_cast<unsigned>(std::min(bytes / size_, size_t{kMostWaiting}));
 }
@@ -329,8 +329,11 @@ FrameKind TypedCache::check_mine(void* object) {
   const page::Frame& frame = zone->frame_of(object);
   bool is_mine = frame.kind == FrameKind::kSlob || frame.kind == FrameKind::kLarge;
   if (frame.kind == FrameKind::kSlab) {
-    const slab::SlabStock* stock = static_cast<slab::Slab*>(frame.tenant)->stock;
-    is_mine = stock == &behind().stock();
+    const auto& slab = *static_cast<slab::Slab*>(frame.tenant);
+    is_mine = slab.stock == &behind().stock();
+    // Where it may wait here, no magazine's end will look at where it begins.
+    char* start = is(kBlocks) ? slab.object_around(slab.stock->layout(), object) : nullptr;
+    if (is_mine && start != nullptr && start != object) misuse::interior_free(object, start);
   } else if (is(kBlocks)) {
     is_mine = frame.kind == FrameKind::kLarge ? zone->address_of(frame) == object
                                               : is_mine && class_ != 0;
@@ -338,6 +341,7 @@ FrameKind TypedCache::check_mine(void* object) {
     is_mine = false;
   }
   if (!is_mine) tell_stranger(object);
+  if (frame.kind == FrameKind::kSlob) g_heap.slob().usable_size(frame, object);  // tells the same
   return frame.kind;
 }
 

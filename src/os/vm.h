@@ -92,7 +92,7 @@ struct Vm {
   /// (hugetlb), and fetched at once, so that none is missing when it is first written to: the
   /// kernel would end the process. Such memory goes back by decommit in whole pages, and is neither
   /// purged nor moved. False where the kernel has too few left, the range is not in whole pages of
-  /// this length, or a mapping holds the place: the kernel may drop that before it says no.
+  /// this length, or a mapping holds the place.
   bool (*commit_hugetlb)(const Place& place, char* at, size_t size, unsigned page_shift);
 };
 

@@ -183,7 +183,7 @@ Frames PageHeap::slab_frames() {
 
 bool PageHeap::retract() {
   bool is_any = false;
-  for_each_zone([&](Zone& zone) { is_any |= zone.retract(); });
+  for_each_zone([&](Zone& zone) { is_any |= zone.retract() > 0; });
   return is_any;
 }
 

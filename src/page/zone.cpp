@@ -298,10 +298,9 @@ void Zone::break_up(const os::Range* ranges, size_t count) {
 size_t Zone::purge_end(size_t keep) {
   {
     os::Locked held(lock_);
-    if (dirty_frames() <= keep) return 0;
+    if (is_abandoned() || dirty_frames() <= keep) return 0;
   }
-  size_t before = window_size();
-  return retract() ? (before - window_size()) / kFrameSize : 0;
+  return retract();
 }
 
 size_t Zone::purge(size_t keep) {

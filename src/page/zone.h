@@ -207,8 +207,8 @@ class Zone {
   void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Gives the address space of free frames at the window's end back: for when another zone, or
-  /// the program, needs it. Whether there was any.
-  bool retract() ASHLAR_EXCLUDES(lock_);
+  /// the program, needs it. How many frames.
+  size_t retract() ASHLAR_EXCLUDES(lock_);
 
   /// Readies the class map. False where memory is out. Needed before there is a slab: a heap
   /// without slabs saves it.

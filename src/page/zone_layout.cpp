@@ -300,12 +300,12 @@ void Zone::set_window_size(size_t frames) {
   if (published_size_ != nullptr) publish_size();
 }
 
-bool Zone::retract() {
+size_t Zone::retract() {
   os::Locked held(lock_);
   end_waiting();
   size_t end = window_size() / kFrameSize;
   uint32_t first = buddy_.retract(Pages(step()));
-  if (first == kNone) return false;
+  if (first == kNone) return 0;
   set_window_size(first);
   size_t count = end - first;
   bool is_gone = vm_->decommit(place_, address_of(first), count * kFrameSize);
@@ -314,7 +314,7 @@ bool Zone::retract() {
     set_window_size(end);
   }
   tell_budget();
-  return is_gone;
+  return is_gone ? count : 0;
 }
 
 }  // namespace page

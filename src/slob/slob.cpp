@@ -129,7 +129,8 @@ void Slob::retire(SlobPage& page) {
   unshelve(page);
   count_pages(size_t{0} - 1);
   apart_ += apart_ > 0 && page.age == age_;
-  if (!base::kHasCaches || ready_count_ >= most_ready()) return give_back(page);
+  bool is_wanted = base::kHasCaches && ready_count_ < most_ready() && !is_apart_from(page);
+  if (!is_wanted) return give_back(page);
   ready_.push_front(page);
   ++ready_count_;
 }
@@ -199,7 +200,10 @@ void* Slob::alloc(size_t size, size_t align) {
   if (empty_ != nullptr && is_apart_from(*empty_)) retire(*std::exchange(empty_, nullptr));
   // In a long list the empty page may not have been looked at.
   SlobPage* page = empty_ != nullptr ? empty_ : add_page(shelf_for(size), 0);
-  return page == nullptr ? nullptr : take(*page, count, step);
+  if (page != nullptr) return take(*page, count, step);
+  if (!base::kHasCaches || apart_ == 0) return nullptr;
+  apart_ = 0;  // where no page is to be had, copies of inherited ones are better than none
+  return take_from_shelves(shelf_for(size), count, step);
 }
 
 ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
@@ -225,9 +229,9 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
 void Slob::note_free(SlobPage& page, bool was_full) {
   if (was_full) shelve(page);
   if (!page.is_empty()) return;
-  // Of two empty pages the one at the lower address stays.
+  // Of two empty pages the one stays that stands in front of the other.
   SlobPage* other = empty_;
-  empty_ = other == nullptr || page.frame < other->frame ? &page : other;
+  empty_ = other == nullptr || is_behind(*other, page) ? &page : other;
   if (other != nullptr) retire(empty_ == &page ? *other : page);
 }
 

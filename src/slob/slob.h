@@ -23,10 +23,8 @@
 // Invariants (audit())
 //   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
-//   3. While the heap is apart from what it has inherited, no page of its own stands behind such a
-//      one.
-//   4. At most one page in a list is empty. Those that are ready are in none, and not in pages().
-//   5. The first frame of a long block is kSlob and names the page where the block ends.
+//   3. At most one page in a list is empty. Those that are ready are in none, and not in pages().
+//   4. The first frame of a long block is kSlob and names the page where the block ends.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held.

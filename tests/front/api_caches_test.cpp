@@ -288,6 +288,8 @@ TEST(CachePlaces, MisuseIsToldWithoutOneToo) {
   int local = 0;
   EXPECT_TOLD(ashlar_cache_free(cache.get(), &local),
               "ashlar: free of 0x[0-9a-f]+ to cache \"session\", which never gave it out\n");
+  EXPECT_TOLD(ashlar_cache_free(cache.get(), reinterpret_cast<char*>(session) + 16),
+              "ashlar: free of 0x[0-9a-f]+, which points into a block that starts at 0x");
   EXPECT_TOLD(ashlar_cache_free(cache.get(), ashlar_cache_alloc(all[0].get(), 0)),
               "to cache \"session\", but it is of cache \"place\"\n");
   EXPECT_TOLD(
@@ -318,6 +320,12 @@ TEST(CachePlaces, WhatNobodyWouldAskForIsNotKept) {
   EXPECT_GT(tally.made, made);
   ashlar_caches_reap();
   EXPECT_EQ(tally.made, tally.ended);
+}
+
+TEST(CachePlaces, WhatNobodyEndsGoesBackAsWell) {
+  Cache cache = make_cache("large", 40000, {.construct = [](void*, void*) { return 0; }});
+  ashlar_cache_free(cache.get(), ashlar_cache_alloc(cache.get(), 0));
+  EXPECT_GE(ashlar_caches_reap(), 40000u);
 }
 
 TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwo) {

@@ -214,7 +214,7 @@ TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
       stays.clear();
       // Each burst has sizes of its own; of 2,000 objects one stays for eight bursts, and keeps the
       // page that it lies in.
-      const size_t least = size_t{16} << (burst % 8);
+      const size_t least = size_t{64} << (burst % 8);
       while (chain.bytes < 160 * kMiB) {
         const size_t size = least + rng.below(least * 3);
         const bool is_given = (rng.below(2000) == 0 ? stays : chain).add(size);

@@ -149,6 +149,17 @@ TEST_F(SlobOfMany, OneThatGrowsFillsThoseInTheEnd) {
   EXPECT_LE(own, slob::kMostApart * kInPage);
 }
 
+TEST_F(SlobOfMany, OneThatGetsNoPageFillsThoseAtOnce) {
+  free_each(4, 3);
+  heap.budget().set({.hard = heap.budget().held()});
+  slob.restart();
+  for (unsigned i = 0; i < kPages; ++i) {
+    void* block = slob.alloc(256, 1);
+    ASSERT_NE(block, nullptr) << i;
+  }
+  slob.audit();
+}
+
 TEST_F(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
   free_each(4, 1);
   slob.restart();
