@@ -94,7 +94,7 @@ class Slab {
 
   /// Bytes of a descriptor.
   static constexpr size_t bytes_for(const SlabLayout& layout) {
-    return sizeof(Slab) + (layout.lead != 0 ? 2 : 1) * words_for(layout.count) * sizeof(uint64_t);
+    return sizeof(Slab) + (layout.lead != 0 ? 2ul : 1) * words_for(layout.count) * sizeof(uint64_t);
   }
 
   void audit(const SlabLayout& layout) const;

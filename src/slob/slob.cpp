@@ -186,7 +186,7 @@ void* Slob::alloc_long(unsigned count) {
   unsigned in_front = (count - 1) / kGrains;
   SlobPage* page = add_page(Shelf::kLarge, in_front);
   if (page == nullptr) return nullptr;
-  live_ += in_front * kGrains;
+  live_ += size_t{in_front} * kGrains;
   char* end = static_cast<char*>(take(*page, count - in_front * kGrains, 1));
   return end - base::Pages(in_front).bytes();
 }
