@@ -8,8 +8,9 @@
 //
 //   A fixed table of slots: to register needs no memory, and to ask needs no lock. Each slot counts
 //   the calls that are under way, and whoever unregisters waits for them. Object caches with
-//   destructors have slots of their own, so that they leave the program's to it, and they are asked
-//   first: what they give back is free, and only costly to make again.
+//   destructors, or constructed blocks that wait, have slots of their own, so that they leave the
+//   program's to it, and they are asked first: what they give back is free, and only costly to make
+//   again.
 //
 // Invariants
 //   1. After remove() the function is not running, but for the call that remove() was called from,

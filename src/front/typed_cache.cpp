@@ -97,7 +97,8 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
     return {nullptr, ENOSPC};
   }
   cache->open_fast_path();
-  if (cache->ends() || cache->is(kBlocks)) cache->add_shrinker();
+  bool waits = cache->is(kBlocks) && cache->construct_ != nullptr;
+  if (cache->ends() || waits) cache->add_shrinker();
   return {cache, 0};
 }
 

@@ -63,7 +63,7 @@ class TypedCache {
 
   /// Gives back what is free. The bytes of slabs, and of large objects, that went.
   size_t shrink();
-  /// The same for all caches with destructors.
+  /// The same for all caches with destructors, or with constructed blocks that wait.
   static size_t shrink_all();
 
   ashlar_cache_info info();
