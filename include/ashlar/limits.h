@@ -58,8 +58,8 @@ void ashlar_get_limits(struct ashlar_limits* limits);
  * is taken), and must not throw. What it allocates itself asks no shrinker again. */
 typedef size_t ashlar_shrink(void* data, size_t bytes);
 
-/* Has `shrink(data, ...)` called when memory is short: after object caches with destructors, whose
- * objects are only free, and in the order of registration (a place that has come free is taken
+/* Has `shrink(data, ...)` called when memory is short: after object caches that keep objects
+ * constructed, which are only free, and in the order of registration (a place that has come free is taken
  * again), until enough has been freed. A number for ashlar_shrinker_unregister(), or -1 and EINVAL
  * where shrink is NULL, ENOMEM where there is no place for one more: there are 64. Takes no memory
  * and no lock. */
