@@ -126,8 +126,8 @@ void ashlar_cache_free_bulk(ashlar_cache* cache, size_t count, void* const* obje
 size_t ashlar_cache_shrink(ashlar_cache* cache);
 
 /* The same for all caches, malloc's, too; then all free memory goes back to the system. The bytes
- * of slabs that went from caches with destructors, and of constructed objects without slabs. errno as
- * above. Costs fences and a system call for each free block. */
+ * of slabs that went from caches with destructors, and of constructed objects without slabs. errno
+ * as above. Costs fences and a system call for each free block. */
 size_t ashlar_caches_reap(void);
 
 /* What is known of a cache, in bytes but for the counts. */

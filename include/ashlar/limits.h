@@ -59,10 +59,10 @@ void ashlar_get_limits(struct ashlar_limits* limits);
 typedef size_t ashlar_shrink(void* data, size_t bytes);
 
 /* Has `shrink(data, ...)` called when memory is short: after object caches that keep objects
- * constructed, which are only free, and in the order of registration (a place that has come free is taken
- * again), until enough has been freed. A number for ashlar_shrinker_unregister(), or -1 and EINVAL
- * where shrink is NULL, ENOMEM where there is no place for one more: there are 64. Takes no memory
- * and no lock. */
+ * constructed, which are only free, and in the order of registration (a place that has come free is
+ * taken again), until enough has been freed. A number for ashlar_shrinker_unregister(), or -1 and
+ * EINVAL where shrink is NULL, ENOMEM where there is no place for one more: there are 64. Takes no
+ * memory and no lock. */
 int ashlar_shrinker_register(ashlar_shrink* shrink, void* data);
 
 /* Ends that. Waits for calls that are under way in other threads; afterwards there are none, and

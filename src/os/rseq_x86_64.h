@@ -3,10 +3,10 @@
 // Idea
 //   Each section is written instruction by instruction, because its last one must be the commit.
 //   Labels: 1 arms (and is where an aborted section begins again), 2 starts, 4 is behind the
-//   commit, 5 is the abort handler, 3 the descriptor that tells the kernel of 2, 4 and 5; 6 and 7 are
-//   a section's own. What one writes before the commit only its caller reads, afterwards. The four
-//   bytes in front of the abort handler are the signature that libc registered with; they are the
-//   operand of an undefined instruction, so that nothing ever runs into them.
+//   commit, 5 is the abort handler, 3 the descriptor that tells the kernel of 2, 4 and 5; 6 and 7
+//   are a section's own. What one writes before the commit only its caller reads, afterwards. The
+//   four bytes in front of the abort handler are the signature that libc registered with; they are
+//   the operand of an undefined instruction, so that nothing ever runs into them.
 #pragma once
 
 #define ASHLAR_RSEQ_FRAME                                                               \
