@@ -12,8 +12,8 @@
 #define ASHLAR_HIDDEN [[gnu::visibility("hidden")]]
 #define ASHLAR_COLD [[gnu::cold, gnu::noinline]]
 #define ASHLAR_NOINLINE [[gnu::noinline]]
-/// Puts a variable that every process writes at its start where such variables share a page.
-#define ASHLAR_START_DATA [[gnu::section(".data")]]
+/// Puts a variable that every process reads or writes behind the heap's record, into its page.
+#define ASHLAR_START_DATA [[gnu::section(".data1")]]
 /// A thread-local that is reached without a call and without memory of its own being allocated.
 #define ASHLAR_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) __thread
 

@@ -8,8 +8,6 @@
 namespace front {
 namespace {
 
-// A heap below this is not worth opening files for.
-constexpr size_t kLeastWatched = (size_t{16} << 20) / base::kFrameSize;
 // The container's bound is read each so many looks: that takes a file or two for each folder.
 constexpr uint32_t kLooksPerBound = 8;
 // Of it, so much is left to what is no heap.

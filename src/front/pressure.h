@@ -31,6 +31,8 @@ namespace front {
 class Pressure {
  public:
   constexpr Pressure() = default;
+  /// A heap of less, in frames, is not worth opening files for.
+  static constexpr size_t kLeastWatched = (size_t{16} << 20) / base::kFrameSize;
   struct Rules {
     bool follows = true;       ///< the container's bound and the kernel's word count
     uint64_t interval_ms = 0;  ///< between two questions to the kernel

@@ -25,10 +25,10 @@ Count g_inside[kCounts];
 
 std::atomic<os::ThreadState*> g_closer{nullptr};
 // What waiters sleep on: 0, or the number of this closing, from 1 to 255.
-std::atomic<uint32_t> g_closing{0};
+ASHLAR_START_DATA std::atomic<uint32_t> g_closing{0};
 uint8_t g_last_closing = 0;
 constinit os::Lock g_fork_lock{os::LockRank::kFork};
-std::atomic<void*> g_freed_beside{nullptr};
+ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 uint32_t g_forks = 0;
 bool g_is_drained = false, g_was_drained = false;
 std::atomic<bool> g_is_registered{false};

@@ -32,7 +32,9 @@ constinit Pressure g_pressure;
 constinit os::Topology g_topology;
 // A smaller heap does not look for nodes.
 constexpr size_t kLeastNodes = (size_t{16} << 20) / base::kFrameSize;
-std::atomic<bool> g_has_nodes{false};  // looked for, and found or not
+ASHLAR_START_DATA std::atomic<bool> g_has_nodes{false};  // looked for, and found or not
+// The heap has been so large, or above its bound, that pressure counts.
+ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
 
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
@@ -76,6 +78,11 @@ uint64_t now_ms() {
 // rest.
 void relieve(uint64_t now) {
   page::Budget& budget = g_heap.pages().budget();
+  if (!g_has_pressure.load(std::memory_order_relaxed)) {
+    bool is_small = budget.held() < Pressure::kLeastWatched && budget.over() == 0;
+    if (is_small) return budget.close_reserve();  // and touches nothing else
+    g_has_pressure.store(true, std::memory_order_relaxed);
+  }
   Pressure::Rules rules{.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()};
   if (!g_pressure.look(budget, rules, now)) [[likely]]
     return;

@@ -98,7 +98,7 @@ void add_limits(base::Text& text, const page::Budget& budget) {
 
 // What lies in zones that requests have named.
 void add_named_zones(base::Text& text, page::PageHeap& pages) {
-  constexpr const char* kNames[] = {"", "low", "pinned", "hugetlb 2m", "hugetlb 1g"};
+  static constexpr const char* kNames[] = {"", "low", "pinned", "hugetlb 2m", "hugetlb 1g"};
   pages.for_each_zone([&](page::Zone& zone) {
     if (zone.where() == page::Manners::Where::kAnywhere) return;
     page::ZoneStats stats = zone.stats();

@@ -12,9 +12,9 @@
 namespace os {
 namespace {
 
-size_t g_page_size = 4096;
+ASHLAR_START_DATA bool g_is_secure = true;
+ASHLAR_START_DATA size_t g_page_size = 4096;
 ASHLAR_START_DATA uint64_t g_random[2];
-bool g_is_secure = true;
 
 }  // namespace
 
