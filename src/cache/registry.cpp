@@ -47,7 +47,10 @@ ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const 
   ObjectCache& cache = caches_[id];
   if (!cache.is_started()) {
     os::Locked held(seat_lock());
-    if (!cache.is_started()) cache.start(*heap_, layout, id, name);
+    if (!cache.is_started()) {
+      cache.start(*heap_, layout, id, name);
+      note_used(id);
+    }
   }
   return cache;
 }
@@ -119,6 +122,7 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
     ASHLAR_ASSERT(area.words[spare_of(both.word)] == kNoMagazine);
   });
   caches_[id].start_own(*heap_, record.own.layout, both, record.name, own.empties);
+  note_used(id);
   return &caches_[id];
 }
 
@@ -317,6 +321,9 @@ void Registry::end_seat(void* area) {
 
 void Registry::audit() {
   for_each([](ObjectCache& cache) { cache.audit(); });
+  for (unsigned id = 1; id < base::kMaxCaches; ++id)
+    ASHLAR_CHECK(!caches_[id].is_started() ||
+                 (used_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0);
 }
 
 }  // namespace cache
