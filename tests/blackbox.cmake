@@ -106,7 +106,7 @@ set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform
 # ---- threads: other threads, forks, signals, start and end of processes ------------------------
 
 foreach(name cross_thread_free many_threads abort_storm exit_paths fork fork_handlers fork_in_signal
-    spawn no_rseq_threads promotion startup)
+    spawn no_rseq_threads promotion startup shared_lines)
   blackbox_program(${name}_test ${bb}/threads/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
   target_compile_definitions(${name}_test PRIVATE
     BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")

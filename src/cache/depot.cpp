@@ -9,7 +9,7 @@ namespace {
 
 constexpr unsigned kFirstRoom = 4;  // one cache line of slots
 constexpr unsigned kMostRoom = 32768;
-// So many magazines are looked at for one of a node: eight cache lines of slots.
+// So many magazines are looked at for one of a yard: eight cache lines of slots.
 constexpr unsigned kLooks = 32;
 
 }  // namespace
@@ -21,11 +21,11 @@ Full Depot::remove(unsigned slot) {
   return full;
 }
 
-Full Depot::take(unsigned node) {
+Full Depot::take(unsigned yard) {
   os::Locked held(lock_);
   unsigned end = count_ - std::min<unsigned>(count_, kLooks);
   for (unsigned slot = count_; slot > end; --slot)
-    if (slots_[slot - 1].node == node) return remove(slot - 1);
+    if (slots_[slot - 1].yard == yard) return remove(slot - 1);
   return {};
 }
 

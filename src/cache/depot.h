@@ -5,9 +5,9 @@
 //   one: one word under a lock, whatever the magazine holds. So objects that one CPU allocates and
 //   another frees come back a magazine at a time, and no object is touched on the way.
 //
-//   Each magazine bears the number of the memory node whose objects it holds, and is taken by CPUs
-//   of that node only. One that lies too deep below those of other nodes is not found; it goes by
-//   age.
+//   Each magazine bears the number of the yard (slab/slab_stock.h) whose objects it holds, and is
+//   taken by CPUs that this one serves only. One that lies too deep below those of other yards is
+//   not found; it goes by age.
 //
 //   What an interval never needed goes back to the stock: the least number of magazines seen in it
 //   is the number that could have been missing.
@@ -36,7 +36,7 @@ namespace cache {
 struct Full {
   uint64_t magazine = kNoMagazine;
   uint16_t objects = 0;
-  uint16_t node = 0;
+  uint16_t yard = 0;
   bool operator==(const Full&) const = default;
 };
 
@@ -48,9 +48,9 @@ class Depot {
     meta_ = &meta;
   }
 
-  /// A magazine of a node, or kNoMagazine.
-  Full take(unsigned node) ASHLAR_EXCLUDES(lock_);
-  /// A magazine of any node, or kNoMagazine.
+  /// A magazine of a yard, or kNoMagazine.
+  Full take(unsigned yard) ASHLAR_EXCLUDES(lock_);
+  /// A magazine of any yard, or kNoMagazine.
   Full take_any() ASHLAR_EXCLUDES(lock_);
   /// False where memory for it is out, or the depot is as large as it may be: then the caller still
   /// has it.

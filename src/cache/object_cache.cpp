@@ -30,6 +30,8 @@ constexpr size_t kPeakShare = 16;
 std::atomic<size_t> g_in_depots{0};
 std::atomic<size_t> g_peak{0},
     g_last_peak{0};  // bytes in use at most, in this interval and the last
+// What a magazine holds of another yard's objects is a magazine of its own from such a part on.
+constexpr unsigned kLeastPart = 4;
 // Up to what all magazines of one CPU, or of a thread, may grow together, and spares the same
 // again.
 constexpr size_t kSeatBytes = size_t{256} << 10;
@@ -115,7 +117,8 @@ void* ObjectCache::alloc_slow(Source source) {
     Seat seat = here();
     if (seat.is_none()) {
       void* object = nullptr;
-      return source == Source::kAll && stock_.refill(&object, 1) == 1 ? object : nullptr;
+      return source == Source::kAll && stock_.refill(&object, 1, yard_of(seat)) == 1 ? object
+                                                                                     : nullptr;
     }
     uint64_t loaded = seat.load(id());
     if (!is_empty(loaded)) {  // another thread filled it, or we are on another CPU by now
@@ -142,7 +145,7 @@ unsigned ObjectCache::take_raw(Batch& batch) {
   Seat seat = here();
   unsigned capacity = seat.is_none() ? 1 : seat.habit(id()).capacity;
   add(refills_, 1);
-  batch.count = stock_.refill(batch.objects, std::max(capacity, 1u));
+  batch.count = stock_.refill(batch.objects, std::max(capacity, 1u), yard_of(seat));
   return batch.count;
 }
 
@@ -165,7 +168,7 @@ uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
   uint64_t spare = seat.load(spare_of(id()));
   // Whoever must not wait takes single objects of it, and may have left an empty word.
   if (!is_empty(spare) && seat.exchange(spare_of(id()), spare, kNoMagazine)) return spare;
-  Full full = depot_.take(stock_.heap().nodes().here());
+  Full full = depot_.take(yard_of(seat));
   if (full.magazine != kNoMagazine) {
     leave_depot(full);
     return full.magazine;
@@ -176,7 +179,7 @@ uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
     lately_flushed_.store(flushed - 1, std::memory_order_relaxed);
     add(regretted_, 1);
   }
-  return refill(capacity);
+  return refill(seat, capacity);
 }
 
 // The capacity that this seat's magazine had best have from now on.
@@ -207,10 +210,10 @@ void ObjectCache::fade(const Seat& seat) {
   seat.try_hold(habit.capacity * size_t{stock_.layout().object_size}, SIZE_MAX);
 }
 
-uint64_t ObjectCache::refill(unsigned capacity) {
+uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity) {
   add(refills_, 1);
   Batch batch;
-  batch.count = stock_.refill(batch.objects, capacity);
+  batch.count = stock_.refill(batch.objects, capacity, yard_of(seat));
   // The first objects of threads that begin on one CPU and go on on others must not share a line.
   if (capacity == first_ && batch.count > 1) spread(batch);
   return batch.count == 0 ? kNoMagazine : chain(batch.objects, batch.count, capacity);
@@ -286,26 +289,8 @@ void ObjectCache::trim_depot() {
   }
 }
 
-// What is left of a magazine when the objects of other memory nodes have gone home.
-Full ObjectCache::keep_near(Full full) {
-  page::PageHeap& heap = stock_.heap();
-  unsigned here = heap.nodes().here();
-  Batch batch = unchain(full.magazine);
-  void** end = std::partition(batch.objects, batch.objects + batch.count, [&](void* object) {
-    return static_cast<const slab::Slab*>(heap.slabs().frame_of(object).tenant)->node == here;
-  });
-  auto near = static_cast<unsigned>(end - batch.objects);
-  full.node = static_cast<uint16_t>(here);
-  if (near == batch.count) return full;
-  add(flushes_, 1);
-  stock_.flush(end, batch.count - near);
-  return {chain(batch.objects, near, std::max<unsigned>(full.objects, batch.count)),
-          static_cast<uint16_t>(near), full.node};
-}
-
-void ObjectCache::give_back(Full full) {
-  if (stock_.heap().nodes().are_several()) full = keep_near(full);
-  if (is_empty(full.magazine)) return;
+// To the depot, or to the slabs where depots hold enough.
+void ObjectCache::deposit(Full full) {
   size_t bytes = size_t{full.objects} * stock_.layout().object_size;
   size_t sum = g_in_depots.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   if (fits_in_depots(sum, 1) && depot_.try_put(full)) return;
@@ -318,6 +303,40 @@ void ObjectCache::give_back(Full full) {
     leave_depot(surplus);
     flush(surplus.magazine);
   }
+}
+
+// Each yard's objects by themselves. The yards are read as they are at this moment: a slab that is
+// taken over meanwhile costs locality, and no more.
+void ObjectCache::sort_out(Full full) {
+  const page::Zone& zone = stock_.heap().slabs();
+  auto yard_of_object = [&](const void* object) {
+    const auto* slab = static_cast<const slab::Slab*>(zone.frame_of(object).tenant);
+    return __atomic_load_n(&slab->yard, __ATOMIC_RELAXED);
+  };
+  Batch batch = unchain(full.magazine);
+  void** end = batch.objects + batch.count;
+  for (void **from = batch.objects, **rest = from; from != end; from = rest) {
+    unsigned yard = yard_of_object(*from);
+    rest = std::partition(from, end, [&](void* object) { return yard_of_object(object) == yard; });
+    auto count = static_cast<uint16_t>(rest - from);
+    Full own{
+        .magazine = full.magazine, .objects = full.objects, .yard = static_cast<uint16_t>(yard)};
+    if (count == batch.count) return deposit(own);
+    if (count < batch.count / kLeastPart) {
+      add(flushes_, 1);
+      stock_.flush(from, count);
+      continue;
+    }
+    own.magazine = chain(from, count, std::max<unsigned>(full.objects, batch.count));
+    own.objects = count;
+    deposit(own);
+  }
+}
+
+void ObjectCache::give_back(Full full) {
+  if (is_empty(full.magazine)) return;
+  if (stock_.has_yards()) return sort_out(full);
+  deposit(full);
 }
 
 void ObjectCache::flush(uint64_t magazine) {

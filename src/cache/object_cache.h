@@ -28,11 +28,11 @@
 //   objects keep their state these differ, and the word of the slabs' id stays closed for ever: so
 //   free(), which knows of no handles, comes to the slow path with them.
 //
-//   On a machine of several memory nodes a magazine may hold objects of any of them: those that its
-//   CPU has freed. When it leaves its CPU full, the ones of other nodes go back to their own slabs,
-//   in one batch, and the rest to the depot, for CPUs of this node. So what is not at home is at
-//   most what the magazines of CPUs hold. Who only passes on what others have allocated pays a walk
-//   over each magazine for it; on one node nobody does.
+//   Where a stock has several yards, for memory nodes or for CPUs (slab/slab_stock.h), a magazine
+//   may hold objects of any of them: those that its CPU has freed. When it leaves its CPU full, it
+//   is taken apart: each yard's objects go to the depot, for whom that yard serves, or if they are
+//   few back to their slabs. So what is not at home is at most what the magazines of CPUs hold. A
+//   magazine is walked through for it; with one yard none is.
 //
 // Invariants (audit())
 //   1. Those of the depot and the stock.
@@ -143,12 +143,14 @@ class ObjectCache {
  private:
   Seat here() const { return has_no_seats_ ? Seat{} : take_seat(); }
   uint64_t next_magazine(const Seat& seat, Source source);
-  uint64_t refill(unsigned capacity);
+  uint64_t refill(const Seat& seat, unsigned capacity);
   unsigned learn(const Seat& seat, bool is_full);
   unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
-  Full keep_near(Full full);
+  unsigned yard_of(const Seat& seat) const { return stock_.yard_here(seat.yard()); }
+  void deposit(Full full);
+  void sort_out(Full full);
   void give_back(Full full);
   void give_back(uint64_t magazine, unsigned objects) {
     give_back(Full{magazine, static_cast<uint16_t>(objects)});

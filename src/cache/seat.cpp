@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "os/lock.h"
+#include "slab/slab_stock.h"
 
 namespace cache {
 namespace {
@@ -14,6 +15,7 @@ Area* g_unused = nullptr;  // areas of threads that have ended
 bool g_is_drained = false;
 bool g_has_exit_hook = false;  // without it no thread could give its seat back
 unsigned g_cpu_bound = 0;
+unsigned g_made = 0;          // areas
 Area* g_areas[os::kMaxCpus];  // by id, whether drained or not
 
 void store_entry(unsigned id, const os::CpuArea* area) {
@@ -30,6 +32,7 @@ Area* make_area() {
   if (frame == nullptr) return nullptr;
   Area* area = reinterpret_cast<Area*>(static_cast<char*>(frame) + kOffset);
   close_words(*area);
+  area->yard = static_cast<uint16_t>(g_made++ % slab::SlabStock::kYards);
   return area;
 }
 

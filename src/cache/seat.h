@@ -40,6 +40,7 @@ struct Area : os::CpuArea {
   Habit habits[base::kMaxCaches];
   uint32_t held;  ///< bytes that magazines of these capacities hold; a hint, too
   uint16_t seen[2 * base::kMaxCaches];  ///< marks of all words, when they were last looked at
+  uint16_t yard;                        ///< of each stock, that serves who sits here
   Area* next;                           ///< unused areas of threads that have ended
 };
 
@@ -52,6 +53,8 @@ class Seat {
   Seat() = default;
   Seat(Area* area, bool is_mine) : area_(area), is_mine_(is_mine) {}
   bool is_none() const { return area_ == nullptr; }
+  /// The yard of each stock that serves this seat, if the stock gives seats yards of their own.
+  unsigned yard() const { return area_ == nullptr ? 0 : area_->yard; }
 
   uint64_t load(size_t index) const {
     return __atomic_load_n(&area_->words[index], __ATOMIC_RELAXED);

@@ -40,13 +40,14 @@ class Slab {
   uint32_t first;  ///< number of the block's first frame
   uint16_t free_count;
   uint16_t count;
-  uint16_t colour;  ///< bytes of the block in front of the first object, or its handle
-  uint8_t bucket;   ///< which list of the stock it is in
-  uint8_t hint;     ///< no word of the bitmap before this one has a bit
-  uint8_t vacant;   ///< frames of vacant pages that may hold memory
-  uint8_t hollow;   ///< frames of vacant pages that hold none
-  uint8_t node;     ///< whose memory it is
-  bool is_fresh;    ///< what is hollow has not been touched since the slab was carved
+  uint16_t colour;       ///< bytes of the block in front of the first object, or its handle
+  uint8_t bucket;        ///< which list of the stock it is in
+  uint8_t hint;          ///< no word of the bitmap before this one has a bit
+  uint8_t vacant;        ///< frames of vacant pages that may hold memory
+  uint8_t hollow;        ///< frames of vacant pages that hold none
+  uint8_t node : 7;      ///< whose memory it is
+  uint8_t is_fresh : 1;  ///< what is hollow has not been touched since the slab was carved
+  uint8_t yard;          ///< which of the stock's; read without its lock as a hint
 
   /// Makes all objects free, the first one `colour_bytes` behind the start of the block.
   void start(const SlabLayout& layout, char* block, size_t colour_bytes);

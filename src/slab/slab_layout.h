@@ -49,6 +49,10 @@ struct SlabLayout {
   bool has_poison = false;  ///< free objects hold a pattern (harden/poison.h)
 
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
+  /// Whether neighbours share cache lines to speak of.
+  constexpr bool shares_lines() const {
+    return object_size % base::kCacheLine != 0 && object_size < 8 * base::kCacheLine;
+  }
   /// Which object an offset from the first object lies in.
   constexpr uint32_t index_of(size_t offset) const {
     return static_cast<uint32_t>(offset * reciprocal >> 40);

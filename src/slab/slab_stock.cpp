@@ -19,93 +19,8 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
   colour_ = 0;  // of another layout's, where caches come and go
 }
 
-// The yard of a node, which is made if need be; null where memory is out.
-SlabStock::Yard* SlabStock::yard_for(unsigned node) {
-  if (node == 0) return &first_;
-  page::MetaArena& meta = heap_->meta();
-  if (further_ == nullptr)
-    further_ = static_cast<Yards*>(meta.alloc(sizeof(Yards), alignof(Yards)));
-  if (further_ == nullptr) return nullptr;
-  Yard*& yard = (*further_)[node];
-  if (yard == nullptr) yard = static_cast<Yard*>(meta.alloc(sizeof(Yard), base::kCacheLine));
-  return yard;
-}
-
-SlabStock::Yard& SlabStock::yard_of(const Slab& slab) {
-  return slab.node == 0 ? first_ : *(*further_)[slab.node];
-}
-
-// Calls visit(yard, node) for those that are there.
-template <class Visit>
-void SlabStock::for_each_yard(Visit visit) {
-  visit(first_, 0u);
-  if (further_ == nullptr) return;
-  for (unsigned node = 1; node < os::Topology::kMaxNodes; ++node)
-    if (Yard* yard = (*further_)[node]) visit(*yard, node);
-}
-
-uint8_t SlabStock::bucket_for(const Slab& slab) const {
-  if (slab.free_count == 0) return kNoBucket;
-  if (slab.is_empty()) return kEmptyBucket;
-  unsigned fours = unsigned{slab.free_count} * kQuarters, count = slab.count;
-  unsigned quarter = (fours >= count) + (fours >= 2 * count) + (fours >= 3 * count);
-  return static_cast<uint8_t>(2 * quarter + (slab.vacant != 0));
-}
-
-// Moves a slab to the list that fits what is free in it.
-void SlabStock::file(Slab& slab) {
-  move_to(slab, bucket_for(slab));
-}
-
-void SlabStock::move_to(Slab& slab, uint8_t bucket) {
-  if (bucket == slab.bucket) return;
-  Yard& yard = yard_of(slab);
-  if (slab.bucket != kNoBucket) yard.buckets[slab.bucket].remove(slab);
-  empties_ -= slab.bucket == kEmptyBucket;
-  empties_ += bucket == kEmptyBucket;
-  slab.bucket = bucket;
-  if (bucket != kNoBucket) yard.buckets[bucket].push_front(slab);
-}
-
-Slab* SlabStock::pick(const Yard& yard) {
-  for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket)
-    if (Slab* slab = yard.buckets[bucket].front()) return slab;
-  return nullptr;
-}
-
-// A slab with room: of this node, a new one of it, or the same of the others, from the nearest on.
-// A caller that has objects already is not served from afar, nor is a slab carved for it.
-Slab* SlabStock::find(unsigned has_objects) {
-  const page::Nodes& nodes = heap_->nodes();
-  unsigned here = nodes.here();
-  for (unsigned rank = 0; rank < nodes.count(); ++rank) {
-    unsigned node = nodes.nearest(here, rank);
-    Yard* yard = yard_for(node);
-    if (yard == nullptr) continue;
-    Slab* slab = pick(*yard);
-    if (slab != nullptr || has_objects > 0) return slab;
-    slab = carve(node);
-    if (slab != nullptr) return slab;
-  }
-  return nullptr;
-}
-
-// One without hollow pages, among the first of each list: for when no more may be held.
-Slab* SlabStock::pick_whole() {
-  constexpr unsigned kLooks = 32;
-  Slab* whole = nullptr;
-  for_each_yard([&](const Yard& yard, unsigned) {
-    for (unsigned bucket = 0; whole == nullptr && bucket <= kEmptyBucket; ++bucket) {
-      Slab* slab = yard.buckets[bucket].front();
-      for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
-        if (whole == nullptr && slab->hollow == 0) whole = slab;
-    }
-  });
-  return whole;
-}
-
-// A new slab of a node that has a yard.
-Slab* SlabStock::carve(unsigned node) {
+// A new slab of a node, for a yard that is there.
+Slab* SlabStock::carve(unsigned node, unsigned number) {
   page::Zone* zones = heap_->slabs_for(node);
   if (zones == nullptr) return nullptr;
   page::Zone& zone = *zones;
@@ -118,7 +33,8 @@ Slab* SlabStock::carve(unsigned node) {
     return nullptr;
   }
   slab->stock = this;
-  slab->node = static_cast<uint8_t>(node);
+  slab->node = node & 127;
+  slab->yard = static_cast<uint8_t>(number);
   slab->first = zone.number_of(*frame);
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
@@ -140,8 +56,7 @@ Slab* SlabStock::carve(unsigned node) {
 }
 
 void SlabStock::retire(Slab& slab) {
-  Yard& yard = yard_of(slab);
-  if (&slab == yard.idle) yard.idle = nullptr;
+  forget(slab);
   move_to(slab, kNoBucket);
   page::Zone& zone = zone_of(slab);
   zone.unmark_slab(zone.frame_at(slab.first));
@@ -185,15 +100,16 @@ void SlabStock::tell_vacancy() {
   told_ = vacant_;
 }
 
-unsigned SlabStock::refill(void** out, unsigned most) {
+unsigned SlabStock::refill(void** out, unsigned most, unsigned yard) {
   os::Locked held(lock_);
   unsigned count = 0;
   while (count < most) {
-    Slab* slab = find(count);
+    Slab* slab = find(yard, count);
     if (slab == nullptr) break;  // what is there will do; grow only when it is not
     if (slab->hollow != 0 && !zone_of(*slab).may_touch(slab->hollow)) slab = pick_whole();
     if (slab == nullptr) break;
-    if (Yard& yard = yard_of(*slab); slab == yard.idle) yard.idle = nullptr;
+    forget(*slab);
+    yard_of(*slab).current = slab;
     unsigned taken = slab->take(*layout_, out + count, most - count);
     if (slab->vacant != 0 || slab->hollow != 0) note_taken(*slab, out + count, taken);
     file(*slab);
@@ -221,15 +137,6 @@ void SlabStock::put(void* object) {
   }
   vacant_ += slab.vacant;
   if (slab.bucket != kIsolated) file_or_retire(slab);
-}
-
-// A second empty slab of a node is one too many.
-void SlabStock::file_or_retire(Slab& slab) {
-  bool has_another = !yard_of(slab).buckets[kEmptyBucket].is_empty();
-  if (slab.is_empty() && has_another && empties_are_ == Empties::kRetire)
-    retire(slab);
-  else
-    file(slab);
 }
 
 void SlabStock::flush(void* const* objects, unsigned count) {
@@ -304,9 +211,8 @@ void SlabStock::put_back_all() {
   tell_vacancy();
 }
 
-// What purge() does, of one node's slabs. The lock is free while the kernel works.
-void SlabStock::purge_yard(unsigned node, unsigned share, size_t most, Purged& purged) {
-  Yard& yard = *yard_for(node);
+// What purge() does, of one yard's slabs. The lock is free while the kernel works.
+void SlabStock::purge_yard(Yard& yard, unsigned share, size_t most, Purged& purged) {
   if (Slab* slab = yard.buckets[kEmptyBucket].front(); slab != nullptr && share == kQuarters) {
     purged.frames += slab->vacant;
     retire(*slab);
@@ -314,13 +220,17 @@ void SlabStock::purge_yard(unsigned node, unsigned share, size_t most, Purged& p
   }
   while (share < kQuarters && purged.frames < most && !purged.is_refused) {
     Batch batch;
+    page::Zone* zone = nullptr;
     Slab* slab;
     while (batch.has_room() && purged.frames + batch.frames < most &&
-           (slab = yard.buckets[2 * share + 1].front()) != nullptr)
+           (slab = yard.buckets[2 * share + 1].front()) != nullptr &&
+           (zone == nullptr || zone == &zone_of(*slab))) {
+      zone = &zone_of(*slab);
       isolate(*slab, batch);
+    }
     if (batch.count == 0) break;
     lock_.release();
-    size_t frames = heap_->slabs(node).purge_let(batch.ranges, batch.count);
+    size_t frames = zone->purge_let(batch.ranges, batch.count);
     heap_->vacancy().note_purged(frames);
     lock_.acquire();
     put_back_all();
@@ -334,8 +244,8 @@ SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
   if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
   os::Locked held(lock_);
   put_back_all();  // whom a fork has interrupted at this does not exist in the child
-  for_each_yard([&](Yard&, unsigned node)
-                    ASHLAR_UNCHECKED { purge_yard(node, share, most, purged); });
+  for_each_yard([&](Yard& yard, unsigned)
+                    ASHLAR_UNCHECKED { purge_yard(yard, share, most, purged); });
   return purged;
 }
 
@@ -360,11 +270,11 @@ StockStats SlabStock::stats() {
 void SlabStock::audit() {
   os::Locked held(lock_);
   size_t listed = 0, free = 0, empties = 0, vacant = 0, hollow = 0;
-  for_each_yard([&](const Yard& yard, unsigned node) ASHLAR_UNCHECKED {
+  for_each_yard([&](const Yard& yard, unsigned number) ASHLAR_UNCHECKED {
     size_t empty = 0;
     auto count = [&](const Slab& slab) {
       slab.audit(*layout_);
-      ASHLAR_CHECK(slab.stock == this && slab.node == node);
+      ASHLAR_CHECK(slab.stock == this && slab.yard == number);
       ++listed;
       free += slab.free_count;
       vacant += slab.vacant;

@@ -19,6 +19,12 @@
 //   nearest first. An object that is put back goes into its own slab, whoever brings it: so what
 //   another node has freed is home again with the batch that it came in.
 //
+//   On one node, yards belong to the CPUs that run the process's threads, where objects are of
+//   sizes that share cache lines: else the objects of two threads would come to lie in one line,
+//   and each would wait for the other. A CPU whose yard has no room takes over another's slab of
+//   which half or more is free before one is carved, but not the one that the other takes from. So
+//   what yards hold free beyond what one would is less than what is in use, and a slab for each.
+//
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
 //   when it splits the huge page.
@@ -29,10 +35,10 @@
 //   Work is done in batches, one lock for many objects.
 //
 // Invariants (audit())
-//   1. Each slab stands in the list of its bucket in its node's yard, full ones in none; slabs()
-//      counts them all.
+//   1. Each slab stands in the list of its bucket in its yard, full ones in none; slabs() counts
+//      them all.
 //   2. live() is the number of objects taken and not put back.
-//   3. At most one slab of a node is empty that is not isolated, but where empty slabs are kept;
+//   3. At most one slab of a yard is empty that is not isolated, but where empty slabs are kept;
 //      empties() counts them.
 //   4. A slab's hollow frames are those that hold no memory by the zone's dirty map; a full one has
 //      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
@@ -45,6 +51,7 @@
 //   J. Bonwick, The Slab Allocator, USENIX Summer 1994. Fullest first: Linux mm/slab.c.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -70,8 +77,16 @@ class SlabStock {
   void start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id, const char* name,
              Empties empties = Empties::kRetire);
 
-  /// Takes up to `most` objects into `out`; fewer where memory is out. How many.
-  unsigned refill(void** out, unsigned most) ASHLAR_EXCLUDES(lock_);
+  /// The yard that serves a caller who runs here: the memory node's, else the one of its seat,
+  /// below kYards, where that is of use.
+  unsigned yard_here(unsigned of_seat) const;
+  static constexpr unsigned kYards = os::Topology::kMaxNodes;
+  /// Whether yards but the first have ever been used.
+  bool has_yards() const { return has_yards_.load(std::memory_order_relaxed); }
+
+  /// Takes up to `most` objects into `out`, of this yard if that can be; fewer where memory is out.
+  /// How many.
+  unsigned refill(void** out, unsigned most, unsigned yard = 0) ASHLAR_EXCLUDES(lock_);
 
   /// Puts objects of this stock back. An object that is free already, or that is none, is misuse.
   void flush(void* const* objects, unsigned count) ASHLAR_EXCLUDES(lock_);
@@ -116,6 +131,7 @@ class SlabStock {
   // page that holds memory; 2n + 1 those with one; kEmptyBucket the empty slab; kIsolated those
   // that are just being purged, or whose objects are being ended. Full slabs are in no list.
   static constexpr uint8_t kQuarters = kShares - 1;
+  static constexpr uint8_t kHalfFree = kQuarters;  // from this bucket on
   static constexpr uint8_t kEmptyBucket = 2 * kQuarters;
   static constexpr uint8_t kIsolated = kEmptyBucket + 1;
   static constexpr uint8_t kNoBucket = 255;
@@ -133,16 +149,26 @@ class SlabStock {
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
   struct Yard;
-  Yard* yard_for(unsigned node) ASHLAR_REQUIRES(lock_);
+  Yard* yard_at(unsigned number) ASHLAR_REQUIRES(lock_);
   Yard& yard_of(const Slab& slab) ASHLAR_REQUIRES(lock_);
+  // Calls visit(yard, number) for those that are there.
   template <class Visit>
-  void for_each_yard(Visit visit) ASHLAR_REQUIRES(lock_);
-  Slab* find(unsigned count) ASHLAR_REQUIRES(lock_);
+  void for_each_yard(Visit visit) ASHLAR_REQUIRES(lock_) {
+    visit(first_, 0u);
+    if (further_ == nullptr) return;
+    for (unsigned number = 1; number < kYards; ++number)
+      if (Yard* yard = (*further_)[number]) visit(*yard, number);
+  }
+  Slab* find(unsigned number, unsigned has_objects) ASHLAR_REQUIRES(lock_);
+  Slab* find_near(unsigned here, unsigned has_objects) ASHLAR_REQUIRES(lock_);
   Slab* pick(const Yard& yard) ASHLAR_REQUIRES(lock_);
+  Slab* pick_any() ASHLAR_REQUIRES(lock_);
+  Slab* take_over(unsigned number) ASHLAR_REQUIRES(lock_);
   Slab* pick_whole() ASHLAR_REQUIRES(lock_);
-  Slab* carve(unsigned node) ASHLAR_REQUIRES(lock_);
+  Slab* carve(unsigned node, unsigned number) ASHLAR_REQUIRES(lock_);
   page::Zone& zone_of(const Slab& slab) const { return heap_->slabs(slab.node); }
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
+  void forget(const Slab& slab) ASHLAR_REQUIRES(lock_);
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
@@ -150,8 +176,7 @@ class SlabStock {
   void isolate(Slab& slab, Batch& batch) ASHLAR_REQUIRES(lock_);
   void put_back(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put_back_all() ASHLAR_REQUIRES(lock_);
-  void purge_yard(unsigned node, unsigned share, size_t most, Purged& purged)
-      ASHLAR_REQUIRES(lock_);
+  void purge_yard(Yard& yard, unsigned share, size_t most, Purged& purged) ASHLAR_REQUIRES(lock_);
   void file_or_retire(Slab& slab) ASHLAR_REQUIRES(lock_);
   unsigned hollow_in(const Slab& slab);
   void tell_vacancy() ASHLAR_REQUIRES(lock_);
@@ -166,11 +191,13 @@ class SlabStock {
   page::PageHeap* heap_ = nullptr;
   struct Yard {
     base::List<Slab> buckets[kIsolated + 1];
-    const Slab* idle;  // the empty slab, not used since reap()
+    const Slab* idle;     // the empty slab, not used since reap()
+    const Slab* current;  // the one that objects were taken from last
   };
   Yard first_ ASHLAR_GUARDED_BY(lock_){};
-  // Those of further nodes, made when needed.
-  using Yards = Yard * [os::Topology::kMaxNodes];
+  // The others, made when needed.
+  std::atomic<bool> has_yards_{false};
+  using Yards = Yard* [kYards];
   Yards* further_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;

@@ -113,13 +113,13 @@ TEST_F(DepotTest, AuditSeesAnEmptyMagazine) {
 TEST_F(DepotTest, EachNodeGetsItsOwnMagazines) {
   for (uint64_t i = 0; i < 20; ++i) {
     Full full = magazine(i);
-    full.node = static_cast<uint16_t>(i % 2);
+    full.yard = static_cast<uint16_t>(i % 2);
     ASSERT_TRUE(depot.try_put(full));
   }
   std::set<uint64_t> seen;
   for (int i = 0; i < 10; ++i) {
     Full full = depot.take(1);
-    EXPECT_EQ(full.node, 1u);
+    EXPECT_EQ(full.yard, 1u);
     EXPECT_TRUE(seen.insert(full.magazine).second) << "twice";
     depot.audit();
   }
@@ -128,7 +128,7 @@ TEST_F(DepotTest, EachNodeGetsItsOwnMagazines) {
   EXPECT_NE(depot.take(0), Full{});
   EXPECT_NE(depot.take_any(), Full{});
   depot.end_interval();
-  for (int i = 0; i < 8; ++i) EXPECT_EQ(depot.take_idle().node, 0u);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(depot.take_idle().yard, 0u);
   EXPECT_EQ(depot.count(), 0u);
 }
 
@@ -136,7 +136,7 @@ TEST_F(DepotTest, WhatLiesDeepBelowAnotherNodesGoesByAge) {
   ASSERT_TRUE(depot.try_put(magazine(0)));
   for (uint64_t i = 1; i <= 1000; ++i) {
     Full full = magazine(i);
-    full.node = 1;
+    full.yard = 1;
     ASSERT_TRUE(depot.try_put(full));
   }
   EXPECT_EQ(depot.take(0), Full{});

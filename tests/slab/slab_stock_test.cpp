@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "support/auxv.h"
-#include "support/nodes_ground.h"
 #include "support/stock_ground.h"
 
 namespace {
@@ -416,84 +415,6 @@ TEST_F(ColouredStock, SuccessiveSlabsStartAtDifferentCacheLines) {
     offsets.insert(reinterpret_cast<size_t>(first) % base::kFrameSize % 4096);
   }
   EXPECT_EQ(offsets.size(), layout.colours);
-}
-
-class StockOfNodes : public test::StockGround {
- protected:
-  StockOfNodes() : StockGround(256, size_t{64} << 30) {}
-  void SetUp() override {
-    if (!nodes.find()) GTEST_SKIP() << "one CPU";
-    ASSERT_TRUE(heap.set_nodes(nodes.topology));
-  }
-  std::vector<void*> take_on(unsigned node, size_t count) {
-    test::OnCpu on(nodes.cpus[node]);
-    return take_all(count);
-  }
-  bool are_of(unsigned node, const std::vector<void*>& objects) {
-    return std::all_of(objects.begin(), objects.end(),
-                       [&](void* p) { return heap.zone_of(p) == &heap.slabs(node); });
-  }
-
-  test::TwoNodes nodes;
-};
-
-TEST_F(StockOfNodes, ObjectsAreOfTheNodeThatAsksAndGoHomeWhoeverBringsThem) {
-  std::vector<void*> first = take_on(0, 300), second = take_on(1, 300);
-  EXPECT_TRUE(are_of(0, first));
-  EXPECT_TRUE(are_of(1, second));
-  put(first);
-  put(second);
-  size_t slabs = stock.stats().carved;
-  std::vector<void*> again = take_on(0, 100), other = take_on(1, 100);
-  EXPECT_TRUE(are_of(0, again)) << "what node 1 has freed is at home again";
-  EXPECT_TRUE(are_of(1, other));
-  EXPECT_LE(stock.stats().carved, slabs + 2) << "an empty slab of each node was kept";
-}
-
-TEST_F(StockOfNodes, WithoutRoomOnItsNodeAnotherServes) {
-  std::vector<void*> near = take_on(1, 1), far = take_on(0, 10);
-  size_t part = heap.slabs().part_size(), used = heap.slabs(1).window_size();
-  vm.occupied.push_back({heap.slabs().window() + part + used, part - used});
-  std::vector<void*> objects;
-  do {
-    objects = take_on(1, layout.count);
-  } while (are_of(1, objects));
-  EXPECT_TRUE(are_of(0, take_on(1, 10)));
-  put(near);
-  EXPECT_EQ(take_on(1, 1), near) << "what came free at home goes first";
-  put(far);
-}
-
-TEST_F(StockOfNodes, EachNodeKeepsOneEmptySlabUntilItIsReaped) {
-  put(take_on(0, layout.count));
-  put(take_on(1, layout.count));
-  EXPECT_EQ(stock.stats().slabs, 2u);
-  stock.reap(false);
-  EXPECT_EQ(stock.stats().slabs, 2u) << "not idle yet";
-  put(take_on(1, 1));
-  stock.reap(false);
-  EXPECT_EQ(stock.stats().slabs, 1u) << "that of node 1 was used";
-  stock.reap(true);
-  EXPECT_EQ(stock.stats().slabs, 0u);
-}
-
-TEST_F(StockOfNodes, VacantPagesOfAllNodesArePurged) {
-  std::vector<void*> live, gone;
-  for (unsigned node : {0u, 1u})
-    for (void* object : take_on(node, size_t{20} * layout.count)) {
-      std::memset(object, 0xdd, layout.object_size);
-      ((live.size() + gone.size()) % 100 == 0 ? live : gone).push_back(object);
-    }
-  for (void* object : live) std::memset(object, 0x77, layout.object_size);
-  put(gone);
-  size_t vacant = stock.stats().vacant, frames = 0;
-  EXPECT_GT(vacant, 50u);
-  for (unsigned share = SlabStock::kShares; share-- > 0;) {
-    frames += stock.purge(share, SIZE_MAX).frames;
-    audit();
-  }
-  EXPECT_EQ(frames, vacant);
-  for (void* object : live) EXPECT_EQ(static_cast<unsigned char*>(object)[255], 0x77);
 }
 
 }  // namespace

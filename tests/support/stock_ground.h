@@ -25,7 +25,7 @@ class StockGround : public testing::Test {
   }
   std::vector<void*> take(unsigned most) {
     std::vector<void*> out(most);
-    out.resize(stock.refill(out.data(), most));
+    out.resize(stock.refill(out.data(), most, stock.yard_here(0)));
     audit();
     return out;
   }
