@@ -186,8 +186,9 @@ large::Memory alloc_through_gate(Request request) {
 }  // namespace
 
 void leave() {
-  if (is_gate_open()) [[likely]]
-    tidy_beside();
+  if (!is_gate_open()) [[unlikely]]
+    return;  // a fork waits for us: what is to be tidied up can wait for it
+  tidy_beside();
   maintain();
 }
 

@@ -208,11 +208,14 @@ TEST_F(VmTest, AHugePageIsBrokenUpWithoutLoss) {
   EXPECT_TRUE(is_all(place.base + kMiB, 65536, 0));
 }
 
+// Where the machine knows no such pages, its files are not there: errno is not the verbs' doing.
 size_t free_hugetlb(const char* kib) {
+  int error = errno;
   std::ifstream file("/sys/kernel/mm/hugepages/hugepages-" + std::string(kib) +
                      "kB/free_hugepages");
   size_t count = 0;
   file >> count;
+  errno = error;
   return count;
 }
 
