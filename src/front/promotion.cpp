@@ -6,10 +6,6 @@ namespace {
 // So many calls in an interval are worth more than the memory: SLOB takes up to a third of a
 // microsecond more a call than a magazine does, so these cost two milliseconds of a second.
 constexpr uint32_t kManyCalls = 8192;
-// A heap of a few dozen pages is looked through in a tenth of that time, and slabs and their tables
-// would be a fifth of it: there it is so many. (bench/trace/record/small/bash)
-constexpr size_t kFewBytes = size_t{256} << 10;
-constexpr uint32_t kManyCallsOfFew = 4 * kManyCalls;
 // Of one class, once there are object caches: so many cost SLOB less than a millisecond. A slab
 // that is half empty and a magazine that holds objects idle cost ten pages and more.
 constexpr uint32_t kManyOfOne = 2048;
@@ -31,8 +27,8 @@ constexpr size_t kShared = base::kCacheLine;
 bool Promotion::is_busy(const Demand& demand) {
   if (is_over()) return true;
   bool is_large = demand.slob_bytes > inherited_ + slob_max_;
-  uint32_t many = demand.slob_bytes <= inherited_ + kFewBytes ? kManyCallsOfFew : kManyCalls;
-  bool is_over = calls_.load(std::memory_order_relaxed) > many || is_large || demand.has_threads;
+  bool is_over =
+      calls_.load(std::memory_order_relaxed) > kManyCalls || is_large || demand.has_threads;
   if (is_over) is_over_.store(true, std::memory_order_relaxed);
   return is_over;
 }

@@ -165,6 +165,9 @@ TEST(SmallHeap, OneOfItsOwnGrowsAndShrinks) {
 }
 
 TEST(SmallHeap, ItsEndReturnsEverything) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "not run: the sanitizer's own records of these addresses are never given back";
+#endif
   size_t before = 0;
   for (int round = 0; round < 50; ++round) {
     ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
