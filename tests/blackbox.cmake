@@ -251,6 +251,9 @@ foreach(gib 1 4)
   foreach(name cross_thread_free exit_paths fork_handlers spawn)
     blackbox_test(limits.ulimit_${gib}g.${name} VARIANTS preload LABELS limits
       COMMAND sh -c "ulimit -v ${kib} && exec $<TARGET_FILE:${name}_test>")
+    if(name MATCHES "^fork_(handlers|in_signal)$")
+      set_tests_properties(limits.ulimit_${gib}g.${name}.preload PROPERTIES RUN_SERIAL ON)
+    endif()
   endforeach()
 endforeach()
 
