@@ -124,8 +124,8 @@ foreach(name cross_thread_free many_threads exit_paths fork promotion startup)
   blackbox_test(threads.${name} VARIANTS slabs fallback_slabs slob LABELS threads TIMEOUT 600
     COMMAND ${name}_test)
 endforeach()
-# Forks wait for threads that work all the time: beside another test of that kind, on two CPUs, for so
-# long that it looks like a hang.
+# Forks wait for threads that work all the time: beside another such test, on two CPUs, for so long
+# that it looks like a hang.
 foreach(variant preload fallback)
   set_tests_properties(threads.fork_handlers.${variant} threads.fork_in_signal.${variant}
     PROPERTIES RUN_SERIAL ON)
