@@ -20,6 +20,11 @@ constexpr size_t kFramesPerMs = 16;
 constexpr size_t kPeakShare = 16;
 // And where blocks are so large that their sizes seldom fit each other's places, by this one.
 constexpr size_t kPeakShareOfLarge = 8;
+// So many frames may be purged and wanted again for the sake of that share: fetching them takes one
+// part in a thousand of the time, or a few in a hundred of a virtual machine's.
+constexpr size_t kCheapPerMs = 2;
+// What more of them has been fetched may be kept above that share, up to this share of the peak.
+constexpr size_t kPeakShareOfCostly = 2;
 
 }  // namespace
 
@@ -29,6 +34,7 @@ void Keeping::note_demand(Frames now, size_t clean) {
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
+  costly_ = std::min(costly_ + regretted, peak_ / kPeakShareOfCostly);
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {
@@ -47,7 +53,8 @@ size_t Keeping::most(Frames now) const {
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t below_peak = peak - live + peak / (are_large ? kPeakShareOfLarge : kPeakShare);
+  size_t above = are_large ? peak / kPeakShareOfLarge : peak / kPeakShare + costly_;
+  size_t below_peak = peak - live + above;
   return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});
 }
 
@@ -61,7 +68,14 @@ uint64_t Keeping::interval_ms(Frames now) const {
   return std::min(retention_.interval_ms, uint64_t{now.dirty / kFramesPerMs});
 }
 
+// Time pays for what was fetched. (A clock that jumps pays for all of it, or for nothing.)
+void Keeping::forget_costs(uint64_t now_ms) {
+  uint64_t passed = now_ms - std::exchange(costly_at_ms_, now_ms);
+  costly_ -= std::min(costly_, passed > costly_ ? costly_ : size_t{passed} * kCheapPerMs);
+}
+
 size_t Keeping::limit(Frames now, uint64_t now_ms) {
+  forget_costs(now_ms);
   size_t keep = most(now);
   if (!has_come(interval_end_, now_ms, retention_.interval_ms))
     return is_worth_it(now, keep) ? keep : now.dirty;

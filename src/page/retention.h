@@ -9,8 +9,10 @@
 //   regrets shrink by it (by age).
 //
 //   Live and kept memory together stay within a sixteenth of the most that was live in this
-//   interval and the last, so that what is kept hardly raises a program's peak. Zones may share a
-//   peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
+//   interval and the last, so that what is kept hardly raises a program's peak. Where that costs
+//   more than a little of the time, for memory goes and is fetched again and again, what was fetched
+//   lifts this bound, and time lowers it: fetching goes on at the pace that costs a little, and up
+//   to half of the peak stays. Zones may share a peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
 //   would be large as well, this bound, an eighth there, and half of the live memory take the
 //   regrets' place: what is freed in order to allocate as much again stays, while as much is live.
 //   The interval there follows from the cost of fetching the memory again.
@@ -86,6 +88,8 @@ class Keeping {
   bool is_worth_it(Frames now, size_t keep) const { return now.dirty > worth_beyond(keep); }
   uint64_t interval_ms(Frames now) const;
 
+  void forget_costs(uint64_t now_ms);
+
   bool keeps_to_peak() const {  // nothing in the small library does
     return base::kHasCaches && retention_.more == Retention::More::kToPeak;
   }
@@ -94,6 +98,8 @@ class Keeping {
   size_t low_dirty_ = 0;      // least in this interval
   size_t lately_purged_ = 0;  // in this interval, not wanted again
   size_t regretted_ = 0;
+  size_t costly_ = 0;                // of what was regretted, what time has not yet paid for
+  uint64_t costly_at_ms_ = 0;        // when that was true
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_end_ = 0;
 };

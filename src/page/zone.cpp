@@ -312,21 +312,24 @@ size_t Zone::purge(size_t keep) {
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
-  while (mine && buddy_.dirty_frames() > keep) {
-    size_t surplus = buddy_.dirty_frames() - keep;
-    Batch batch = isolate(std::min(surplus, std::max(kPurgeBatch, surplus / 16)));
+  // What comes free meanwhile is judged anew, when it is known what of this was wanted again.
+  size_t surplus = buddy_.dirty_frames() - std::min(buddy_.dirty_frames(), keep);
+  while (mine && done < surplus && buddy_.dirty_frames() > keep) {
+    size_t wanted = std::min(surplus - done, buddy_.dirty_frames() - keep);
+    Batch batch = isolate(std::min(wanted, std::max(kPurgeBatch, wanted / 16)));
     lock_.release();
     if (is_broken) break_up(batch.ranges, batch.count);
     size_t purged = vm_->purge_each(batch.ranges, batch.count);
     for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
     if (is_abandoned()) break;  // by a fork that has interrupted us
-    done += put_back(batch, purged);
+    size_t gone = put_back(batch, purged);
+    keeping_.note_purge(now(), gone);
+    done += gone;
     if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
   if (mine) is_purging_ = false;
   tell_budget();
-  keeping_.note_purge(now(), done);
   purged_ += done;
   lock_.release();
   return done;

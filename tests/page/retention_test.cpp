@@ -185,4 +185,84 @@ TEST_F(RetentionTest, ToItsPeakAnOldPeakIsForgotten) {
   EXPECT_LE(zone.stats().dirty, 4096u / 8 + 64) << "nobody has wanted it for three intervals";
 }
 
+// Threads that free and take while one of them purges would keep it at it without end.
+TEST_F(RetentionTest, APurgeEndsThoughOthersFreeAsMuchMeanwhile) {
+  static page::Zone* shared = nullptr;
+  static std::vector<Frame*> live;
+  shared = &zone;
+  start(kKeepNothing);
+  // Apart from each other, so that each is a range of its own.
+  live.clear();
+  for (int i = 0; i < 256; ++i) {
+    live.push_back(alloc(16));
+    alloc(16);
+  }
+  for (int i = 0; i < 32; ++i) {
+    free(live.back());
+    live.pop_back();
+  }
+  vm.while_purging = [] {
+    if (live.empty()) return;
+    shared->free_large(*live.back());
+    live.pop_back();
+  };
+  zone.trim();
+  vm.while_purging = nullptr;
+  EXPECT_LE(vm.purged_bytes(), 33u * 16 * base::kFrameSize);
+  EXPECT_GE(vm.purged_bytes(), 32u * 16 * base::kFrameSize);
+}
+
+// What a zone keeps of 400 free frames beside 1,000 live ones, where `clean` of them at a time are
+// purged and fetched again.
+class CostTest : public testing::Test {
+ protected:
+  CostTest() { keeping.set(kKeepNothing); }
+  size_t limit() { return keeping.limit(kNow, now_ms); }
+  void fetch(size_t clean) {
+    keeping.note_purge(kNow, clean);
+    keeping.note_demand(kNow, clean);
+  }
+
+  static constexpr page::Frames kNow{.live = 1000, .dirty = 1000};
+  static constexpr size_t kShare = 1000 / 16;  // of the peak
+  page::Keeping keeping;
+  uint64_t now_ms = 5000;
+};
+
+TEST_F(CostTest, WhatIsFetchedAgainAndAgainStaysThoughItIsAboveThePeaksShare) {
+  fetch(0);
+  EXPECT_EQ(limit(), 0u);
+  fetch(300);
+  EXPECT_EQ(limit(), 300u);
+}
+
+TEST_F(CostTest, HalfOfThePeakIsTheMostThatStays) {
+  for (int i = 0; i < 100; ++i) fetch(100);
+  EXPECT_LE(limit(), kShare + 500);
+}
+
+TEST_F(CostTest, WhatIsFetchedSlowlyDoesNot) {
+  limit();
+  for (int ms = 0; ms < 5000; ++ms, ++now_ms) {
+    fetch(1);
+    EXPECT_LE(limit(), kShare + 2) << "after " << ms << " ms";
+  }
+}
+
+TEST_F(CostTest, TimePaysForIt) {
+  fetch(0);
+  limit();
+  for (int i = 0; i < 4; ++i) fetch(100);
+  EXPECT_GT(limit(), kShare + 200);
+  now_ms += 250;
+  EXPECT_LE(limit(), kShare);
+}
+
+TEST_F(CostTest, AClockThatJumpsBackIsNoHarm) {
+  fetch(300);
+  limit();
+  now_ms = 1;
+  EXPECT_LE(limit(), kShare);
+}
+
 }  // namespace
