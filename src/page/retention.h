@@ -10,11 +10,12 @@
 //
 //   Live and kept memory together stay within a sixteenth of the most that was live in this
 //   interval and the last, so that what is kept hardly raises a program's peak. Where that costs
-//   more than a little of the time, for memory goes and is fetched again and again, what was fetched
-//   lifts this bound, and time lowers it: fetching goes on at the pace that costs a little, and up
-//   to half of the peak stays. Zones may share a peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
-//   would be large as well, this bound, an eighth there, and half of the live memory take the
-//   regrets' place: what is freed in order to allocate as much again stays, while as much is live.
+//   more than a little of the time, for memory goes and is fetched again and again, what was
+//   fetched lifts this bound, and time lowers it: fetching goes on at a pace that costs a little,
+//   and up to half of the peak stays. Zones may share a peak: then what one keeps goes as the other
+//   grows. Where blocks are so large that a regret would be large as well, the bound is an eighth
+//   above the peak, and half of the live memory takes the regrets' place: what is freed in order to
+//   allocate as much again stays, while as much is live.
 //   The interval there follows from the cost of fetching the memory again.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
