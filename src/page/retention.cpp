@@ -23,18 +23,18 @@ constexpr size_t kPeakShareOfLarge = 8;
 // So many frames may be purged and wanted again for the sake of that share: fetching them takes one
 // part in a thousand of the time, or a few in a hundred of a virtual machine's.
 constexpr size_t kCheapPerMs = 2;
-// What more of them has been fetched may be kept above that share, up to this share of the peak.
+// As many as were fetched beyond that may be kept above the share, up to this share of the peak.
 constexpr size_t kPeakShareOfCostly = 2;
 
 }  // namespace
 
-void Keeping::note_demand(Frames now, size_t clean) {
+void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   peak_ = std::max(peak_, now.live + now.other);
   low_dirty_ = std::min(low_dirty_, now.dirty);
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  costly_ = std::min(costly_ + regretted, peak_ / kPeakShareOfCostly);
+  if (fetch == Fetch::kByPage) costly_ = std::min(costly_ + regretted, peak_ / kPeakShareOfCostly);
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {
@@ -53,7 +53,7 @@ size_t Keeping::most(Frames now) const {
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t above = are_large ? peak / kPeakShareOfLarge : peak / kPeakShare + costly_;
+  size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + costly_;
   size_t below_peak = peak - live + above;
   return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});
 }

@@ -9,13 +9,16 @@
 //   regrets shrink by it (by age).
 //
 //   Live and kept memory together stay within a sixteenth of the most that was live in this
-//   interval and the last, so that what is kept hardly raises a program's peak. Where that costs
-//   more than a little of the time, for memory goes and is fetched again and again, what was
-//   fetched lifts this bound, and time lowers it: fetching goes on at a pace that costs a little,
-//   and up to half of the peak stays. Zones may share a peak: then what one keeps goes as the other
-//   grows. Where blocks are so large that a regret would be large as well, the bound is an eighth
-//   above the peak, and half of the live memory takes the regrets' place: what is freed in order to
-//   allocate as much again stays, while as much is live.
+//   interval and the last, so that what is kept hardly raises a program's peak. Zones may share a
+//   peak: then what one keeps goes as the other grows. Where blocks are so large that a regret
+//   would be large as well, the bound is an eighth above the peak, and half of the live memory
+//   takes the regrets' place: what is freed in order to allocate as much again stays, while as much
+//   is live.
+//
+//   Where that costs more than a little of the time, for memory goes and is fetched again and
+//   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
+//   a pace that costs a little, and up to half of the peak stays.
+//
 //   The interval there follows from the cost of fetching the memory again.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
@@ -68,8 +71,10 @@ class Keeping {
   constexpr Keeping() = default;
   void set(const Retention& retention) { retention_ = retention; }
 
+  /// How the system gives memory for frames: a page at a time, or hundreds, which costs far less.
+  enum class Fetch : uint8_t { kByPage, kByHugePage };
   /// After frames were let, `clean` of them from such as held no memory.
-  void note_demand(Frames now, size_t clean);
+  void note_demand(Frames now, size_t clean, Fetch fetch = Fetch::kByPage);
   /// After `purged` frames went.
   void note_purge(Frames now, size_t purged);
 

@@ -26,7 +26,9 @@ constexpr size_t kLeastUnasked = size_t{16} << 20;
 // `dirty_before` is dirty_frames() as it was in front of the request.
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
-  keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()));
+  using Fetch = Keeping::Fetch;
+  keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()),
+                       pages.bytes() < base::kAdviseFrom ? Fetch::kByPage : Fetch::kByHugePage);
   note_change();  // what is kept may not have fitted
 }
 
