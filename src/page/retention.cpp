@@ -20,9 +20,10 @@ constexpr size_t kFramesPerMs = 16;
 constexpr size_t kPeakShare = 16;
 // And where blocks are so large that their sizes seldom fit each other's places, by this one.
 constexpr size_t kPeakShareOfLarge = 8;
-// So many frames may be purged and wanted again for the sake of that share: fetching them takes one
-// part in a thousand of the time, or a few in a hundred of a virtual machine's.
-constexpr size_t kCheapPerMs = 2;
+// For the sake of that share one frame may be purged and wanted again in so long a time: with what
+// goes along with it, one part in a thousand of the time, or one in a hundred of a virtual
+// machine's.
+constexpr size_t kMsPerFrame = 2;
 // As many as were fetched beyond that may be kept above the share, up to this share of the peak.
 constexpr size_t kPeakShareOfCostly = 2;
 
@@ -34,7 +35,9 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  if (fetch == Fetch::kByPage) costly_ = std::min(costly_ + regretted, peak_ / kPeakShareOfCostly);
+  if (fetch == Fetch::kByHugePage) return;
+  size_t most_ms = peak_ / kPeakShareOfCostly * kMsPerFrame;
+  debt_ms_ = std::min(debt_ms_ + regretted * kMsPerFrame, most_ms);
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {
@@ -53,7 +56,7 @@ size_t Keeping::most(Frames now) const {
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + costly_;
+  size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + debt_ms_ / kMsPerFrame;
   size_t below_peak = peak - live + above;
   return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});
 }
@@ -68,14 +71,13 @@ uint64_t Keeping::interval_ms(Frames now) const {
   return std::min(retention_.interval_ms, uint64_t{now.dirty / kFramesPerMs});
 }
 
-// Time pays for what was fetched. (A clock that jumps pays for all of it, or for nothing.)
-void Keeping::forget_costs(uint64_t now_ms) {
-  uint64_t passed = now_ms - std::exchange(costly_at_ms_, now_ms);
-  costly_ -= std::min(costly_, passed > costly_ ? costly_ : size_t{passed} * kCheapPerMs);
+// Time pays for what was fetched. (Where a clock jumps, for all of it.)
+void Keeping::pay(uint64_t now_ms) {
+  debt_ms_ -= std::min(debt_ms_, now_ms - std::exchange(paid_at_ms_, now_ms));
 }
 
 size_t Keeping::limit(Frames now, uint64_t now_ms) {
-  forget_costs(now_ms);
+  pay(now_ms);
   size_t keep = most(now);
   if (!has_come(interval_end_, now_ms, retention_.interval_ms))
     return is_worth_it(now, keep) ? keep : now.dirty;

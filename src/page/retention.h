@@ -94,7 +94,7 @@ class Keeping {
   bool is_worth_it(Frames now, size_t keep) const { return now.dirty > worth_beyond(keep); }
   uint64_t interval_ms(Frames now) const;
 
-  void forget_costs(uint64_t now_ms);
+  void pay(uint64_t now_ms);
 
   bool keeps_to_peak() const {  // nothing in the small library does
     return base::kHasCaches && retention_.more == Retention::More::kToPeak;
@@ -104,8 +104,8 @@ class Keeping {
   size_t low_dirty_ = 0;      // least in this interval
   size_t lately_purged_ = 0;  // in this interval, not wanted again
   size_t regretted_ = 0;
-  size_t costly_ = 0;                // of what was regretted, what time has not yet paid for
-  uint64_t costly_at_ms_ = 0;        // when that was true
+  uint64_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
+  uint64_t paid_at_ms_ = 0;          // when that was true
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_end_ = 0;
 };
