@@ -45,7 +45,7 @@ class Heap {
   Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
   /// After so long what nobody needed goes back.
-  uint64_t interval_ms() const { return interval_ms_.load(std::memory_order_relaxed); }
+  uint32_t interval_ms() const { return interval_ms_.load(std::memory_order_relaxed); }
   os::RseqMode mode() const { return mode_; }
   /// Lays out what SLOB needs. False where the kernel gives no address space.
   bool start();
@@ -110,7 +110,7 @@ class Heap {
   std::atomic<bool> is_published_{false};  // and the fast path leads to them
   std::atomic<uint32_t> process_{0};       // whose counts promotion_ has; 0: nobody knows
   std::atomic<size_t> wish_{0};
-  std::atomic<uint64_t> interval_ms_{0};
+  std::atomic<uint32_t> interval_ms_{0};
   std::atomic<bool> follows_container_{false};
   os::Lock promotion_lock_{os::LockRank::kPromotion};
   page::PageHeap pages_{};  // what is touched first stands first in it

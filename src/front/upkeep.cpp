@@ -39,7 +39,7 @@ ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
           .least_bytes = options.retain_kib * 1024,
-          .interval_ms = options.decay_ms};
+          .interval_ms = static_cast<uint32_t>(options.decay_ms)};
 }
 
 page::Manners manners_of(const Options& options) {
@@ -141,7 +141,7 @@ void Heap::find_nodes() {
 
 void Heap::apply(const Options& options) {
   options_ = options;
-  interval_ms_.store(options.decay_ms, std::memory_order_relaxed);
+  interval_ms_.store(static_cast<uint32_t>(options.decay_ms), std::memory_order_relaxed);
   pages_.budget().set(
       {.soft = frames_of(options.soft_limit_kib), .hard = frames_of(options.limit_kib)});
   if (!base::kHasCaches) return;

@@ -37,7 +37,7 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   regretted_ += regretted;
   if (fetch == Fetch::kByHugePage) return;
   size_t most_ms = peak_ / kPeakShareOfCostly * kMsPerFrame;
-  debt_ms_ = std::min(debt_ms_ + regretted * kMsPerFrame, most_ms);
+  debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + regretted * kMsPerFrame, most_ms));
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {
@@ -68,12 +68,13 @@ size_t Keeping::worth_beyond(size_t keep) const {
 
 uint64_t Keeping::interval_ms(Frames now) const {
   if (!keeps_to_peak()) return retention_.interval_ms;
-  return std::min(retention_.interval_ms, uint64_t{now.dirty / kFramesPerMs});
+  return std::min<uint64_t>(retention_.interval_ms, now.dirty / kFramesPerMs);
 }
 
 // Time pays for what was fetched. (Where a clock jumps, for all of it.)
 void Keeping::pay(uint64_t now_ms) {
-  debt_ms_ -= std::min(debt_ms_, now_ms - std::exchange(paid_at_ms_, now_ms));
+  auto now = static_cast<uint32_t>(now_ms);
+  debt_ms_ -= std::min(debt_ms_, now - std::exchange(paid_at_ms_, now));
 }
 
 size_t Keeping::limit(Frames now, uint64_t now_ms) {

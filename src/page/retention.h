@@ -48,7 +48,7 @@ inline bool has_come(uint64_t moment_ms, uint64_t now_ms, uint64_t most_ms) {
 struct Retention {
   size_t percent = 0;      ///< of live memory
   size_t least_bytes = 0;  ///< where the share is less
-  uint64_t interval_ms = 0;
+  uint32_t interval_ms = 0;
   /// What more may be kept.
   enum class More : uint8_t {
     kRegretted,  ///< as much as was purged and then soon wanted again
@@ -104,8 +104,8 @@ class Keeping {
   size_t low_dirty_ = 0;      // least in this interval
   size_t lately_purged_ = 0;  // in this interval, not wanted again
   size_t regretted_ = 0;
-  uint64_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
-  uint64_t paid_at_ms_ = 0;          // when that was true
+  uint32_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
+  uint32_t paid_at_ms_ = 0;          // when that was true, modulo 2^32
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_end_ = 0;
 };

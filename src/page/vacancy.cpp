@@ -6,7 +6,7 @@ namespace page {
 
 void Vacancy::set(const Retention& retention) {
   os::Locked held(lock_);
-  retention_ = retention;
+  interval_ms_ = retention.interval_ms;
   keeping_.set(retention);
   most_.store(keeping_.worth_from({}), std::memory_order_relaxed);
 }
@@ -14,7 +14,7 @@ void Vacancy::set(const Retention& retention) {
 size_t Vacancy::begin(const Frames& zone, uint64_t now_ms) {
   os::Locked held(lock_);
   wants_trim_.store(false, std::memory_order_relaxed);
-  if (is_trimming_ || !has_come(refused_until_ms_, now_ms, retention_.interval_ms)) return 0;
+  if (is_trimming_ || !has_come(refused_until_ms_, now_ms, interval_ms_)) return 0;
   size_t vacant = frames();
   live_ = zone.live - std::min(zone.live, vacant);
   Frames now{.live = live_, .dirty = vacant, .kept = zone.dirty, .over = zone.over};
@@ -38,7 +38,7 @@ void Vacancy::end(uint64_t now_ms, bool is_refused) {
   is_trimming_ = false;
   keeping_.note_purge({live_, frames()}, purged_.exchange(0, std::memory_order_relaxed));
   if (!is_refused) return;
-  refused_until_ms_ = now_ms + retention_.interval_ms;
+  refused_until_ms_ = now_ms + interval_ms_;
   most_.store(SIZE_MAX, std::memory_order_relaxed);
 }
 

@@ -69,9 +69,9 @@ class Vacancy {
   std::atomic<size_t> most_{0};                // from where on a trim is worth it
   std::atomic<size_t> purged_{0}, wanted_{0};  // since they were told to keeping_
   std::atomic<bool> wants_trim_{false};
-  Retention retention_ ASHLAR_GUARDED_BY(lock_){};
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint32_t interval_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
   bool is_trimming_ ASHLAR_GUARDED_BY(lock_) = false;
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
 };
