@@ -312,6 +312,8 @@ size_t Zone::retract() {
   if (!is_gone) {
     buddy_.unretract(first, Pages(count));
     set_window_size(end);
+  } else if (has_advised()) {
+    advised_.clear(first, count);  // the advice has gone with the mapping
   }
   tell_budget();
   return is_gone ? count : 0;

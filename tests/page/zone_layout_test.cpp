@@ -111,6 +111,18 @@ TEST_F(ZoneLayoutTest, ByDefaultOnlyBlocksThatWillBeFilledAreAdvised) {
   EXPECT_EQ(vm.advised.size(), 1u);
 }
 
+// A heap that has once been refused memory gives address space back, and with it the advice.
+TEST_F(ZoneLayoutTest, WhatWasRetractedIsAdvisedAnew) {
+  start();
+  for (size_t times : {1, 2}) {
+    Frame* block = alloc(65536);
+    zone.advise_huge(*block);
+    EXPECT_EQ(vm.advised.size(), times);
+    free(block);
+    EXPECT_GT(zone.retract(), 0u);
+  }
+}
+
 constexpr size_t kHugeFrames = base::kHugeSize / base::kFrameSize;
 
 // 16 MiB that were advised, and then five blocks of which each begins or ends inside a huge page.
