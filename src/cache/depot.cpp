@@ -55,9 +55,7 @@ bool Depot::try_put(Full full) {
 
 Full Depot::take_idle() {
   os::Locked held(lock_);
-  if (idle_ == 0) return {};
-  --idle_;
-  return slots_[--count_];
+  return idle_ == 0 ? Full{} : remove(--idle_);
 }
 
 void Depot::end_interval() {

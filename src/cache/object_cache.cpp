@@ -305,8 +305,8 @@ void ObjectCache::deposit(Full full) {
   }
 }
 
-// Each yard's objects by themselves. The yards are read as they are at this moment: a slab that is
-// taken over meanwhile costs locality, and no more.
+// Each yard's objects by themselves, where there are more than a few. The yards are read as they
+// are at this moment: a slab that is taken over meanwhile costs locality, and no more.
 void ObjectCache::sort_out(Full full) {
   const page::Zone& zone = stock_.heap().slabs();
   auto yard_of_object = [&](const void* object) {
@@ -314,23 +314,26 @@ void ObjectCache::sort_out(Full full) {
     return __atomic_load_n(&slab->yard, __ATOMIC_RELAXED);
   };
   Batch batch = unchain(full.magazine);
-  void** end = batch.objects + batch.count;
+  void **few = batch.objects, **end = batch.objects + batch.count;
   for (void **from = batch.objects, **rest = from; from != end; from = rest) {
     unsigned yard = yard_of_object(*from);
-    rest = std::partition(from, end, [&](void* object) { return yard_of_object(object) == yard; });
+    rest =
+        std::partition(from + 1, end, [&](void* object) { return yard_of_object(object) == yard; });
     auto count = static_cast<uint16_t>(rest - from);
     Full own{
         .magazine = full.magazine, .objects = full.objects, .yard = static_cast<uint16_t>(yard)};
     if (count == batch.count) return deposit(own);
     if (count < batch.count / kLeastPart) {
-      add(flushes_, 1);
-      stock_.flush(from, count);
+      few = std::copy(from, rest, few);
       continue;
     }
     own.magazine = chain(from, count, std::max<unsigned>(full.objects, batch.count));
     own.objects = count;
     deposit(own);
   }
+  if (few == batch.objects) return;
+  add(flushes_, 1);
+  stock_.flush(batch.objects, static_cast<unsigned>(few - batch.objects));
 }
 
 void ObjectCache::give_back(Full full) {

@@ -38,7 +38,7 @@ unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 // costs a frame for each object. Were it to wait again, with a lock of stdio in its hands each
 // time, the thread that forks would hardly ever come by that lock.
 constexpr unsigned kWaitUs = 1000;
-// A fork yields so often to threads inside, and sleeps so long between looks from then on.
+// A fork yields so often to threads inside, then sleeps so long, and so on: threads come by and go.
 constexpr unsigned kYields = 16;
 constexpr unsigned kCloserWaitUs = 50;
 // A fork that has interrupted the slow path gives way so often for others to leave it: they may be
@@ -71,7 +71,7 @@ void close_gate() {
   }
   // Whoever yields for long keeps a CPU from those that it waits for.
   for (unsigned looks = 0; threads_inside() > 0; ++looks) {
-    if (looks < kYields)
+    if (looks % (kYields + 1) < kYields)
       os::yield_cpu();
     else
       os::futex_wait(g_closing, g_last_closing, kCloserWaitUs);

@@ -35,9 +35,9 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  if (fetch == Fetch::kByHugePage) return;
-  size_t most_ms = peak_ / kPeakShareOfCostly * kMsPerFrame;
-  debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + regretted * kMsPerFrame, most_ms));
+  size_t most_ms = std::max(peak_, last_peak_) / kPeakShareOfCostly * kMsPerFrame;
+  size_t costly = fetch == Fetch::kByPage ? regretted : 0;
+  debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + costly * kMsPerFrame, most_ms));
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {

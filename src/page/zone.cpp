@@ -331,6 +331,7 @@ size_t Zone::purge(size_t keep) {
     if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
   if (mine) is_purging_ = false;
+  if (mine && surplus > 0 && done >= surplus) note_change();
   tell_budget();
   purged_ += done;
   lock_.release();

@@ -194,8 +194,8 @@ class Zone {
   /// Gives the block's frames behind the first `pages` back.
   void shrink(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
-  /// Returns free memory to the kernel until at most `keep` dirty frames are left. How many frames
-  /// went. One caller at a time does the work; others return at once.
+  /// Returns free memory to the kernel until at most `keep` dirty frames are left of those that
+  /// there are now. How many went. One caller at a time does the work; others return at once.
   size_t purge(size_t keep) ASHLAR_EXCLUDES(lock_);
 
   /// Purges what retention no longer justifies. Called with no lock held.

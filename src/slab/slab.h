@@ -19,7 +19,7 @@
 //   3. vacant + hollow are the frames of all vacant pages.
 //
 // Locking
-//   None here. Callers hold the stock's lock.
+//   None here. Callers hold the stock's lock, but for who reads which yard a slab is of: a hint.
 #pragma once
 
 #include <cstddef>

@@ -19,11 +19,13 @@
 //   nearest first. An object that is put back goes into its own slab, whoever brings it: so what
 //   another node has freed is home again with the batch that it came in.
 //
-//   On one node, yards belong to the CPUs that run the process's threads, where objects are of
-//   sizes that share cache lines: else the objects of two threads would come to lie in one line,
-//   and each would wait for the other. A CPU whose yard has no room takes over another's slab of
-//   which half or more is free before one is carved, but not the one that the other takes from. So
-//   what yards hold free beyond what one would is less than what is in use, and a slab for each.
+//   On one node, yards belong to seats (CPUs, or threads that have magazines of their own), where
+//   objects are of sizes that share cache lines: else the objects of two threads would come to lie
+//   in one line, and each would wait for the other. A seat whose yard has no room takes over
+//   another's slab of which half or more is free before one is carved, but not the one that the
+//   other takes from. So what yards hold free beyond what one would is less than what is in use,
+//   and a slab for each. When nodes are found later, slabs leave their seats' yards for their
+//   nodes'.
 //
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
@@ -164,6 +166,8 @@ class SlabStock {
   Slab* pick(const Yard& yard) ASHLAR_REQUIRES(lock_);
   Slab* pick_any() ASHLAR_REQUIRES(lock_);
   Slab* take_over(unsigned number) ASHLAR_REQUIRES(lock_);
+  void send_home(Slab& slab) ASHLAR_REQUIRES(lock_);
+  void send_all_home() ASHLAR_REQUIRES(lock_);
   Slab* pick_whole() ASHLAR_REQUIRES(lock_);
   Slab* carve(unsigned node, unsigned number) ASHLAR_REQUIRES(lock_);
   page::Zone& zone_of(const Slab& slab) const { return heap_->slabs(slab.node); }
@@ -197,6 +201,7 @@ class SlabStock {
   Yard first_ ASHLAR_GUARDED_BY(lock_){};
   // The others, made when needed.
   std::atomic<bool> has_yards_{false};
+  bool are_home_ ASHLAR_GUARDED_BY(lock_) = false;  // slabs, since the nodes are known
   using Yards = Yard* [kYards];
   Yards* further_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;

@@ -1,5 +1,7 @@
 // slab/slab_yards.cpp -- where the slabs of a stock stand, and which one serves whom. The rest of
 // slab/slab_stock.h is in slab_stock.cpp.
+#include <utility>
+
 #include "os/thread.h"
 #include "slab/slab_stock.h"
 
@@ -60,6 +62,7 @@ void SlabStock::forget(const Slab& slab) {
 
 // A second empty slab of a yard is one too many.
 void SlabStock::file_or_retire(Slab& slab) {
+  if (heap_->nodes().are_several()) send_home(slab);
   bool has_another = !yard_of(slab).buckets[kEmptyBucket].is_empty();
   if (slab.is_empty() && has_another && empties_are_ == Empties::kRetire)
     retire(slab);
@@ -108,7 +111,10 @@ Slab* SlabStock::take_over(unsigned number) {
 Slab* SlabStock::find(unsigned number, unsigned has_objects) {
   if (heap_->nodes().are_several()) return find_near(number, has_objects);
   Yard* yard = yard_at(number);
-  if (yard == nullptr) return pick_any();
+  if (yard == nullptr) {  // no memory for its record: the first serves
+    yard = &first_;
+    number = 0;
+  }
   Slab* slab = pick(*yard);
   if (slab != nullptr || has_objects > 0) return slab;
   slab = take_over(number);
@@ -116,10 +122,34 @@ Slab* SlabStock::find(unsigned number, unsigned has_objects) {
   return slab != nullptr ? slab : pick_any();
 }
 
+// Before the nodes were known, a slab may have served a CPU: now it goes to its own node's yard,
+// and is in none of its lists yet.
+void SlabStock::send_home(Slab& slab) {
+  if (slab.yard == slab.node || yard_at(slab.node) == nullptr) return;
+  forget(slab);
+  move_to(slab, kNoBucket);
+  __atomic_store_n(&slab.yard, slab.node, __ATOMIC_RELAXED);
+}
+
+// Full ones follow when something in them comes free.
+void SlabStock::send_all_home() {
+  if (std::exchange(are_home_, true)) return;
+  for_each_yard([&](Yard& yard, unsigned number) ASHLAR_UNCHECKED {
+    for (unsigned bucket = 0; bucket <= kEmptyBucket; ++bucket)
+      for (Slab *slab = yard.buckets[bucket].front(), *next; slab != nullptr; slab = next) {
+        next = slab->next;
+        if (slab->node == number) continue;
+        send_home(*slab);
+        file_or_retire(*slab);
+      }
+  });
+}
+
 // The same on several memory nodes: of this node, a new one of it, or the same of the others, from
 // the nearest on.
 Slab* SlabStock::find_near(unsigned here, unsigned has_objects) {
   const page::Nodes& nodes = heap_->nodes();
+  send_all_home();
   for (unsigned rank = 0; rank < nodes.count(); ++rank) {
     unsigned node = nodes.nearest(here, rank);
     Yard* yard = yard_at(node);
@@ -129,7 +159,7 @@ Slab* SlabStock::find_near(unsigned here, unsigned has_objects) {
     slab = carve(node, node);
     if (slab != nullptr) return slab;
   }
-  return nullptr;
+  return pick_any();
 }
 
 // One without hollow pages, among the first of each list: for when no more may be held.

@@ -146,4 +146,20 @@ TEST_F(DepotTest, WhatLiesDeepBelowAnotherNodesGoesByAge) {
   EXPECT_EQ(idle, 1001u);
 }
 
+TEST_F(DepotTest, WhatNobodyTookGoesAndNotWhatIsBusyAboveIt) {
+  ASSERT_TRUE(depot.try_put(magazine(0)));
+  depot.end_interval();
+  for (int round = 0; round < 3; ++round) {
+    for (uint64_t i = 1; i <= 10; ++i) {
+      Full full = magazine(i);
+      full.yard = 1;
+      ASSERT_TRUE(depot.try_put(full));
+    }
+    for (int i = 0; i < 10 && round < 2; ++i) EXPECT_EQ(depot.take(1).yard, 1u);
+  }
+  EXPECT_EQ(depot.take_idle(), magazine(0));
+  EXPECT_EQ(depot.take_idle(), Full{});
+  EXPECT_EQ(depot.count(), 10u);
+}
+
 }  // namespace

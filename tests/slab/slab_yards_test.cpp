@@ -106,6 +106,7 @@ class StockOfSeats : public test::StockGround {
     audit();
     return out;
   }
+  const void* slab_of(const void* object) { return heap.slabs().frame_of(object).tenant; }
   static std::set<size_t> lines_of(const std::vector<void*>& objects) {
     std::set<size_t> lines;
     for (const void* object : objects) {
@@ -130,12 +131,16 @@ TEST_F(StockOfSeats, WhatTwoSeatsTakeSharesNoLine) {
 
 TEST_F(StockOfSeats, ASlabOfWhichHalfIsFreeServesASeatThatHasNone) {
   std::vector<void*> objects = take_for(0, layout.count), current = take_for(0, 1);
-  put({objects.begin(), objects.begin() + layout.count / 4});
+  put({objects.begin(), objects.begin() + layout.count * 2 / 5});
   std::vector<void*> other = take_for(1, layout.count);
-  EXPECT_EQ(stock.stats().carved, 3u) << "three quarters of one are somebody's, one is in use";
-  put({objects.begin() + layout.count / 4, objects.begin() + layout.count / 2 + 1});
-  put(take_for(1, 1));
-  EXPECT_EQ(stock.stats().carved, 3u) << "a new slab, where half of one was free";
+  for (void* object : other) {
+    EXPECT_NE(slab_of(object), slab_of(objects.back())) << "most of it is somebody's";
+    EXPECT_NE(slab_of(object), slab_of(current[0])) << "it is in use";
+  }
+  put({objects.begin() + layout.count * 2 / 5, objects.begin() + layout.count / 2 + 1});
+  std::vector<void*> more = take_for(2, 1);
+  EXPECT_EQ(slab_of(more[0]), slab_of(objects.back())) << "half of it was free";
+  put(more);
 }
 
 TEST_F(StockOfSeats, WhereMemoryIsOutASeatTakesWhatOthersHave) {
@@ -145,6 +150,31 @@ TEST_F(StockOfSeats, WhereMemoryIsOutASeatTakesWhatOthersHave) {
   while (stock.heap().slabs().alloc(base::Pages(1), base::Order(0), page::FrameKind::kLarge)) {
   }
   EXPECT_EQ(take_for(1, 5).size(), 5u);
+}
+
+// A process looks for memory nodes when it is large. By then, slabs serve CPUs.
+class SeatsThatBecomeNodes : public StockOfSeats {
+ protected:
+  SeatsThatBecomeNodes() : StockOfSeats(size_t{64} << 30) {}
+  test::TwoNodes nodes;
+};
+
+TEST_F(SeatsThatBecomeNodes, WhatServedASeatServesItsNode) {
+  if (!nodes.find()) GTEST_SKIP() << "one CPU";
+  std::vector<void*> listed = take_for(3, 2 * layout.count), full = take_for(4, 2 * layout.count);
+  std::vector<void*> rest;
+  for (size_t i = 0; i < listed.size(); ++i) (i % 2 == 0 ? rest : full).push_back(listed[i]);
+  put(rest);  // half of two slabs
+  ASSERT_TRUE(heap.set_nodes(nodes.topology));
+  size_t carved = stock.stats().carved;
+  rest = take_for(0, layout.count);
+  put(full);  // which empties all but what was taken
+  for (size_t more : {0, 1, 2}) {
+    std::vector<void*> some = take_for(0, layout.count / 2);
+    rest.insert(rest.end(), some.begin(), some.end());
+    EXPECT_EQ(stock.stats().carved, carved) << "a new slab, where there was room, " << more;
+  }
+  put(rest);
 }
 
 }  // namespace

@@ -24,6 +24,12 @@
 
 namespace test {
 
+/// How often something is done: as often as the environment says, or as usual.
+inline int how_often(const char* variable, int usual) {
+  const char* text = getenv(variable);
+  return text == nullptr ? usual : atoi(text);
+}
+
 /// How a child ended. Exactly one of exit_code >= 0, signal > 0 and timed_out holds.
 struct Ending {
   int exit_code = -1;

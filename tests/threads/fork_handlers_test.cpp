@@ -4,6 +4,8 @@
 // malloc while the allocator's handler already holds the heap. Handlers are registered here at both
 // ends: before any constructor ran (so that the prepare handler runs after the allocator's), and
 // in main (so that it runs before).
+//
+// ASHLAR_TEST_FORKS sets the number of forks (400 by default).
 
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -32,6 +34,10 @@ void register_first() {
 }
 __attribute__((section(".preinit_array"), used)) void (*const first)() = register_first;
 
+int fork_count() {
+  return test::how_often("ASHLAR_TEST_FORKS", 400);
+}
+
 void fork_some(int count) {
   for (int i = 0; i < count; ++i) {
     const int before = runs;
@@ -48,16 +54,16 @@ void fork_some(int count) {
 
 TEST(ForkHandlers, RegisteredBeforeEverythingElse) {
   test::Watchdog dog(110, "a fork whose early handlers allocate");
-  fork_some(100);
+  fork_some(fork_count() / 4);
   test::Noise noise(3);
-  fork_some(400);
+  fork_some(fork_count());
 }
 
 TEST(ForkHandlers, RegisteredInMainToo) {
   test::Watchdog dog(110, "a fork whose late handlers allocate");
   pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler);
   test::Noise noise(3);
-  fork_some(400);
+  fork_some(fork_count());
 }
 
 }  // namespace

@@ -25,8 +25,7 @@ volatile pid_t child_pid = 0;
 Child child_mode = Child::kExits;
 
 int forks_wanted() {
-  const char* text = getenv("ASHLAR_TEST_SIGNAL_FORKS");
-  return text == nullptr ? 1000 : atoi(text);
+  return test::how_often("ASHLAR_TEST_SIGNAL_FORKS", 1000);
 }
 
 void on_alarm(int) {

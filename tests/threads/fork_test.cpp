@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "../support/child.h"
@@ -20,8 +21,7 @@
 namespace {
 
 int fork_count() {
-  const char* text = getenv("ASHLAR_TEST_FORKS");
-  return text == nullptr ? 2000 : atoi(text);
+  return test::how_often("ASHLAR_TEST_FORKS", 2000);
 }
 
 /// What a child does: new blocks, and blocks of the parent verified, freed and grown.
@@ -170,7 +170,7 @@ TEST(Fork, ByTwoThreadsAtOnce) {
   test::Noise noise(2);
   std::atomic<int> failures{0};
   const auto forker = [&failures] {
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < std::min(fork_count(), 200); ++i) {
       const pid_t pid = fork();
       if (pid == 0) {
         test::churn(static_cast<uint64_t>(i), 200, 30, 60000);
