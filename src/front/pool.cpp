@@ -29,6 +29,7 @@ uint64_t changed(uint64_t head, uint32_t top) {
 Pool* Pool::create(size_t least, const Source& source) {
   void* record = front::alloc_slow(sizeof(Pool));
   if (record == nullptr) return nullptr;
+  start_process();  // a fork that had begun before would copy a queue of threads that it lacks
   Pool* pool = new (record) Pool;
   pool->source_ = source;
   if (pool->resize(least)) return pool;
