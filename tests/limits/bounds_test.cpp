@@ -205,7 +205,7 @@ TEST(Bounds, AboveTheSoftLimitNothingIsKept) {
 
 TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
   run([] {
-    set_limits(ASHLAR_UNLIMITED, 256 * kMiB);
+    set_limits(ASHLAR_UNLIMITED, 128 * kMiB);
     test::Rng rng(7);
     std::vector<Chain> survivors(8);
     for (int burst = 0; burst < 16; ++burst) {
@@ -215,7 +215,7 @@ TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
       // Each burst has sizes of its own; of 2,000 objects one stays for eight bursts, and keeps the
       // page that it lies in.
       const size_t least = size_t{64} << (burst % 8);
-      while (chain.bytes < 160 * kMiB) {
+      while (chain.bytes < 80 * kMiB) {
         const size_t size = least + rng.below(least * 3);
         const bool is_given = (rng.below(2000) == 0 ? stays : chain).add(size);
         HOLDS(is_given, chain.bytes);
@@ -225,7 +225,7 @@ TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
     }
     for (Chain& chain : survivors) chain.clear();
     Chain large;
-    HOLDS(large.add(200 * kMiB));
+    HOLDS(large.add(100 * kMiB));
     return 0;
   });
 }
