@@ -97,8 +97,8 @@ uint32_t fork_count();
 /// Registers the fork handlers, if that has not been done. A process without other threads needs
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
 /// done by the first slow path that sees another thread (pthread_create itself allocates), when the
-/// heap is promoted, from when on there may be no slow path before the next thread, and where a pool
-/// is made.
+/// heap is promoted, from when on there may be no slow path before the next thread, and where a
+/// pool is made.
 void start_process();
 
 }  // namespace front
