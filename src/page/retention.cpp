@@ -24,8 +24,8 @@ constexpr size_t kPeakShareOfLarge = 8;
 // goes along with it, one part in a thousand of the time, or one in a hundred of a virtual
 // machine's.
 constexpr size_t kMsPerFrame = 2;
-// As many as were fetched beyond that may be kept above the share, up to this share of the peak.
-constexpr size_t kPeakShareOfCostly = 2;
+// As many as were fetched beyond that may be kept above the share, up to this one of live memory.
+constexpr size_t kShareOfCostly = 2;
 
 }  // namespace
 
@@ -35,7 +35,7 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  size_t most_ms = std::max(peak_, last_peak_) / kPeakShareOfCostly * kMsPerFrame;
+  size_t most_ms = std::max(peak_, last_peak_) / kShareOfCostly * kMsPerFrame;
   size_t costly = fetch == Fetch::kByPage ? regretted : 0;
   debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + costly * kMsPerFrame, most_ms));
 }
@@ -56,7 +56,8 @@ size_t Keeping::most(Frames now) const {
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + debt_ms_ / kMsPerFrame;
+  size_t costly = std::min<size_t>(debt_ms_ / kMsPerFrame, live / kShareOfCostly);
+  size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + costly;
   size_t below_peak = peak - live + above;
   return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});
 }

@@ -17,7 +17,7 @@
 //
 //   Where that costs more than a little of the time, for memory goes and is fetched again and
 //   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
-//   a pace that costs a little, and up to half of the peak stays.
+//   a pace that costs a little, and up to half of the live memory stays.
 //
 //   The interval there follows from the cost of fetching the memory again.
 //

@@ -267,7 +267,7 @@ TEST_F(CostTest, WhatIsFetchedAgainAndAgainStaysThoughItIsAboveThePeaksShare) {
   EXPECT_EQ(limit(), 300u);
 }
 
-TEST_F(CostTest, HalfOfThePeakIsTheMostThatStays) {
+TEST_F(CostTest, HalfOfLiveMemoryIsTheMostThatStays) {
   fetch(0);
   limit();
   for (int i = 0; i < 100; ++i) fetch(100);
@@ -281,6 +281,12 @@ TEST_F(CostTest, WhatIsFetchedSlowlyDoesNot) {
     EXPECT_LE(limit(), kShare + 2) << "after " << i;
     now_ms += i % 2 == 0 ? 1 : 3;
   }
+}
+
+TEST_F(CostTest, NothingStaysForItWhenNothingIsLive) {
+  limit();
+  for (int i = 0; i < 10; ++i) fetch(100);
+  EXPECT_LE(keeping.limit({.live = 0, .dirty = 3000}, now_ms), 1000 + kShare);
 }
 
 TEST_F(CostTest, HugePagesCostLittle) {
