@@ -19,7 +19,7 @@
 //   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
 //   a pace that costs a little, and up to half of the live memory stays.
 //
-//   The interval there follows from the cost of fetching the memory again.
+//   The interval of large blocks follows from the cost of fetching the memory again.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //

@@ -285,8 +285,8 @@ TEST_F(CostTest, WhatIsFetchedSlowlyDoesNot) {
 
 TEST_F(CostTest, NothingStaysForItWhenNothingIsLive) {
   limit();
-  for (int i = 0; i < 10; ++i) fetch(100);
-  EXPECT_LE(keeping.limit({.live = 0, .dirty = 3000}, now_ms), 1000 + kShare);
+  for (int i = 0; i < 20; ++i) fetch(100);
+  EXPECT_EQ(keeping.limit({.live = 0, .dirty = 3000}, now_ms), 1000 + kShare);
 }
 
 TEST_F(CostTest, HugePagesCostLittle) {
