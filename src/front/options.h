@@ -18,7 +18,7 @@ namespace front {
 
 struct Options {
   uint64_t retain_percent = 10;
-  uint64_t retain_kib = 256;
+  uint64_t retain_kib = 512;
   uint64_t decay_ms = 1000;
   uint64_t limit_kib = kUnlimited;
   uint64_t soft_limit_kib = kUnlimited;
@@ -28,7 +28,7 @@ struct Options {
   uint64_t hugetlb = kNever;
   uint64_t names = 1;
   uint64_t rseq = 1;
-  uint64_t slob_max = 1024;  ///< KiB
+  uint64_t slob_max = 512;  ///< KiB
   uint64_t nodes = kFound;
 
   static constexpr uint64_t kUnlimited = UINT64_MAX;

@@ -170,6 +170,10 @@ bool vm_gives_huge_pages() {
   return std::memcmp(setting.text, kAlways, sizeof kAlways - 1) == 0;
 }
 
+void vm_fetch(char* at, size_t size) {
+  call(SYS_madvise, at, size, kPopulateWrite);
+}
+
 // To make one page of a huge page cold, the kernel must first have pages.
 void vm_break_up(char* at) {
   call(SYS_madvise, at, page_size(), kCold);
@@ -214,6 +218,7 @@ constexpr Vm all_verbs() {
     vm.lock = vm_lock;
     vm.bind = vm_bind;
     vm.commit_hugetlb = vm_commit_hugetlb;
+    vm.fetch = vm_fetch;
   }
   return vm;
 }

@@ -94,6 +94,11 @@ struct Vm {
   /// purged nor moved. False where the kernel has too few left, the range is not in whole pages of
   /// this length, or a mapping holds the place.
   bool (*commit_hugetlb)(const Place& place, char* at, size_t size, unsigned page_shift);
+  /// Has the memory behind [at, at + size), in whole system pages, fetched at once. Page by page,
+  /// when each is first written to, it takes as long or, on a virtual machine, twice as long. What
+  /// is there already stays as it is. Where the kernel cannot (before Linux 5.14) or has no memory,
+  /// it is fetched page by page after all.
+  void (*fetch)(char* at, size_t size);
 };
 
 /// The real kernel. In the small library it has only the verbs that this calls.

@@ -145,7 +145,7 @@ Slab::Pages Slab::next_vacant(const SlabLayout& layout, const char* from) const 
 
 Slab::Pages Slab::pages_of(const SlabLayout& layout, const void* first, const void* last) const {
   char* from = page_down(static_cast<const char*>(first));
-  const char* to = page_up(static_cast<const char*>(last) + layout.object_size);
+  const char* to = page_up(static_cast<const char*>(last) + 1);
   return pages_between(std::max(from, page_up(block())),
                        std::min<const char*>(to, page_down(block() + layout.bytes())));
 }

@@ -88,7 +88,7 @@ class Slab {
   };
   /// The next vacant ones at `from` or behind; no frames where there are none.
   Pages next_vacant(const SlabLayout& layout, const char* from) const;
-  /// Those from the one that object `first` begins in to the one that object `last` ends in.
+  /// Those from the one that `first` lies in to the one that `last` lies in.
   Pages pages_of(const SlabLayout& layout, const void* first, const void* last) const;
   /// Frames of all vacant pages.
   unsigned count_vacant(const SlabLayout& layout) const;

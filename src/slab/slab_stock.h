@@ -27,6 +27,10 @@
 //   and a slab for each. When nodes are found later, slabs leave their seats' yards for their
 //   nodes'.
 //
+//   A batch of objects leaves with a link written into each: pages that it is the first to use are
+//   fetched in one call, where they are several. (Blocks of whole frames are not: a test found a
+//   program that grows arrays and writes to every sixteenth page hold all of them.)
+//
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
 //   when it splits the huge page.
@@ -147,6 +151,15 @@ class SlabStock {
     bool has_room() const { return count + kMostOfOne <= kRoom; }
   };
 
+  // Pages without memory that a batch of objects begins to use, as far as they are several in a
+  // row.
+  struct Unfetched {
+    static constexpr unsigned kRoom = 8;
+    os::Range ranges[kRoom];
+    unsigned count = 0;
+    void add(const Slab::Pages& pages);
+  };
+
   uint8_t bucket_for(const Slab& slab) const;
   void file(Slab& slab) ASHLAR_REQUIRES(lock_);
   void move_to(Slab& slab, uint8_t bucket) ASHLAR_REQUIRES(lock_);
@@ -174,9 +187,11 @@ class SlabStock {
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
   void forget(const Slab& slab) ASHLAR_REQUIRES(lock_);
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
+  unsigned take(void** out, unsigned most, unsigned yard, Unfetched& pages) ASHLAR_EXCLUDES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
-  void note_taken(Slab& slab, void* const* objects, unsigned count) ASHLAR_REQUIRES(lock_);
+  void note_taken(Slab& slab, void* const* objects, unsigned count, Unfetched& pages)
+      ASHLAR_REQUIRES(lock_);
   void isolate(Slab& slab, Batch& batch) ASHLAR_REQUIRES(lock_);
   void put_back(Slab& slab) ASHLAR_REQUIRES(lock_);
   void put_back_all() ASHLAR_REQUIRES(lock_);

@@ -113,6 +113,19 @@ TEST_F(VmTest, PurgedMemoryIsGone) {
   for (unsigned char page : pages) ASSERT_EQ(page & 1, 0);
 }
 
+TEST_F(VmTest, FetchedMemoryIsThereAndKeepsItsContent) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB / 4);
+  os::kVm.fetch(place.base, kMiB / 2);
+  EXPECT_TRUE(is_all(place.base, kMiB / 4, 7));
+  EXPECT_TRUE(is_all(place.base + kMiB / 4, kMiB / 4, 0));
+  unsigned char pages[kMiB / 4096];
+  ASSERT_EQ(mincore(place.base, kMiB, pages), 0);
+  if ((pages[kMiB / 2 / 4096 - 1] & 1) == 0 && madvise(place.base, 4096, 23) != 0)
+    GTEST_SKIP() << "not run: this kernel cannot fetch";
+  for (size_t i = 0; i < kMiB / 4096; ++i) ASSERT_EQ(pages[i] & 1, i < kMiB / 2 / 4096) << i;
+}
+
 TEST_F(VmTest, ManyRangesArePurgedAndNothingBetweenThem) {
   ASSERT_TRUE(commit(0, 8 * kMiB));
   std::memset(place.base, 7, 8 * kMiB);

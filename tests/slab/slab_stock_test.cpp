@@ -305,6 +305,49 @@ TEST_F(SparseStock, ANewSlabHoldsNoMemoryUntilItIsUsed) {
   EXPECT_EQ(stock.stats().vacant, 1u);
 }
 
+TEST_F(SparseStock, PagesThatABatchBeginsToUseAreFetchedInOneCall) {
+  std::vector<void*> first = take(10);
+  EXPECT_TRUE(vm.fetched.empty()) << "the first touch of a single page does it as well";
+  take(24);  // the last one begins in the third page
+  ASSERT_EQ(vm.fetched.size(), 1u);
+  EXPECT_EQ(vm.fetched[0].at, first[0]);
+  EXPECT_EQ(vm.fetched[0].size, 3 * base::kFrameSize) << "no page that nothing is written to yet";
+  take(10);
+  EXPECT_EQ(vm.fetched.size(), 1u);
+}
+
+TEST_F(SparseStock, PagesThatWerePurgedAreFetchedAgain) {
+  scatter(2, layout.count);
+  purge_all();
+  vm.fetched.clear();
+  std::vector<void*> again = take(layout.count - 1u);
+  ASSERT_EQ(vm.fetched.size(), 1u);
+  EXPECT_GE(vm.fetched[0].size, (layout.frames - 1) * base::kFrameSize);
+  EXPECT_EQ(heap.slabs().frame_of(vm.fetched[0].at).tenant, heap.slabs().frame_of(again[0]).tenant);
+}
+
+class StraddlingStock : public test::StockGround {
+ public:
+  StraddlingStock() : StockGround(1536) {}
+};
+
+TEST_F(StraddlingStock, APageThatABatchOnlyEndsInIsNotFetched) {
+  std::vector<void*> objects = take(6);  // the last one reaches into the third page
+  ASSERT_EQ(objects.size(), 6u);
+  ASSERT_EQ(vm.fetched.size(), 1u);
+  EXPECT_EQ(vm.fetched[0].size, 2 * base::kFrameSize);
+}
+
+class StockOfPages : public test::StockGround {
+ public:
+  StockOfPages() : StockGround(3 * base::kFrameSize) {}
+};
+
+TEST_F(StockOfPages, WhatOnlyTheProgramMayWriteToIsNotFetched) {
+  EXPECT_GT(take(2).size(), 1u);
+  EXPECT_TRUE(vm.fetched.empty());
+}
+
 TEST_F(SparseStock, SlabsWithoutVacantPagesServeFirst) {
   std::vector<void*> all = take_all(2u * layout.count);
   auto slab_of = [&](void* object) { return heap.slabs().frame_of(object).tenant; };

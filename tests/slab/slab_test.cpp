@@ -165,7 +165,7 @@ TEST_P(SlabTest, NamesTheVacantPagesInOrder) {
     frames += run.frames;
   }
   EXPECT_EQ(frames, object->vacant);
-  Slab::Pages pages = object->pages_of(layout, live, live);
+  Slab::Pages pages = object->pages_of(layout, live, live + GetParam() - 1);
   EXPECT_LE(pages.first, live);
   EXPECT_GE(pages.end(), live + GetParam());
 }

@@ -69,7 +69,7 @@ class FakeVm {
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0;
   unsigned hugetlb_asked = 0;
   std::vector<char*> broken_up;
-  std::vector<Range> purged;
+  std::vector<Range> purged, fetched;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
   std::vector<std::pair<Range, std::string>> named;
   std::vector<std::pair<Range, unsigned>> bound;  ///< to a node
@@ -270,6 +270,11 @@ class FakeVm {
     require_ordinary(at, os::page_size());
     s_current->broken_up.push_back(at);
   }
+  static void fetch(char* at, size_t size) {
+    require_pages(at, size);
+    require(s_current->is_committed({at, size}), "fetch: not committed");
+    s_current->fetched.push_back({at, size});
+  }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
     return s_current->has_names;
@@ -280,8 +285,9 @@ class FakeVm {
   }
 
   static constexpr os::Vm kTable = {
-      reserve,    release, commit,  purge, move, advise_huge,      clock,    decommit,
-      purge_each, name,    reserve, lock,  bind, gives_huge_pages, break_up, commit_hugetlb};
+      reserve, release,          commit,     purge,          move,    advise_huge,
+      clock,   decommit,         purge_each, name,           reserve, lock,
+      bind,    gives_huge_pages, break_up,   commit_hugetlb, fetch};
   static inline FakeVm* s_current = nullptr;
 
   size_t capacity_;
