@@ -53,12 +53,23 @@ inline uint64_t below(uint64_t word) {
   return top_of(word)->link;
 }
 
-/// The word after `object` has been put on top. Marks the object as free.
-inline uint64_t pushed(uint64_t word, void* object) {
+constexpr uint64_t height_of(uint64_t word) {
+  return word & os::kHeightMask;
+}
+/// So many objects more fit in.
+constexpr size_t room_in(uint64_t word) {
+  return is_full(word) ? 0 : static_cast<size_t>(kFullHeight - height_of(word));
+}
+
+/// The word after `object` has been put on top, which makes it so high. Marks the object as free.
+inline uint64_t pushed(uint64_t word, void* object, uint64_t height) {
   FreeObject* free_object = static_cast<FreeObject*>(object);
   free_object->link = word;
   free_object->key = os::free_key();
-  return reinterpret_cast<uint64_t>(object) << 16 | ((word + 1) & os::kHeightMask);
+  return reinterpret_cast<uint64_t>(object) << 16 | height;
+}
+inline uint64_t pushed(uint64_t word, void* object) {
+  return pushed(word, object, height_of(word + 1));
 }
 
 /// A magazine of `capacity` with `count` objects in it, the first of them on top.

@@ -280,7 +280,8 @@ void* TypedCache::make_some() {
 void TypedCache::make_batch(Batch& batch) {
   unsigned made = 0;
   while (made < batch.count && make(batch.objects[made])) ++made;
-  if (made < batch.count) put_raw(batch, made);
+  if (made < batch.count)
+    inside([&] { cache_->stock().flush(batch.objects + made, batch.count - made); });
   batch.count = made;
 }
 
@@ -296,10 +297,6 @@ bool TypedCache::make(void* handle) {
   made_.fetch_add(construct_ != nullptr, std::memory_order_relaxed);
   slab.note_made(layout, handle);
   return true;
-}
-
-void TypedCache::put_raw(Batch& batch, unsigned from) {
-  inside([&] { cache_->stock().flush(batch.objects + from, batch.count - from); });
 }
 
 void* TypedCache::finish(void* object, unsigned flags) {
@@ -451,13 +448,16 @@ size_t TypedCache::put_some(void* const* objects, size_t count) {
   char* const window = os::g_fast.window;
   const size_t window_size = os::g_fast.window_size, lead = lead_;
   const uint8_t *const class_map = os::g_fast.class_map, map = map_;
+  const size_t most = std::min(count, cache::room_in(word));
+  uint64_t height = cache::height_of(word);
   size_t put = 0;
-  for (; put < count && !cache::is_full(word); ++put) {
-    auto offset = static_cast<size_t>(static_cast<char*>(objects[put]) - window);
+  for (; put < most; ++put) {
+    char* object = static_cast<char*>(objects[put]);
+    auto offset = static_cast<size_t>(object - window);
     if (offset >= window_size || class_map[offset >> base::kFrameShift] != map) break;
-    auto* handle = reinterpret_cast<FreeObject*>(static_cast<char*>(objects[put]) + lead);
+    auto* handle = reinterpret_cast<FreeObject*>(object + lead);
     if (handle->key == os::free_key()) break;  // one by one it is told
-    word = cache::pushed(word, handle);
+    word = cache::pushed(word, handle, ++height);
   }
   if (put == 0 || os::rseq_exchange(area, word_, loaded, word)) return put;
   for (size_t i = 0; i < put; ++i) mark_used(handle_of(objects[i]));

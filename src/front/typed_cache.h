@@ -129,7 +129,6 @@ class TypedCache {
   void* make_some();
   bool make(void* handle);
   void make_batch(cache::Batch& batch);
-  void put_raw(cache::Batch& batch, unsigned from);
   void* finish(void* object, unsigned flags);
   void free_block(void* object);
   [[noreturn]] void tell_stranger(void* object);
@@ -140,11 +139,11 @@ class TypedCache {
   ASHLAR_INLINE size_t take_some(void** objects, size_t most) const {
     size_t count = 0, more = 0;
     do {
-      more = os::rseq_pop_some(word_, objects + count, most - count < kFew ? most - count : kFew);
-      for (size_t i = count; i < count + more; ++i) {
-        static_cast<cache::FreeObject*>(objects[i])->key = 0;
-        objects[i] = object_of(objects[i]);
-      }
+      void** taken = objects + count;
+      more = os::rseq_pop_some(word_, taken, most - count < kFew ? most - count : kFew);
+      for (size_t i = 0; i < more; ++i) static_cast<cache::FreeObject*>(taken[i])->key = 0;
+      if (lead_ != 0)
+        for (size_t i = 0; i < more; ++i) taken[i] = object_of(taken[i]);
       count += more;
     } while (more == kFew && count < most);
     return count;

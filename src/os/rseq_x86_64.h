@@ -54,29 +54,39 @@ slow:
 }
 
 ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
-  uint64_t area, word, object, count;
-  asm volatile goto(
-      ASHLAR_RSEQ_FRAME
-      "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
-      "   xor %k[count], %k[count]\n"             // count = 0
-      "6: mov %[word], %[object]\n"
-      "   shr $16, %[object]\n"                        // object = word >> 16: the address
-      "   jz 7f\n"                                     // if (object == 0) that was the last
-      "   mov %[object], (%[objects], %[count], 8)\n"  // objects[count] = object
-      "   mov (%[object]), %[word]\n"                  // word = object->link
-      "   inc %[count]\n"
-      "   cmp %[most], %[count]\n"
-      "   jb 6b\n"
-      "7: test %[count], %[count]\n"  // if (count == 0) it is empty, or closed
-      "   jz %l[slow]\n"
-      "   mov %[word], (%[area], %[cache], 8)\n"  // commit
-      "4:\n"
-      : [area] "=&r"(area), [word] "=&r"(word), [object] "=&r"(object), [count] "=&r"(count)
-      : [cache] "r"(cache), [objects] "r"(objects), [most] "r"(most),
-        [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset), [page] "r"(&g_fast),
-        [areas] "i"(offsetof(FastPage, areas))
-      : "memory", "cc"
-      : slow);
+  uint64_t area, word, object, count, guess, step;
+  asm volatile goto(ASHLAR_RSEQ_FRAME
+                    "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
+                    "   xor %k[count], %k[count]\n"             // count = 0
+                    "   xor %k[step], %k[step]\n"               // guess = step = 0
+                    "   xor %k[guess], %k[guess]\n"
+                    "6: mov %[word], %[object]\n"
+                    "   shr $16, %[object]\n"  // object = word >> 16: the address
+                    "   jz 7f\n"               // if (object == 0) that was the last
+                    "   cmp %[object], %[guess]\n"
+                    "   jne 9f\n"
+                    "8: mov %[guess], (%[objects], %[count], 8)\n"  // objects[count] = guess
+                    "   mov (%[guess]), %[word]\n"                  // word = guess->link
+                    "   add %[step], %[guess]\n"  // the next one is as far from it
+                    "   inc %[count]\n"
+                    "   cmp %[most], %[count]\n"
+                    "   jb 6b\n"
+                    "   jmp 7f\n"
+                    "9: sub %[guess], %[step]\n"  // step = object - (guess - step)
+                    "   add %[object], %[step]\n"
+                    "   mov %[object], %[guess]\n"  // guess = object
+                    "   jmp 8b\n"
+                    "7: test %[count], %[count]\n"  // if (count == 0) it is empty, or closed
+                    "   jz %l[slow]\n"
+                    "   mov %[word], (%[area], %[cache], 8)\n"  // commit
+                    "4:\n"
+                    : [area] "=&r"(area), [word] "=&r"(word), [object] "=&r"(object),
+                      [count] "=&r"(count), [guess] "=&r"(guess), [step] "=&r"(step)
+                    : [cache] "r"(cache), [objects] "r"(objects), [most] "r"(most),
+                      [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
+                      [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
+                    : "memory", "cc"
+                    : slow);
   return count;
 slow:
   return 0;

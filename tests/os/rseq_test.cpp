@@ -144,6 +144,32 @@ TEST_F(RseqTest, SomeAreTakenAtOnceTopFirstAndNoMoreThanThereAre) {
   GTEST_SKIP() << "not run: the thread's id never stayed";
 }
 
+TEST_F(RseqTest, SomeAreTakenInWhateverOrderTheyLie) {
+  stay_on_one_cpu();
+  // Forwards, backwards, two and three apart, one way and the other; and back to where it began.
+  constexpr int kOrder[] = {0, 1, 2, 3, 19, 18, 17, 4, 6, 8, 10, 7, 16, 13, 15, 14, 12, 9, 11, 5};
+  constexpr int kCount = static_cast<int>(std::size(kOrder));
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    open(kCount);
+    std::vector<Object> objects(kCount);
+    int id = os::rseq_cpu();
+    std::string story;
+    for (int i : kOrder)
+      if (!os::rseq_push(kCache, &objects[static_cast<size_t>(i)])) story += "a push refused; ";
+    void* some[kCount] = {};
+    if (os::rseq_pop_some(kCache, some, kCount) != kCount) story += "not all; ";
+    for (int i = 0; i < kCount; ++i)
+      if (some[i] != &objects[static_cast<size_t>(kOrder[kCount - 1 - i])])
+        story += "at " + std::to_string(i) + " another; ";
+    bool is_word = areas[id].words[kCache] == empty_word(kCount);
+    if (os::rseq_cpu() != id) continue;  // moved in between
+    EXPECT_EQ(story, "");
+    EXPECT_TRUE(is_word);
+    return;
+  }
+  GTEST_SKIP() << "not run: the thread's id never stayed";
+}
+
 TEST_F(RseqTest, APushMarksAndAMarkedObjectIsRefused) {
   open(10);
   Object object{};
