@@ -3,12 +3,13 @@
 // Each container holds some thousand elements; a step takes one out and puts another in, or all are
 // built and ended. The memory comes from
 //   malloc                 operator new: whatever malloc the program was started with
+//   std_new_delete         std::pmr::new_delete_resource(): that malloc, by a resource
 //   std_unsynchronized     std::pmr::unsynchronized_pool_resource, one for each thread
 //   std_synchronized       std::pmr::synchronized_pool_resource, one for all threads
 //   ashlar_shared          ashlar::shared_resource()
 //   ashlar_caches          ashlar::cache_resource, one for all threads
 //   ashlar_allocator       ashlar::allocator: the same container without std::pmr
-// The program's own malloc is not Ashlar's, so the first three may stand on any allocator:
+// The program's own malloc is not Ashlar's, so the first four may stand on any allocator:
 // bench/micro/underneath runs it on all of them. Times are for a step, of each thread.
 
 #include <benchmark/benchmark.h>
@@ -87,6 +88,9 @@ struct Pmr {
     return typename Kind::template Of<std::pmr::polymorphic_allocator<Element>>(resource());
   }
 };
+std::pmr::memory_resource* new_delete() {
+  return std::pmr::new_delete_resource();
+}
 std::pmr::memory_resource* unsynchronized() {
   static thread_local std::pmr::unsynchronized_pool_resource resource;
   return &resource;
@@ -140,6 +144,7 @@ void add(const std::string& container, const std::string& memory) {
 template <class Kind>
 bool add_all(const std::string& container) {
   add<Kind, Malloc>(container, "malloc");
+  add<Kind, Pmr<new_delete>>(container, "std_new_delete");
   add<Kind, Pmr<unsynchronized>>(container, "std_unsynchronized");
   add<Kind, Pmr<synchronized>>(container, "std_synchronized");
   add<Kind, Pmr<shared>>(container, "ashlar_shared");
