@@ -113,8 +113,8 @@ void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags);
 void ashlar_cache_free(ashlar_cache* cache, void* object);
 
 /* `count` objects at once into `objects`: all of them, or none. The count; 0 and errno, as
- * ashlar_cache_alloc, where that cannot be. Of 64 at once each costs about half of one by one; of
- * 16 four fifths. */
+ * ashlar_cache_alloc, where that cannot be. Of 64 at once each costs a third of one by one, of 16
+ * a little more than half, where they follow each other in memory. */
 size_t ashlar_cache_alloc_bulk(ashlar_cache* cache, unsigned flags, size_t count, void** objects);
 
 /* Takes `count` objects back. errno is not changed. */

@@ -38,8 +38,12 @@ inline constexpr uint64_t kNoMagazine = 0;
 constexpr uint64_t empty_word(unsigned capacity) {
   return kFullHeight - capacity;
 }
+/// Biased: see the invariant.
+constexpr uint64_t height_of(uint64_t word) {
+  return word & os::kHeightMask;
+}
 constexpr bool is_full(uint64_t word) {
-  return (word & os::kHeightMask) >= kFullHeight;
+  return height_of(word) >= kFullHeight;
 }
 inline FreeObject* top_of(uint64_t word) {
   return reinterpret_cast<FreeObject*>(word >> 16);
@@ -53,9 +57,6 @@ inline uint64_t below(uint64_t word) {
   return top_of(word)->link;
 }
 
-constexpr uint64_t height_of(uint64_t word) {
-  return word & os::kHeightMask;
-}
 /// So many objects more fit in.
 constexpr size_t room_in(uint64_t word) {
   return is_full(word) ? 0 : static_cast<size_t>(kFullHeight - height_of(word));

@@ -117,10 +117,6 @@ bool rseq_fence();
 //     Removes the top object of this CPU's magazine; null where it is empty or closed.
 //   size_t rseq_pop_some(size_t cache, void** objects, size_t most)
 //     The same for as many as there are, up to `most`, at least 1; how many. Their marks remain.
-//     Each link has to be loaded before the next one can be, which takes most of the time. Where
-//     objects follow each other at one distance the processor need not wait: the next address is
-//     guessed, and only compared with the link. (M. H. Lipasti et al., Value locality and load
-//     value prediction, ASPLOS 1996; there it is done in hardware.)
 //   bool rseq_push(size_t cache, void* object)
 //     Puts an object, at least 16 bytes, on this CPU's magazine and marks it with the key; false
 //     where it is full or closed, and then the object is untouched. Also false where the object

@@ -170,8 +170,13 @@ bool vm_gives_huge_pages() {
   return std::memcmp(setting.text, kAlways, sizeof kAlways - 1) == 0;
 }
 
+ASHLAR_START_DATA std::atomic<bool> g_cannot_fetch{false};
+
 void vm_fetch(char* at, size_t size) {
-  call(SYS_madvise, at, size, kPopulateWrite);
+  if (g_cannot_fetch.load(std::memory_order_relaxed)) return;
+  long answer = call(SYS_madvise, at, size, kPopulateWrite);
+  if (answer == -EINVAL || answer == -EPERM || answer == -ENOSYS)
+    g_cannot_fetch.store(true, std::memory_order_relaxed);
 }
 
 // To make one page of a huge page cold, the kernel must first have pages.

@@ -96,8 +96,8 @@ struct Vm {
   bool (*commit_hugetlb)(const Place& place, char* at, size_t size, unsigned page_shift);
   /// Has the memory behind [at, at + size), in whole system pages, fetched at once. Page by page,
   /// when each is first written to, it takes as long or, on a virtual machine, twice as long. What
-  /// is there already stays as it is. Where the kernel cannot (before Linux 5.14) or has no memory,
-  /// it is fetched page by page after all.
+  /// is there already stays as it is. Where the kernel cannot (before Linux 5.14), which is asked
+  /// once, or has no memory, it is fetched page by page after all.
   void (*fetch)(char* at, size_t size);
 };
 

@@ -76,15 +76,6 @@ void SlabStock::recount(Slab& slab, unsigned hollow) {
   slab.hollow = static_cast<uint8_t>(hollow);
 }
 
-void SlabStock::Unfetched::add(const Slab::Pages& pages) {
-  size_t size = base::Pages(pages.frames).bytes();
-  os::Range* last = count > 0 ? &ranges[count - 1] : nullptr;
-  if (last != nullptr && last->at + last->size == pages.first)
-    last->size += size;
-  else if (count < kRoom)
-    ranges[count++] = {pages.first, size};
-}
-
 // The objects have been taken from a slab that had vacant pages. All hollow ones between the first
 // and the last of them are in use now: whatever was free there has been taken.
 void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unfetched& pages) {
@@ -95,10 +86,13 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unf
     Slab::Pages used = slab.pages_of(*layout_, objects[0], last + layout_->object_size - 1);
     touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
     if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
-    // In each of these an object begins, which whoever has it now writes a link into.
+    // Of the pages only the first may have been in use, by the object in front of the batch. Then
+    // each begins another of its objects, which whoever has it now writes a link into.
+    size_t page = os::page_size() / base::kFrameSize;
+    size_t shared = objects[0] == used.first || objects[0] == slab.objects ? 0 : page;
     Slab::Pages begun = slab.pages_of(*layout_, objects[0], last);
-    bool are_all = layout_->object_size <= base::kFrameSize;
-    if (touched > 1 && begun.frames > 1 && are_all) pages.add(begun);
+    bool are_new = touched + shared == used.frames && layout_->object_size <= base::kFrameSize;
+    if (are_new && touched > page && begun.frames > page) pages.add(begun);
   }
   unsigned hollow = slab.hollow - static_cast<unsigned>(touched);
   if (slab.vacant != 0) return recount(slab, hollow);
@@ -116,13 +110,13 @@ void SlabStock::tell_vacancy() {
 
 unsigned SlabStock::refill(void** out, unsigned most, unsigned yard) {
   Unfetched pages;
-  unsigned count = take(out, most, yard, pages);
+  unsigned count = gather(out, most, yard, pages);
   for (unsigned i = 0; i < pages.count; ++i)
     heap_->slabs().vm().fetch(pages.ranges[i].at, pages.ranges[i].size);
   return count;
 }
 
-unsigned SlabStock::take(void** out, unsigned most, unsigned yard, Unfetched& pages) {
+unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Unfetched& pages) {
   os::Locked held(lock_);
   unsigned count = 0;
   while (count < most) {

@@ -27,9 +27,9 @@
 //   and a slab for each. When nodes are found later, slabs leave their seats' yards for their
 //   nodes'.
 //
-//   A batch of objects leaves with a link written into each: pages that it is the first to use are
-//   fetched in one call, where they are several. (Blocks of whole frames are not: a test found a
-//   program that grows arrays and writes to every sixteenth page hold all of them.)
+//   A batch of objects leaves with a link written into each: where several pages in a row come
+//   into use by it, they are fetched in one call. Of objects larger than a frame only the first
+//   page has a link, so theirs are not.
 //
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
@@ -50,8 +50,9 @@
 //      none. The stock's counts of vacant and hollow frames are the sums over all slabs.
 //
 // Locking
-//   lock_ (LockRank::kStock); the page heap is called with it held (carve, retire, take). One
-//   thread at a time calls purge(): whoever began to trim the vacancy.
+//   lock_ (LockRank::kStock); the page heap is called with it held (carve, retire, take). Pages are
+//   purged and fetched without it: those of isolated slabs, and of objects that have been taken.
+//   One thread at a time calls purge(): whoever began to trim the vacancy.
 //
 // Source
 //   J. Bonwick, The Slab Allocator, USENIX Summer 1994. Fullest first: Linux mm/slab.c.
@@ -152,12 +153,14 @@ class SlabStock {
   };
 
   // Pages without memory that a batch of objects begins to use, as far as they are several in a
-  // row.
+  // row. A batch is of few slabs mostly; what finds no room here is fetched page by page.
   struct Unfetched {
     static constexpr unsigned kRoom = 8;
     os::Range ranges[kRoom];
     unsigned count = 0;
-    void add(const Slab::Pages& pages);
+    void add(const Slab::Pages& pages) {
+      if (count < kRoom) ranges[count++] = {pages.first, base::Pages(pages.frames).bytes()};
+    }
   };
 
   uint8_t bucket_for(const Slab& slab) const;
@@ -187,7 +190,8 @@ class SlabStock {
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
   void forget(const Slab& slab) ASHLAR_REQUIRES(lock_);
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
-  unsigned take(void** out, unsigned most, unsigned yard, Unfetched& pages) ASHLAR_EXCLUDES(lock_);
+  unsigned gather(void** out, unsigned most, unsigned yard, Unfetched& pages)
+      ASHLAR_EXCLUDES(lock_);
   void put(void* object) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
   void note_taken(Slab& slab, void* const* objects, unsigned count, Unfetched& pages)

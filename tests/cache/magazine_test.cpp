@@ -35,12 +35,15 @@ TEST_F(MagazineTest, IsFullAtItsCapacityAndNoSooner) {
     uint64_t word = cache::empty_word(capacity);
     for (unsigned i = 0; i < capacity; ++i) {
       ASSERT_FALSE(cache::is_full(word)) << i << " of " << capacity;
+      ASSERT_EQ(cache::room_in(word), capacity - i);
       word = cache::pushed(word, &objects[i]);
       ASSERT_FALSE(cache::is_empty(word));
       ASSERT_EQ(cache::top_of(word), &objects[i]);
     }
     EXPECT_TRUE(cache::is_full(word)) << capacity;
+    EXPECT_EQ(cache::room_in(word), 0u);
   }
+  EXPECT_EQ(cache::room_in(os::kClosedWord), 0u);
 }
 
 TEST_F(MagazineTest, GivesBackTheLastOneFirst) {

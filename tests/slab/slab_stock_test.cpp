@@ -317,13 +317,38 @@ TEST_F(SparseStock, PagesThatABatchBeginsToUseAreFetchedInOneCall) {
 }
 
 TEST_F(SparseStock, PagesThatWerePurgedAreFetchedAgain) {
-  scatter(2, layout.count);
+  scatter(2, layout.count);  // the first object of each slab lives on
   purge_all();
   vm.fetched.clear();
   std::vector<void*> again = take(layout.count - 1u);
   ASSERT_EQ(vm.fetched.size(), 1u);
-  EXPECT_GE(vm.fetched[0].size, (layout.frames - 1) * base::kFrameSize);
+  EXPECT_EQ(vm.fetched[0].size, layout.bytes());
   EXPECT_EQ(heap.slabs().frame_of(vm.fetched[0].at).tenant, heap.slabs().frame_of(again[0]).tenant);
+}
+
+TEST_F(SparseStock, PagesThatAreInUseAreNotFetchedWithTheirNeighbours) {
+  std::vector<void*> all = take(layout.count), gone;
+  size_t in_page = base::kFrameSize / layout.object_size;
+  for (size_t i = 0; i < all.size(); ++i)
+    if (i / in_page != 1) gone.push_back(all[i]);
+  put(gone);
+  purge_all();
+  vm.fetched.clear();
+  take(static_cast<unsigned>(gone.size()));
+  EXPECT_TRUE(vm.fetched.empty()) << "the second page may be shared with a parent, or swapped out";
+}
+
+TEST_F(SparseStock, EachSlabsPagesAreFetchedByThemselvesAndUnderNoLock) {
+  static SparseStock* me;
+  me = this;
+  scatter(2, layout.count);
+  purge_all();
+  vm.fetched.clear();
+  vm.while_fetching = [] { EXPECT_TRUE(me->stock.lock().is_free()); };
+  take(2 * (layout.count - 1u));
+  ASSERT_EQ(vm.fetched.size(), 2u);
+  EXPECT_NE(vm.fetched[0].at, vm.fetched[1].at);
+  for (const test::FakeVm::Range& range : vm.fetched) EXPECT_EQ(range.size, layout.bytes());
 }
 
 class StraddlingStock : public test::StockGround {
@@ -439,6 +464,18 @@ TEST_P(PagedStock, PurgesWholePagesOfTheSystem) {
   for (void* object : live) fill(object);
   purge_all();
   expect_content();
+}
+
+TEST_P(PagedStock, ASinglePageOfTheSystemIsLeftToItsFirstTouch) {
+  test::PageSize page(GetParam());
+  take(static_cast<unsigned>(GetParam() / layout.object_size));
+  EXPECT_TRUE(vm.fetched.empty());
+  take(layout.count);  // the rest
+  size_t rest = layout.bytes() - GetParam();
+  ASSERT_EQ(vm.fetched.size(), rest > GetParam() ? 1u : 0u);
+  if (!vm.fetched.empty()) {
+    EXPECT_EQ(vm.fetched[0].size, rest);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(KiB, PagedStock, testing::Values(size_t{4096}, size_t{16384}),

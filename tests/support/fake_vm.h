@@ -64,6 +64,7 @@ class FakeVm {
   std::vector<Range> occupied;  ///< somebody else's mappings: commits that meet them fail
   uint64_t now_ms = 1000;
   void (*while_purging)() = nullptr;  ///< called in each purge: what other threads may do meanwhile
+  void (*while_fetching)() = nullptr;
 
   // What has been asked of it.
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0;
@@ -273,6 +274,7 @@ class FakeVm {
   static void fetch(char* at, size_t size) {
     require_pages(at, size);
     require(s_current->is_committed({at, size}), "fetch: not committed");
+    if (s_current->while_fetching != nullptr) s_current->while_fetching();
     s_current->fetched.push_back({at, size});
   }
   static bool name(char* at, size_t size, const char* name) {

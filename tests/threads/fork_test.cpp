@@ -67,7 +67,7 @@ TEST(Fork, WhileThreadsAllocate) {
 TEST(Fork, WhileThreadsAllocateLargeBlocks) {
   test::Watchdog dog(580, "forks while threads allocate large blocks");
   test::Noise noise(2, 3 << 20);
-  fork_many(fork_count() / 8);
+  fork_many(std::max(fork_count() / 8, 10));
 }
 
 // What comes free goes back in the calls of free: forks fall into the middle of it. Blocks of all
@@ -88,7 +88,7 @@ TEST(Fork, WhileThreadsGiveMemoryBack) {
       for (uint64_t seed = 0; !stop; seed += 1000000) burst(size, seed);
     });
   std::vector<test::Stamped> inherited = own_blocks(7);
-  for (int i = 0; i < fork_count() / 20; ++i) {
+  for (int i = 0; i < std::max(fork_count() / 20, 10); ++i) {
     const pid_t pid = fork();
     if (pid == 0) {
       const size_t before = test::resident_bytes();
