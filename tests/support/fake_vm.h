@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -145,6 +146,7 @@ class FakeVm {
   static bool decommit(const os::Place&, char* at, size_t size) {
     require_pages(at, size);
     FakeVm& me = *s_current;
+    std::lock_guard held(me.lock_);
     if (fails(me.failing_decommits)) return false;
     require(me.is_committed({at, size}), "decommit: not committed");
     for (size_t i = 0; i < me.hugetlb_.size();) {
@@ -184,6 +186,7 @@ class FakeVm {
 
   static bool commit(const os::Place& place, char* at, size_t size) {
     FakeVm& me = *s_current;
+    std::lock_guard held(me.lock_);
     ++me.commits;
     Range range{at, size};
     require_pages(at, size);
@@ -273,9 +276,11 @@ class FakeVm {
   }
   static void fetch(char* at, size_t size) {
     require_pages(at, size);
-    require(s_current->is_committed({at, size}), "fetch: not committed");
-    if (s_current->while_fetching != nullptr) s_current->while_fetching();
-    s_current->fetched.push_back({at, size});
+    FakeVm& me = *s_current;
+    if (me.while_fetching != nullptr) me.while_fetching();
+    std::lock_guard held(me.lock_);
+    require(me.is_committed({at, size}), "fetch: not committed");
+    me.fetched.push_back({at, size});
   }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
@@ -292,6 +297,7 @@ class FakeVm {
       bind,    gives_huge_pages, break_up,   commit_hugetlb, fetch};
   static inline FakeVm* s_current = nullptr;
 
+  std::mutex lock_;  // the heap fetches under no lock of its own
   size_t capacity_;
   std::vector<Mapping> places_;
   std::vector<Range> committed_;
