@@ -18,7 +18,7 @@ namespace front {
 
 struct Options {
   uint64_t retain_percent = 10;
-  uint64_t retain_kib = 512;
+  uint64_t retain_kib = 256;
   uint64_t decay_ms = 1000;
   uint64_t limit_kib = kUnlimited;
   uint64_t soft_limit_kib = kUnlimited;

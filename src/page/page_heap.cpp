@@ -18,7 +18,7 @@ constexpr size_t kWindow = size_t{1} << 40;
 // Giant blocks differ in size, so what is kept of them seldom fits the next; and a regret would be
 // as large as they are. But one block of up to 32 MiB that comes and goes shall not cost a system
 // call each time, nor shall a few that replace one another (bench/workloads/large_blocks).
-constexpr size_t kGiantFactor = 64;
+constexpr size_t kGiantFactor = 128;
 
 constexpr char kGiantsName[] = "ashlar giants";
 

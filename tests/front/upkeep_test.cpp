@@ -85,7 +85,7 @@ TEST_F(UpkeepTest, WhatIsKeptGivesWayBeforeTheBoundRefuses) {
   void* block = front::alloc(5 * kMiB);
   EXPECT_NE(block, nullptr);
   front::free(block);
-  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:512", faults));
+  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:256", faults));
 }
 
 TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
@@ -203,7 +203,7 @@ TEST_F(UpkeepTest, ALowerShareIsKeptFromNowOn) {
   for (int i = 0; i < 64; ++i) std::memset(blocks.emplace_back(front::alloc(100000)), 1, 100000);
   for (void* block : blocks) front::free(block);
   EXPECT_LE(kept(), 2 * kMiB);
-  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:512", faults));
+  ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:256", faults));
 }
 
 }  // namespace
