@@ -192,6 +192,8 @@ blackbox_test(fault.refused VARIANTS preload fallback slabs slob LABELS fault TI
 
 blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
+# What is kept depends on what is wanted again within a second: beside another test that is more.
+set_tests_properties(memory.returned.preload memory.returned.fallback PROPERTIES RUN_SERIAL ON)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload LABELS memory COMMAND mappings_test)
 blackbox_test(memory.mappings VARIANTS slob LABELS memory slow COMMAND mappings_test)

@@ -24,9 +24,8 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kFrame = 4096;
-// What malloc may keep of this much: magazines (a sixteenth of what was live), depots, free pages,
-// its own records. Mostly it is 8 to 10 MiB, on a busy machine now and then up to 13.
-constexpr size_t kMargin = 16 * kMiB;
+// What malloc may keep of this much: magazines, depots, free pages, its own records.
+constexpr size_t kMargin = 12 * kMiB;
 
 /// Lists of blocks, which are not malloc's: what it keeps of them is no matter here.
 template <class T>
