@@ -194,6 +194,10 @@ blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blac
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
 # What is kept depends on what is wanted again within a second: beside another test that is more.
 set_tests_properties(memory.returned.preload memory.returned.fallback PROPERTIES RUN_SERIAL ON)
+blackbox_program(shifting_sizes_test ${bb}/memory/shifting_sizes_test.cpp
+  ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.shifting_sizes VARIANTS preload fallback slabs LABELS memory
+  COMMAND shifting_sizes_test)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload LABELS memory COMMAND mappings_test)
 blackbox_test(memory.mappings VARIANTS slob LABELS memory slow COMMAND mappings_test)

@@ -168,7 +168,7 @@ def _table(found: Rows, names: list[str], with_targets: bool, with_intervals: bo
     for number, row in enumerate(rows):
         cells = [row.name, quantities.show(row.best, found.quantity.unit) if row.values else ""]
         cells += [_ratio(row, name) for name in names]
-        cells += [_comparison(row, with_intervals)] * compares
+        cells += [_comparison(row, with_intervals)] if compares else []
         cells += [row.target, _verdict(row)] * with_targets
         last_of_group = number + 1 == len(rows) or rows[number + 1].group != row.group
         table.add_row(*cells, end_section=last_of_group)
@@ -215,7 +215,8 @@ def _ratio(row: Row, name: str) -> Text:
 def _comparison(row: Row, with_interval: bool) -> Text:
     if row.interval is None:
         peer = row.values[row.peer] if row.peer else 0
-        return Text(f"{row.values[SUBJECT] / peer:.2f}" if peer else "", style="dim")
+        own = row.values.get(SUBJECT)
+        return Text(f"{own / peer:.2f}" if own is not None and peer else "", style="dim")
     return _interval(row.interval, with_interval)
 
 

@@ -91,7 +91,8 @@ void end_peak(size_t live) {
 }
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
-                        const char* name) {
+                        const char* name, slab::Remnants* remnants) {
+  remnants_ = remnants;
   start_own(heap, layout, {.word = id, .slabs = id}, name, slab::Empties::kRetire);
   has_no_seats_ = false;
 }
@@ -117,8 +118,8 @@ void* ObjectCache::alloc_slow(Source source) {
     Seat seat = here();
     if (seat.is_none()) {
       void* object = nullptr;
-      return source == Source::kAll && stock_.refill(&object, 1, yard_of(seat)) == 1 ? object
-                                                                                     : nullptr;
+      bool is_there = source == Source::kAll && take_from_slabs(&object, 1, seat) == 1;
+      return is_there ? object : nullptr;
     }
     uint64_t loaded = seat.load(id());
     if (!is_empty(loaded)) {  // another thread filled it, or we are on another CPU by now
@@ -210,10 +211,26 @@ void ObjectCache::fade(const Seat& seat) {
   seat.try_hold(habit.capacity * size_t{stock_.layout().object_size}, SIZE_MAX);
 }
 
+// Where memory lies in slabs of which little is in use, what they have left comes before more
+// slabs.
+unsigned ObjectCache::take_from_slabs(void** out, unsigned most, const Seat& seat) {
+  using Growth = slab::SlabStock::Growth;
+  unsigned yard = yard_of(seat);
+  if (remnants_ == nullptr || !remnants_->are_worth_it()) return stock_.refill(out, most, yard);
+  unsigned count = stock_.refill(out, most, yard, Growth::kNot);
+  if (count == 0) count = remnants_->take(stock_.layout(), out, most);
+  return count != 0 ? count : stock_.refill(out, most, yard);
+}
+
+void ObjectCache::put_to_slabs(void** objects, unsigned count) {
+  unsigned strangers = stock_.flush(objects, count);
+  for (unsigned i = 0; i < strangers; ++i) remnants_->put(objects[i]);
+}
+
 uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity) {
   add(refills_, 1);
   Batch batch;
-  batch.count = stock_.refill(batch.objects, capacity, yard_of(seat));
+  batch.count = take_from_slabs(batch.objects, capacity, seat);
   // The first objects of threads that begin on one CPU and go on on others must not share a line.
   if (capacity == first_ && batch.count > 1) spread(batch);
   return batch.count == 0 ? kNoMagazine : chain(batch.objects, batch.count, capacity);
@@ -224,7 +241,7 @@ void ObjectCache::free_slow(void* object) {
   for (;;) {
     Seat seat = here();
     if (seat.is_none()) {
-      stock_.flush(&object, 1);
+      put_to_slabs(&object, 1);
       return;
     }
     uint64_t loaded = seat.load(id());
@@ -234,6 +251,11 @@ void ObjectCache::free_slow(void* object) {
     static_cast<FreeObject*>(object)->key = 0;
     if (seat.push(id(), object)) return;
   }
+}
+
+bool ObjectCache::try_free(void* object) {
+  Seat seat = has_no_seats_ ? Seat{} : present_seat();
+  return !seat.is_none() && seat.push(id(), object);
 }
 
 // Sees to it that the seat's magazine is not full, if we still sit there.
@@ -310,8 +332,7 @@ void ObjectCache::deposit(Full full) {
 void ObjectCache::sort_out(Full full) {
   const page::Zone& zone = stock_.heap().slabs();
   auto yard_of_object = [&](const void* object) {
-    const auto* slab = static_cast<const slab::Slab*>(zone.frame_of(object).tenant);
-    return __atomic_load_n(&slab->yard, __ATOMIC_RELAXED);
+    return __atomic_load_n(&zone.frame_of(object).yard, __ATOMIC_RELAXED);
   };
   Batch batch = unchain(full.magazine);
   void **few = batch.objects, **end = batch.objects + batch.count;
@@ -333,7 +354,7 @@ void ObjectCache::sort_out(Full full) {
   }
   if (few == batch.objects) return;
   add(flushes_, 1);
-  stock_.flush(batch.objects, static_cast<unsigned>(few - batch.objects));
+  put_to_slabs(batch.objects, static_cast<unsigned>(few - batch.objects));
 }
 
 void ObjectCache::give_back(Full full) {
@@ -345,7 +366,15 @@ void ObjectCache::give_back(Full full) {
 void ObjectCache::flush(uint64_t magazine) {
   add(flushes_, 1);
   Batch batch = unchain(magazine);
-  stock_.flush(batch.objects, batch.count);
+  put_to_slabs(batch.objects, batch.count);
+}
+
+// Whether an address is in a slab of this cache or in a remnant.
+bool ObjectCache::may_be_mine(const void* object) {
+  const page::Zone& zone = stock_.heap().slabs();
+  uint8_t id = zone.class_at(object);
+  return id == stock_.cache_id() || (id == 0 && remnants_ != nullptr &&
+                                     zone.frame_of(object).kind == page::FrameKind::kRemnant);
 }
 
 // Follows the links. They lie in freed memory: what leads out of the heap was overwritten.
@@ -354,8 +383,7 @@ Batch ObjectCache::unchain(uint64_t magazine) {
   const page::Zone& zone = stock_.heap().slabs();
   for (; !is_empty(magazine); magazine = below(magazine)) {
     void* object = top_of(magazine);
-    if (batch.count == kMaxMagazine || !zone.spans(object) ||
-        zone.class_map()[zone.number_of(object)] != stock_.cache_id())
+    if (batch.count == kMaxMagazine || !zone.spans(object) || !may_be_mine(object))
       misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
                         "a freed object was written to");
     // The next link is a cache miss as a rule; what the stock will look at comes along with it.
@@ -402,8 +430,8 @@ void ObjectCache::for_each_magazine(const Area* own, Visit visit) {
   for (unsigned cpu = 0; cpu < cpu_bound(); ++cpu) visit_area(cpu_area(cpu));
 }
 
-bool ObjectCache::holds(const slab::Slab& slab, const void* object, const Area* own) {
-  bool found = stock_.holds(slab, object);
+bool ObjectCache::holds(const void* object, const Area* own) {
+  bool found = stock_.holds(object);
   for_each_magazine(own, [&](uint64_t magazine) { found |= contains(magazine, object); });
   return found;
 }

@@ -86,7 +86,9 @@ enum class Source : uint8_t { kAll, kReady };
 class ObjectCache {
  public:
   constexpr ObjectCache() = default;
-  void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name);
+  /// Takes from `remnants`, too, if there are any.
+  void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name,
+             slab::Remnants* remnants = nullptr);
   /// One of the program's own. Where threads have magazines of their own it has none: nobody could
   /// empty those when the cache ends.
   void start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids, const char* name,
@@ -110,6 +112,9 @@ class ObjectCache {
   /// Takes an object back. Misuse that shows is told.
   void free_slow(void* object);
 
+  /// Takes an object back that bears no mark, if it fits in the magazine here.
+  bool try_free(void* object);
+
   /// Gives a whole magazine's objects back to the slabs.
   void flush(uint64_t magazine);
 
@@ -124,7 +129,7 @@ class ObjectCache {
 
   /// Whether an object that bears the mark of a free one is free in truth: it is searched for in
   /// the stock, the depot, and all CPUs' magazines, which must be drained, and `seat`'s.
-  bool holds(const slab::Slab& slab, const void* object, const Area* own);
+  bool holds(const void* object, const Area* own);
 
   /// Objects in the depot and in all magazines, which must be drained, and in `own`.
   size_t count_ready(const Area* own);
@@ -148,6 +153,8 @@ class ObjectCache {
   unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
+  unsigned take_from_slabs(void** out, unsigned most, const Seat& seat);
+  void put_to_slabs(void** objects, unsigned count);
   unsigned yard_of(const Seat& seat) const { return stock_.yard_here(seat.yard()); }
   void deposit(Full full);
   void sort_out(Full full);
@@ -157,6 +164,7 @@ class ObjectCache {
   }
   void leave_depot(const Full& full);
   bool fits_in_depots(size_t bytes, unsigned more);
+  bool may_be_mine(const void* object);
   Batch unchain(uint64_t magazine);
   template <class Take>
   unsigned flush_depot(Take take);
@@ -168,6 +176,7 @@ class ObjectCache {
   uint8_t first_ = 0;           // of a new one
   uint8_t one_way_ = 0;         // of one that only empties or only fills
   bool has_no_seats_ = false;
+  slab::Remnants* remnants_ = nullptr;
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

@@ -13,6 +13,12 @@ constexpr size_t kMuchHeld = size_t{128} << 10;
 // From here on it is worth a fence to empty magazines that nobody uses.
 constexpr size_t kMuchIdle = size_t{64} << 10;
 
+// Frames of slabs that are dissolved in one go, and under one lock; and what a stock has of such
+// slabs before it is worth a look.
+constexpr size_t kMuchDissolved = 256;
+constexpr size_t kDissolvedAtOnce = 64;
+constexpr size_t kLeastSparse = 16;
+
 uint64_t load_word(const Area& area, size_t index) {
   return __atomic_load_n(&area.words[index], __ATOMIC_RELAXED);
 }
@@ -40,6 +46,7 @@ constinit Registry g_registry;
 
 os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*)) {
   heap_ = &heap;
+  remnants_.start(heap);
   return start_seats(heap.meta(), allow_rseq, on_exit);
 }
 
@@ -48,7 +55,7 @@ ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const 
   if (!cache.is_started()) {
     os::Locked held(seat_lock());
     if (!cache.is_started()) {
-      cache.start(*heap_, layout, id, name);
+      cache.start(*heap_, layout, id, name, &remnants_);
       note_used(id);
     }
   }
@@ -165,11 +172,11 @@ size_t Registry::count_live(ObjectCache& cache) {
   return empty(cache) ? cache.stock().stats().live : SIZE_MAX;
 }
 
-bool Registry::is_free(uint8_t id, const slab::Slab& slab, const void* object) {
+bool Registry::is_free(uint8_t id, const void* object) {
   const Area* own = static_cast<Area*>(os::this_thread().fallback);
   os::Locked held(seat_lock());
   bool is_drained = drain_seats();
-  bool is_held = (is_drained || has_thread_seats()) && caches_[id].holds(slab, object, own);
+  bool is_held = (is_drained || has_thread_seats()) && caches_[id].holds(object, own);
   if (is_drained) restore_seats();
   return is_held;
 }
@@ -192,7 +199,6 @@ void Registry::fade(const Seat& seat) {
 
 void Registry::reap() {
   end_peak(heap_->live_bytes());
-  for_each([](ObjectCache& cache) { cache.reap(false); });
   if (Seat own = own_seat(); !own.is_none()) fade(own);
   for_each_area([&](Area& area) { fade({&area, false}); });
   reap_idle();
@@ -244,6 +250,7 @@ void Registry::note_seen(Area& area) {
 
 // A CPU that no longer runs this process, or a class that had its time, keeps nothing for long.
 void Registry::reap_idle() {
+  for_each([](ObjectCache& cache) { cache.reap(false); });
   size_t idle = 0;
   auto flush_idle = [&](Area& area) {
     flush_area(area, [&](size_t index, uint64_t) { return is_idle(area, index); });
@@ -264,6 +271,24 @@ void Registry::reap_idle() {
     }
   }
   for_each_area([&](Area& area) { note_seen(area); });
+}
+
+// The stock with the most of them first. On several memory nodes a remnant would have to serve one.
+void Registry::dissolve() {
+  if (!remnants_.take_wish() || heap_->nodes().are_several()) return;
+  for (size_t left = kMuchDissolved, done; left > 0; left -= std::min(left, done)) {
+    ObjectCache* sparsest = nullptr;
+    size_t most = kLeastSparse;
+    for_each([&](ObjectCache& cache) {
+      size_t frames = cache.stock().sparse();
+      if (cache.stock().cache_id() >= base::kMaxClasses || frames <= most) return;
+      most = frames;
+      sparsest = &cache;
+    });
+    if (sparsest == nullptr) return;
+    done = sparsest->stock().dissolve(remnants_, std::min(left, kDissolvedAtOnce));
+    if (done == 0) return;
+  }
 }
 
 void Registry::reap_everything() {
@@ -321,6 +346,7 @@ void Registry::end_seat(void* area) {
 
 void Registry::audit() {
   for_each([](ObjectCache& cache) { cache.audit(); });
+  remnants_.audit();
   for (unsigned id = 1; id < base::kMaxCaches; ++id)
     ASHLAR_CHECK(!caches_[id].is_started() ||
                  (used_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0);

@@ -58,7 +58,7 @@ class Registry {
   size_t count_live(ObjectCache& cache);
 
   /// Whether an object that bears the mark of a free one is free in truth. Drains all CPUs.
-  bool is_free(uint8_t id, const slab::Slab& slab, const void* object);
+  bool is_free(uint8_t id, const void* object);
 
   /// Counts the objects in magazines and depots, by cache id. Drains all CPUs; where threads have
   /// magazines of their own, only the caller's are counted.
@@ -67,6 +67,7 @@ class Registry {
   /// Ends an interval. Empties the depots of what it did not need and, where they hold much, the
   /// magazines that it did not touch; halves the others where they may hold much.
   void reap();
+  void reap_idle();
   /// Empties all CPUs' magazines, all depots, and keeps no empty slab.
   void reap_everything();
 
@@ -74,6 +75,11 @@ class Registry {
   /// them. How many frames went. Called with no lock held.
   size_t trim(uint64_t now_ms);
   size_t purge_everything(uint64_t now_ms);
+
+  /// Where a size that needs memory has asked for it, dissolves slabs of others of which little is
+  /// in use. Called with no lock held.
+  void dissolve();
+  slab::Remnants& remnants() { return remnants_; }
 
   /// Calls visit(ObjectCache&) for each cache.
   template <class Visit>
@@ -91,6 +97,7 @@ class Registry {
       visit(cache.depot().lock());
       visit(cache.stock().lock());
     });
+    visit(remnants_.lock());
   }
 
   /// Leaves what lies in all CPUs' magazines where it is, and forgets it: a loss, bounded by what
@@ -122,7 +129,6 @@ class Registry {
   void empty_area(Area& area);
   size_t idle_bytes(const Area& area);
   void note_seen(Area& area);
-  void reap_idle();
   void fade(const Seat& seat);
   size_t purge(size_t most, uint64_t now_ms);
 
@@ -133,6 +139,7 @@ class Registry {
   }
 
   page::PageHeap* heap_ = nullptr;
+  slab::Remnants remnants_{};
   std::atomic<uint64_t> used_[kWords]{};  // ids that have been started, at whatever time
   ObjectCache caches_[base::kMaxCaches]{};
   Record records_[kOwn]{};  // of own caches, by id

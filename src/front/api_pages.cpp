@@ -7,10 +7,10 @@
 #include <iterator>
 
 #include "ashlar/pages.h"
+#include "cache/registry.h"
 #include "front/contract.h"
 #include "front/effort.h"
 #include "front/heap.h"
-#include "slab/slab_stock.h"
 
 #define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
@@ -121,11 +121,12 @@ ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
   if (address == nullptr) return 0;
   const page::Frame& frame = *frame_of(page);
   if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
-  if (frame.kind != page::FrameKind::kSlab) return 0;
-  const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
-  const slab::SlabLayout& layout = slab.stock->layout();
-  bool begins = layout.lead == 0 && slab.object_around(layout, address) == address;
-  return begins ? layout.object_size : 0;
+  if (frame.kind == page::FrameKind::kRemnant) return cache::g_registry.remnants().size_at(address);
+  uint8_t id = front::g_heap.pages().zone_of(address)->class_at(address);
+  if (id == 0) return 0;
+  slab::SlabStock& stock = cache::g_registry.at(id).stock();
+  bool begins = stock.layout().lead == 0 && stock.object_around(address).object == address;
+  return begins ? stock.layout().object_size : 0;
 }
 
 }  // extern "C"

@@ -239,28 +239,57 @@ void* handle_of(const slab::Slab& slab, void* p) {
   return handle;
 }
 
-[[maybe_unused]] void free_object(const Frame& frame, void* p) {
-  const slab::Slab& slab = *static_cast<slab::Slab*>(frame.tenant);
-  slab::SlabStock& stock = *slab.stock;
-  const slab::SlabLayout& layout = stock.layout();
-  void* handle = handle_of(slab, p);
-  const char* found = slab.object_around(layout, handle);
+// An object that bears the mark of a free one is a free one, or bears it by chance, or since a free
+// was interrupted.
+bool bears_key(const void* handle) {
+  return static_cast<const FreeObject*>(handle)->key == os::free_key();
+}
+
+void check_key(uint8_t id, void* handle) {
+  cache::ObjectCache& cache = g_registry.at(id);
+  const slab::SlabLayout& layout = cache.stock().layout();
+  if (g_registry.is_free(id, handle))
+    misuse::double_free(static_cast<char*>(handle) - layout.lead, cache.stock().name(),
+                        layout.object_size);
+  static_cast<FreeObject*>(handle)->key = 0;
+}
+
+// An object in what a dissolved slab has left waits in a magazine of its size's cache, if that has
+// room for it.
+bool free_to_magazine(void* p) {
+  uint8_t id = class_of(g_registry.remnants().usable_size(p));
+  return !bears_key(p) && g_registry.at(id).try_free(p);
+}
+
+void free_remnant(void* p) {
+  slab::Remnants& remnants = g_registry.remnants();
+  if (bears_key(p)) check_key(class_of(remnants.usable_size(p)), p);
+  remnants.put(p);
+}
+
+// Its slab may be dissolved at any time, but not one whose objects keep their state.
+[[maybe_unused]] void free_object(const Zone& zone, const Frame& frame, void* p) {
+  uint8_t id = zone.class_at(p);
+  if (id == 0) return free_remnant(p);
+  cache::ObjectCache& cache = g_registry.at(id);
+  const slab::SlabLayout& layout = cache.stock().layout();
+  void* handle = layout.lead == 0 ? p : handle_of(*static_cast<slab::Slab*>(frame.tenant), p);
+  slab::SlabStock::Around around = cache.stock().object_around(handle);
+  if (!around.is_in_slab) return free_remnant(p);
+  const char* found = around.object;
   if (found != handle) misuse::interior_free(p, found == nullptr ? found : found - layout.lead);
-  uint8_t id = stock.cache_id();
-  FreeObject& free_object = *static_cast<FreeObject*>(handle);
-  if (free_object.key == os::free_key()) {
-    if (g_registry.is_free(id, slab, handle))
-      misuse::double_free(found - layout.lead, stock.name(), layout.object_size);
-    free_object.key = 0;  // a chance value, or left behind by an interrupted free
-  }
-  g_registry.at(id).free_slow(handle);
+  if (bears_key(handle)) check_key(id, handle);
+  cache.free_slow(handle);
 }
 
 void free_inside(Zone& zone, void* p) {
   Frame& frame = zone.frame_of(p);
   switch (frame.kind) {
     case FrameKind::kSlab:
-      if constexpr (base::kHasCaches) free_object(frame, p);
+      if constexpr (base::kHasCaches) free_object(zone, frame, p);
+      return;
+    case FrameKind::kRemnant:
+      if constexpr (base::kHasCaches) free_remnant(p);
       return;
     case FrameKind::kSlob: free_by_slob(frame, p); return;
     case FrameKind::kLarge:
@@ -416,6 +445,8 @@ void free_slow(void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   if (free_to_own_seat(*zone, p)) return;
+  bool is_remnant = base::kHasCaches && zone->frame_of(p).kind == FrameKind::kRemnant;
+  if (is_remnant && free_to_magazine(p)) return;
   {
     GateEntry entry;
     if (entry.is_open()) {
@@ -426,8 +457,8 @@ void free_slow(void* p) {
   }
   if (p != nullptr) {
     const Frame& frame = zone->frame_of(p);
-    bool is_object = base::kHasCaches && frame.kind == FrameKind::kSlab;
-    free_beside(is_object ? handle_of(*static_cast<slab::Slab*>(frame.tenant), p) : p);
+    bool is_own = base::kHasCaches && zone->class_at(p) >= base::kMaxClasses;
+    free_beside(is_own ? handle_of(*static_cast<slab::Slab*>(frame.tenant), p) : p);
   }
   attend(Start::kNot);
 }
@@ -455,10 +486,12 @@ size_t usable_size(const void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   const Frame& frame = zone->frame_of(p);
-  if (base::kHasCaches && frame.kind == FrameKind::kSlab) {
-    const slab::SlabLayout& layout = static_cast<const slab::Slab*>(frame.tenant)->stock->layout();
+  if (uint8_t id = base::kHasCaches ? zone->class_at(p) : uint8_t{0}; id != 0) {
+    const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
     return layout.lead != 0 ? layout.lead : layout.object_size;
   }
+  if (base::kHasCaches && frame.kind == FrameKind::kRemnant)
+    return g_registry.remnants().usable_size(p);
   if (frame.kind == FrameKind::kSlob) return g_heap.slob().usable_size(frame, p);
   if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
   return base::Pages(frame.count).bytes();
@@ -470,8 +503,9 @@ void* resize(void* p, size_t size) {
   Zone& zone = *g_heap.pages().zone_of(p);
   Frame& frame = zone.frame_of(p);
   // An object that is half used or more stays where it is.
-  if (frame.kind == FrameKind::kSlab && size <= have && size > have / 2) return p;
-  if (frame.kind != FrameKind::kSlab) {
+  bool is_object = frame.kind == FrameKind::kSlab || frame.kind == FrameKind::kRemnant;
+  if (is_object && size <= have && size > have / 2) return p;
+  if (!is_object) {
     GateEntry entry;
     if (entry.is_open()) {
       if (void* resized = resize_inside(zone, frame, p, size)) return resized;

@@ -313,9 +313,7 @@ void* TypedCache::finish(void* object, unsigned flags) {
 void TypedCache::tell_stranger(void* object) {
   const char* real = nullptr;
   if (page::Zone* zone = g_heap.pages().zone_of(object)) {
-    const page::Frame& frame = zone->frame_of(object);
-    if (frame.kind == FrameKind::kSlab)
-      real = static_cast<slab::Slab*>(frame.tenant)->stock->name();
+    if (uint8_t id = zone->class_at(object); id != 0) real = g_registry.at(id).stock().name();
   }
   misuse::wrong_cache(object, name_, real);
 }
@@ -325,22 +323,25 @@ FrameKind TypedCache::check_mine(void* object) {
   page::Zone* zone = g_heap.pages().zone_of(object);
   if (zone == nullptr) tell_stranger(object);
   const page::Frame& frame = zone->frame_of(object);
-  bool is_mine = frame.kind == FrameKind::kSlob || frame.kind == FrameKind::kLarge;
-  if (frame.kind == FrameKind::kSlab) {
-    const auto& slab = *static_cast<slab::Slab*>(frame.tenant);
-    is_mine = slab.stock == &behind().stock();
+  FrameKind kind = frame.kind;
+  bool is_small = kind == FrameKind::kSlob || kind == FrameKind::kRemnant;
+  bool is_mine = is_small || kind == FrameKind::kLarge;
+  if (uint8_t id = zone->class_at(object); id != 0) {
+    kind = FrameKind::kSlab;
+    slab::SlabStock& stock = behind().stock();
+    is_mine = id == stock.cache_id();
     // Where it may wait here, no magazine's end will look at where it begins.
-    char* start = is(kBlocks) ? slab.object_around(slab.stock->layout(), object) : nullptr;
-    if (is_mine && start != nullptr && start != object) misuse::interior_free(object, start);
+    char* start = is(kBlocks) && is_mine ? stock.object_around(object).object : nullptr;
+    if (start != nullptr && start != object) misuse::interior_free(object, start);
   } else if (is(kBlocks)) {
-    is_mine = frame.kind == FrameKind::kLarge ? zone->address_of(frame) == object
-                                              : is_mine && class_ != 0;
+    is_mine =
+        kind == FrameKind::kLarge ? zone->address_of(frame) == object : is_small && class_ != 0;
   } else if (cache_ != nullptr) {
     is_mine = false;
   }
   if (!is_mine) tell_stranger(object);
-  if (frame.kind == FrameKind::kSlob) g_heap.slob().usable_size(frame, object);  // tells the same
-  return frame.kind;
+  if (is_small) front::usable_size(object);  // tells the same
+  return kind;
 }
 
 void TypedCache::free_slow(void* object) {

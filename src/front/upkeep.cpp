@@ -36,6 +36,11 @@ ASHLAR_START_DATA std::atomic<bool> g_has_nodes{false};  // looked for, and foun
 // The heap has been so large, or above its bound, that pressure counts.
 ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
 
+// Where the heap grows by so much, it is looked whether objects of other sizes lie idle.
+constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
+constexpr size_t kGrownShare = 16;
+constinit std::atomic<size_t> g_least_held{0};
+
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
           .least_bytes = options.retain_kib * 1024,
@@ -95,6 +100,14 @@ void find_nodes_if_large() {
   if (g_heap.pages().budget().held() >= kLeastNodes) g_heap.find_nodes();
 }
 
+// Whether the heap holds so much more than it did at its least since it was last so.
+bool has_grown(size_t held) {
+  size_t least = g_least_held.load(std::memory_order_relaxed);
+  bool has_grown = held > least + std::max(kMuchGrown, least / kGrownShare);
+  if (held < least || has_grown) g_least_held.store(held, std::memory_order_relaxed);
+  return has_grown;
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   if (!base::kHasCaches) return g_heap.pages().trim();
@@ -104,6 +117,7 @@ void reap_idle() {
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
   relieve(now);
+  if (g_heap.is_promoted() && has_grown(g_heap.pages().budget().held())) g_registry.reap_idle();
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   uint64_t interval = g_heap.interval_ms();
@@ -189,6 +203,7 @@ void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
   // Slabs first: what they leave empty is the zone's.
+  if (base::kHasCaches) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;

@@ -1,5 +1,7 @@
 #include "inspect/stats.h"
 
+#include <algorithm>
+
 #include "cache/registry.h"
 #include "front/heap.h"
 #include "front/process.h"
@@ -23,19 +25,25 @@ void add_caches(Snapshot& snapshot) {
   size_t ready[base::kMaxCaches] = {};
   cache::g_registry.count_ready(ready);
   Totals& totals = snapshot.totals;
+  snapshot.remnants = cache::g_registry.remnants().stats();
+  size_t in_use = snapshot.remnants.live_bytes;  // of the program, or of magazines and depots
+  totals.cached += Pages(snapshot.remnants.pages).bytes() - in_use;
   cache::g_registry.for_each([&](cache::ObjectCache& cache) {
     CacheTotals& entry = snapshot.caches[cache.id()];
     entry.stats = cache.stats();
-    // Counted a moment apart: never let the difference wrap.
+    // Counted a moment apart, and some may lie in remnants: never let the difference wrap.
     entry.ready =
         ready[cache.id()] < entry.stats.stock.live ? ready[cache.id()] : entry.stats.stock.live;
     size_t size = entry.stats.object_size;
-    totals.live += (entry.stats.stock.live - entry.ready) * size;
-    totals.cached += (entry.stats.stock.held - entry.stats.stock.live + entry.ready) * size;
-    totals.ready += entry.ready * size;
+    in_use += entry.stats.stock.live * size;
+    totals.cached += (entry.stats.stock.held - entry.stats.stock.live) * size;
+    totals.ready += ready[cache.id()] * size;
     totals.slow_allocs += entry.stats.slow_allocs;
     totals.slow_frees += entry.stats.slow_frees;
   });
+  totals.ready = std::min(totals.ready, in_use);
+  totals.live += in_use - totals.ready;
+  totals.cached += totals.ready;
 }
 
 void add_slob(Snapshot& snapshot) {

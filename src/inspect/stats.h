@@ -30,6 +30,7 @@ struct CacheTotals {
 struct Snapshot {
   Totals totals;
   slob::SlobStats slob;
+  slab::RemnantStats remnants;
   /// By id; those without a name do not exist.
   CacheTotals caches[base::kHasCaches ? base::kMaxCaches : 1];
 };

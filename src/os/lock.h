@@ -32,6 +32,7 @@ enum class LockRank : uint8_t {
   kRegistry,   // cache/   draining CPUs, bringing a cache to life
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
   kStock,      // slab/    one cache's slabs
+  kRemnants,   // slab/    what dissolved slabs have left
   kSlob,       // slob/    one small heap
   kLarge,      // page/    laying out a further zone
   kZone,       // page/    one zone's buddy lists and frame records

@@ -97,6 +97,14 @@ uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
   return kNone;
 }
 
+uint32_t Buddy::take_scrap(FrameKind kind) {
+  for (unsigned order = 0; order <= 1; ++order) {
+    uint32_t first = lists_[order].first;  // dirty blocks stand in front of clean ones
+    if (first != kNone && frames_[first].count != 0) return take_front(first, Pages(1), kind);
+  }
+  return kNone;
+}
+
 // Takes the front of a free block and gives back what lies behind: one block for each step down
 // from the block's order.
 uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {

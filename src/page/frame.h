@@ -25,6 +25,7 @@ enum class FrameKind : uint8_t {
   kIsolated,    ///< first of a free block that is just being purged, in no list
   kSlab,        ///< belongs to the slab that `tenant` points to
   kSlob,        ///< a page of small blocks, which `tenant` describes
+  kRemnant,     ///< one of a slab that was dissolved, which `tenant` describes
   kMeta,        ///< first of a block that was donated to the metadata arena
   kLarge,       ///< first of a block that a caller holds
 };
@@ -33,13 +34,13 @@ struct Frame {
   FrameKind kind;
   uint8_t order;   ///< kFree: the block has 2^order frames
   uint8_t is_new;  ///< kLarge: the block was zero when it was given out
-  uint8_t unused;
+  uint8_t yard;    ///< kSlab: whom the slab serves, as a hint for who has no lock
   uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge, kSlab: its frames
   union {
     struct {
       uint32_t next, prev;  ///< kFree: neighbours in the list, by frame number
     } link;
-    void* tenant;  ///< kSlab: the slab's descriptor; kSlob: the page's
+    void* tenant;  ///< kSlab: the slab's descriptor; kSlob, kRemnant: the page's
   };
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");

@@ -44,6 +44,10 @@ class Vacancy {
   void remove(size_t frames) { frames_.fetch_sub(frames, std::memory_order_relaxed); }
   size_t frames() const { return frames_.load(std::memory_order_relaxed); }
 
+  /// Frames of blocks of which little is in use come and, modulo 2^64, go.
+  void add_sparse(size_t frames) { sparse_.fetch_add(frames, std::memory_order_relaxed); }
+  size_t sparse() const { return sparse_.load(std::memory_order_relaxed); }
+
   /// Vacant frames have been purged; such as had been purged are in use again.
   void note_purged(size_t frames) { purged_.fetch_add(frames, std::memory_order_relaxed); }
   void note_wanted(size_t frames) { wanted_.fetch_add(frames, std::memory_order_relaxed); }
@@ -66,6 +70,7 @@ class Vacancy {
  private:
   os::Lock lock_{os::LockRank::kZone};
   std::atomic<size_t> frames_{0};
+  std::atomic<size_t> sparse_{0};
   std::atomic<size_t> most_{0};                // from where on a trim is worth it
   std::atomic<size_t> purged_{0}, wanted_{0};  // since they were told to keeping_
   std::atomic<bool> wants_trim_{false};

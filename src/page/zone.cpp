@@ -154,6 +154,13 @@ Frame* Zone::alloc_clean(Pages pages) {
   return let(block, before);
 }
 
+Frame* Zone::alloc_scrap(FrameKind kind) {
+  os::Locked held(lock_);
+  if (is_abandoned() || !has_room(1, Budget::For::kSmall)) return nullptr;
+  size_t before = dirty_frames();
+  return let(buddy_.take_scrap(kind), before);
+}
+
 void Zone::note_change() {
   tell_budget();
   if (keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
@@ -403,10 +410,14 @@ void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {
   std::fill_n(class_map_ + number, count, cache);
 }
 
-void Zone::unmark_slab(Frame& first) {
-  uint32_t number = number_of(first), count = first.count;
-  std::fill_n(class_map_ + number, count, uint8_t{0});
-  for (uint32_t i = 0; i < count; ++i) frames_[number + i].kind = FrameKind::kInside;
+void Zone::unmark_slab(Frame& first, Pages pages) {
+  uint32_t number = number_of(first);
+  std::atomic_thread_fence(std::memory_order_release);  // who sees the class gone sees the remnant
+  for (uint32_t i = 0; i < pages.n; ++i)
+    __atomic_store_n(&class_map_[number + i], uint8_t{0}, __ATOMIC_RELAXED);
+  for (uint32_t i = 0; i < pages.n; ++i)
+    if (Frame& frame = frames_[number + i]; frame.kind == FrameKind::kSlab)
+      frame.kind = FrameKind::kInside;
 }
 
 ZoneStats Zone::stats() {

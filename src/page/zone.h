@@ -171,6 +171,10 @@ class Zone {
   /// As alloc of a kLarge block, from memory that reads as zero if there is any.
   Frame* alloc_clean(base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
+  /// A frame that holds memory from among those that are too few for a slab; null where there is
+  /// none.
+  Frame* alloc_scrap(FrameKind kind) ASHLAR_EXCLUDES(lock_);
+
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
   /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -215,12 +219,13 @@ class Zone {
   bool cover_classes() ASHLAR_EXCLUDES(lock_);
   /// The id of the cache whose slab an address of the window belongs to, or 0.
   uint8_t class_at(const void* p) const {
-    return has_classes_.load(std::memory_order_acquire) ? class_map_[number_of(p)] : uint8_t{0};
+    if (!has_classes_.load(std::memory_order_acquire)) return 0;
+    return __atomic_load_n(&class_map_[number_of(p)], __ATOMIC_ACQUIRE);
   }
 
-  /// Marks the frames of a slab in records and class map, and unmarks them.
+  /// Marks the frames of a slab in records and class map, and unmarks them but for remnants.
   void mark_slab(Frame& first, void* slab, uint8_t cache);
-  void unmark_slab(Frame& first);
+  void unmark_slab(Frame& first, base::Pages pages);
 
   bool contains(const void* p) const {
     return static_cast<size_t>(static_cast<const char*>(p) - window_) < window_size();

@@ -119,6 +119,20 @@ bool Slab::is_vacant(const SlabLayout& layout, const char* page, size_t page_siz
   return are_free(first_index, std::min<uint32_t>(last_index, count - 1u));
 }
 
+bool Slab::is_frame_vacant(const SlabLayout& layout, unsigned number) const {
+  const char* frame = block() + (size_t{number} << base::kFrameShift);
+  bool is_beside =
+      frame + base::kFrameSize <= objects || frame >= objects + size_t{count} * layout.object_size;
+  return is_beside || is_vacant(layout, frame, base::kFrameSize);
+}
+
+bool Slab::is_frame_straddled(const SlabLayout& layout, unsigned number) const {
+  const char* frame = block() + (size_t{number} << base::kFrameShift);
+  if (frame <= objects) return false;
+  uint32_t index = layout.index_of(static_cast<size_t>(frame - objects));
+  return index < count && objects + size_t{index} * layout.object_size != frame && !is_free(index);
+}
+
 // Frames of the pages that are vacant since this object is free.
 unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
   if (layout.lead != 0) return 0;

@@ -19,7 +19,7 @@
 //   3. vacant + hollow are the frames of all vacant pages.
 //
 // Locking
-//   None here. Callers hold the stock's lock, but for who reads which yard a slab is of: a hint.
+//   None here. Callers hold the stock's lock.
 #pragma once
 
 #include <cstddef>
@@ -47,7 +47,7 @@ class Slab {
   uint8_t hollow;        ///< frames of vacant pages that hold none
   uint8_t node : 7;      ///< whose memory it is
   uint8_t is_fresh : 1;  ///< what is hollow has not been touched since the slab was carved
-  uint8_t yard;          ///< which of the stock's; read without its lock as a hint
+  uint8_t yard;          ///< which of the stock's
 
   /// Makes all objects free, the first one `colour_bytes` behind the start of the block.
   void start(const SlabLayout& layout, char* block, size_t colour_bytes);
@@ -90,6 +90,23 @@ class Slab {
   Pages next_vacant(const SlabLayout& layout, const char* from) const;
   /// Those from the one that `first` lies in to the one that `last` lies in.
   Pages pages_of(const SlabLayout& layout, const void* first, const void* last) const;
+  /// Whether no object in use overlaps the frame with this number in the block, and whether one
+  /// begins in front of it and ends in it.
+  bool is_frame_vacant(const SlabLayout& layout, unsigned number) const;
+  bool is_frame_straddled(const SlabLayout& layout, unsigned number) const;
+  /// Calls visit(object) for each object in use that begins in that frame.
+  template <class Visit>
+  void for_each_taken_in(const SlabLayout& layout, unsigned number, Visit visit) const {
+    const char *from = block() + (size_t{number} << base::kFrameShift),
+               *to = from + base::kFrameSize;
+    size_t before = from <= objects ? 0 : static_cast<size_t>(from - objects);
+    uint32_t index = layout.index_of(before + layout.object_size - 1);
+    for (; index < count; ++index) {
+      char* object = objects + size_t{index} * layout.object_size;
+      if (object >= to) return;
+      if (!is_free(index)) visit(object);
+    }
+  }
   /// Frames of all vacant pages.
   unsigned count_vacant(const SlabLayout& layout) const;
 

@@ -1,5 +1,7 @@
 #include "slab/slab_stock.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "harden/misuse.h"
 
@@ -7,6 +9,13 @@ namespace slab {
 
 using page::Frame;
 using page::FrameKind;
+
+namespace {
+
+// So many slabs of a list are looked at for one that may be dissolved.
+constexpr unsigned kLooks = 8;
+
+}  // namespace
 
 void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id,
                       const char* name, Empties empties) {
@@ -34,7 +43,6 @@ Slab* SlabStock::carve(unsigned node, unsigned number) {
   }
   slab->stock = this;
   slab->node = node & 127;
-  slab->yard = static_cast<uint8_t>(number);
   slab->first = zone.number_of(*frame);
   slab->bucket = kNoBucket;
   // Successive slabs start one cache line apart, so that the hot first fields of their objects do
@@ -42,6 +50,7 @@ Slab* SlabStock::carve(unsigned node, unsigned number) {
   slab->start(*layout_, zone.address_of(*frame), size_t{colour_} * layout_->colour_step);
   colour_ = static_cast<uint16_t>(colour_ + 1 == layout_->colours ? 0 : colour_ + 1);
   zone.mark_slab(*frame, slab, cache_id_);
+  set_yard(*slab, number);
   ++slabs_;
   ++carved_;
   vacant_ += slab->vacant;
@@ -59,8 +68,13 @@ void SlabStock::retire(Slab& slab) {
   forget(slab);
   move_to(slab, kNoBucket);
   page::Zone& zone = zone_of(slab);
-  zone.unmark_slab(zone.frame_at(slab.first));
+  zone.unmark_slab(zone.frame_at(slab.first), base::Pages(layout_->frames));
   zone.free(slab.first, base::Pages(layout_->frames));
+  drop(slab);
+}
+
+// What is known of a slab that is none any more.
+void SlabStock::drop(Slab& slab) {
   vacant_ -= slab.vacant;
   hollow_ -= slab.hollow;
   heap_->meta().free(&slab, descriptor_bytes());
@@ -103,24 +117,32 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unf
 // Once for each batch: other stocks tell it, too.
 void SlabStock::tell_vacancy() {
   page::Vacancy& vacancy = heap_->vacancy();
+  size_t sparse = sparse_ * layout_->frames;
+  sparse -= std::min(sparse, hollow_);
+  size_t told_sparse = told_sparse_.load(std::memory_order_relaxed);
+  if (sparse != told_sparse && cache_id_ < base::kMaxClasses) {
+    vacancy.add_sparse(sparse - told_sparse);
+    told_sparse_.store(sparse, std::memory_order_relaxed);
+  }
   if (vacant_ > told_) vacancy.add(vacant_ - told_);
   if (vacant_ < told_) vacancy.remove(told_ - vacant_);
   told_ = vacant_;
 }
 
-unsigned SlabStock::refill(void** out, unsigned most, unsigned yard) {
+unsigned SlabStock::refill(void** out, unsigned most, unsigned yard, Growth growth) {
   Unfetched pages;
-  unsigned count = gather(out, most, yard, pages);
+  unsigned count = gather(out, most, yard, growth, pages);
   for (unsigned i = 0; i < pages.count; ++i)
     heap_->slabs().vm().fetch(pages.ranges[i].at, pages.ranges[i].size);
   return count;
 }
 
-unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Unfetched& pages) {
+unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Growth growth,
+                           Unfetched& pages) {
   os::Locked held(lock_);
   unsigned count = 0;
   while (count < most) {
-    Slab* slab = find(yard, count);
+    Slab* slab = find(yard, count, growth);
     if (slab == nullptr) break;  // what is there will do; grow only when it is not
     if (slab->hollow != 0 && !zone_of(*slab).may_touch(slab->hollow)) slab = pick_whole();
     if (slab == nullptr) break;
@@ -136,8 +158,10 @@ unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Unfetched& 
   return count;
 }
 
-void SlabStock::put(void* object) {
+// False where the object's slab has been dissolved.
+bool SlabStock::put(void* object) {
   Frame& frame = heap_->slabs().frame_of(object);
+  if (frame.kind == FrameKind::kRemnant) return false;
   if (frame.kind != FrameKind::kSlab) misuse::corrupted(object, "a magazine holds no object");
   Slab& slab = *static_cast<Slab*>(frame.tenant);
   if (slab.stock != this) misuse::corrupted(object, "a magazine holds another cache's object");
@@ -153,17 +177,82 @@ void SlabStock::put(void* object) {
   }
   vacant_ += slab.vacant;
   if (slab.bucket != kIsolated) file_or_retire(slab);
+  return true;
 }
 
-void SlabStock::flush(void* const* objects, unsigned count) {
+unsigned SlabStock::flush(void** objects, unsigned count) {
   os::Locked held(lock_);
   constexpr unsigned kAhead = 8;
+  unsigned strangers = 0;
   for (unsigned i = 0; i < count; ++i) {
     if (i + kAhead < count) __builtin_prefetch(heap_->slabs().frame_of(objects[i + kAhead]).tenant);
-    put(objects[i]);
+    if (!put(objects[i])) objects[strangers++] = objects[i];
   }
-  live_ -= count;
+  live_ -= count - strangers;
   tell_vacancy();
+  return strangers;
+}
+
+// One of which little is in use, and from which nothing is taken just now.
+Slab* SlabStock::pick_sparse() {
+  Slab* found = nullptr;
+  for_each_yard([&](const Yard& yard, unsigned) ASHLAR_UNCHECKED {
+    for (uint8_t bucket = 2 * kQuarters; found == nullptr && bucket-- > 2 * (kQuarters - 1);) {
+      Slab* slab = yard.buckets[bucket].front();
+      for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
+        if (found == nullptr && slab != yard.current && can_dissolve(*slab)) found = slab;
+    }
+  });
+  return found;
+}
+
+// Objects that lie in two frames would be in two remnants.
+bool SlabStock::can_dissolve(const Slab& slab) const {
+  for (unsigned i = 1; i < layout_->frames; ++i)
+    if (slab.is_frame_straddled(*layout_, i)) return false;
+  return true;
+}
+
+// Each frame in which something is in use becomes a remnant, the others go back. Whoever reads the
+// class map and finds nothing there has to find the remnant.
+void SlabStock::give_to(Remnants::Adoption& adoption, Slab& slab) {
+  page::Zone& zone = zone_of(slab);
+  unsigned count = static_cast<unsigned>(layout_->object_size / base::kGrain);
+  for (unsigned i = 0; i < layout_->frames; ++i) {
+    if (slab.is_frame_vacant(*layout_, i)) continue;
+    Frame& frame = zone.frame_at(slab.first + i);
+    Remnant& remnant = adoption.adopt(frame);
+    const char* start = zone.address_of(frame);
+    slab.for_each_taken_in(*layout_, i, [&](const char* object) {
+      remnant.place(static_cast<unsigned>(static_cast<size_t>(object - start) / base::kGrain),
+                    count);
+    });
+    adoption.file(remnant);
+  }
+  zone.unmark_slab(zone.frame_at(slab.first), base::Pages(layout_->frames));
+  for (unsigned i = 0, end; i < layout_->frames; i = end + 1) {
+    for (end = i; end < layout_->frames && slab.is_frame_vacant(*layout_, end);) ++end;
+    if (end > i) zone.free(slab.first + i, base::Pages(end - i));
+  }
+}
+
+size_t SlabStock::dissolve(Remnants& remnants, size_t most) {
+  os::Locked held(lock_);
+  size_t frames = 0;
+  while (frames < most) {
+    Slab* slab = pick_sparse();
+    if (slab == nullptr) break;
+    Remnants::Adoption adoption(remnants);
+    if (!adoption.make_room(layout_->frames)) break;
+    forget(*slab);
+    move_to(*slab, kNoBucket);
+    give_to(adoption, *slab);
+    live_ -= size_t{slab->count} - slab->free_count;
+    drop(*slab);
+    frames += layout_->frames;
+  }
+  tell_vacancy();
+  return frames;
 }
 
 Slab* SlabStock::take_empty(size_t spared) {
@@ -265,10 +354,26 @@ SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
   return purged;
 }
 
-bool SlabStock::holds(const Slab& slab, const void* object) {
+// The slab of this stock that an address lies in; null where that has been dissolved.
+Slab* SlabStock::slab_of(const void* address) {
+  const Frame& frame = heap_->slabs().frame_of(address);
+  if (frame.kind != FrameKind::kSlab) return nullptr;
+  Slab* slab = static_cast<Slab*>(frame.tenant);
+  return slab->stock == this ? slab : nullptr;
+}
+
+bool SlabStock::holds(const void* object) {
   os::Locked held(lock_);
-  size_t offset = static_cast<size_t>(static_cast<const char*>(object) - slab.objects);
-  return slab.is_free(layout_->index_of(offset));
+  const Slab* slab = slab_of(object);
+  if (slab == nullptr) return false;
+  size_t offset = static_cast<size_t>(static_cast<const char*>(object) - slab->objects);
+  return slab->is_free(layout_->index_of(offset));
+}
+
+SlabStock::Around SlabStock::object_around(const void* address) {
+  os::Locked held(lock_);
+  const Slab* slab = slab_of(address);
+  return slab == nullptr ? Around{} : Around{true, slab->object_around(*layout_, address)};
 }
 
 StockStats SlabStock::stats() {

@@ -65,6 +65,7 @@
 #include "base/list.h"
 #include "os/lock.h"
 #include "page/page_heap.h"
+#include "slab/remnants.h"
 #include "slab/slab.h"
 
 namespace slab {
@@ -93,10 +94,19 @@ class SlabStock {
 
   /// Takes up to `most` objects into `out`, of this yard if that can be; fewer where memory is out.
   /// How many.
-  unsigned refill(void** out, unsigned most, unsigned yard = 0) ASHLAR_EXCLUDES(lock_);
+  enum class Growth : uint8_t { kAllowed, kNot };
+  unsigned refill(void** out, unsigned most, unsigned yard = 0, Growth growth = Growth::kAllowed)
+      ASHLAR_EXCLUDES(lock_);
 
   /// Puts objects of this stock back. An object that is free already, or that is none, is misuse.
-  void flush(void* const* objects, unsigned count) ASHLAR_EXCLUDES(lock_);
+  /// Those whose slabs have been dissolved are moved to the front: how many.
+  unsigned flush(void** objects, unsigned count) ASHLAR_EXCLUDES(lock_);
+
+  /// Dissolves slabs of which little is in use, until `most` frames of them are free or remnants,
+  /// or there are no more. How many frames.
+  size_t dissolve(Remnants& remnants, size_t most) ASHLAR_EXCLUDES(lock_);
+  /// Frames of such slabs that hold memory, about. Read without the lock.
+  size_t sparse() const { return told_sparse_.load(std::memory_order_relaxed); }
 
   /// Retires the empty slab that is kept: `now`, or if it has been kept and not used since the last
   /// time.
@@ -121,8 +131,15 @@ class SlabStock {
   /// `most` frames are gone or there are no more. No lock is held.
   Purged purge(unsigned share, size_t most) ASHLAR_EXCLUDES(lock_);
 
-  /// Whether this object of a slab is in the stock, not with a caller or a magazine.
-  bool holds(const Slab& slab, const void* object) ASHLAR_EXCLUDES(lock_);
+  /// Whether this object is in a slab, not with a caller or a magazine.
+  bool holds(const void* object) ASHLAR_EXCLUDES(lock_);
+
+  /// The object of this stock, or its handle, that contains an address; null where none does.
+  struct Around {
+    bool is_in_slab = false;  ///< else its slab has been dissolved
+    char* object = nullptr;
+  };
+  Around object_around(const void* address) ASHLAR_EXCLUDES(lock_);
 
   const SlabLayout& layout() const { return *layout_; }
   uint8_t cache_id() const { return cache_id_; }
@@ -177,8 +194,8 @@ class SlabStock {
     for (unsigned number = 1; number < kYards; ++number)
       if (Yard* yard = (*further_)[number]) visit(*yard, number);
   }
-  Slab* find(unsigned number, unsigned has_objects) ASHLAR_REQUIRES(lock_);
-  Slab* find_near(unsigned here, unsigned has_objects) ASHLAR_REQUIRES(lock_);
+  Slab* find(unsigned number, unsigned has_objects, Growth growth) ASHLAR_REQUIRES(lock_);
+  Slab* find_near(unsigned here, unsigned has_objects, Growth growth) ASHLAR_REQUIRES(lock_);
   Slab* pick(const Yard& yard) ASHLAR_REQUIRES(lock_);
   Slab* pick_any() ASHLAR_REQUIRES(lock_);
   Slab* take_over(unsigned number) ASHLAR_REQUIRES(lock_);
@@ -190,9 +207,16 @@ class SlabStock {
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
   void forget(const Slab& slab) ASHLAR_REQUIRES(lock_);
   void retire(Slab& slab) ASHLAR_REQUIRES(lock_);
-  unsigned gather(void** out, unsigned most, unsigned yard, Unfetched& pages)
+  void drop(Slab& slab) ASHLAR_REQUIRES(lock_);
+  Slab* slab_of(const void* address) ASHLAR_REQUIRES(lock_);
+  unsigned gather(void** out, unsigned most, unsigned yard, Growth growth, Unfetched& pages)
       ASHLAR_EXCLUDES(lock_);
-  void put(void* object) ASHLAR_REQUIRES(lock_);
+  bool put(void* object) ASHLAR_REQUIRES(lock_);
+  void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
+  static constexpr bool is_sparse(uint8_t bucket) { return bucket / 2 == kQuarters - 1; }
+  Slab* pick_sparse() ASHLAR_REQUIRES(lock_);
+  bool can_dissolve(const Slab& slab) const ASHLAR_REQUIRES(lock_);
+  void give_to(Remnants::Adoption& adoption, Slab& slab) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
   void note_taken(Slab& slab, void* const* objects, unsigned count, Unfetched& pages)
       ASHLAR_REQUIRES(lock_);
@@ -227,7 +251,9 @@ class SlabStock {
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames
-  size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // of vacant_, to the vacancy
+  size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;    // of vacant_, to the vacancy
+  size_t sparse_ ASHLAR_GUARDED_BY(lock_) = 0;  // slabs of which little is in use
+  std::atomic<size_t> told_sparse_{0};          // frames of them, to the vacancy
 };
 
 }  // namespace slab

@@ -30,6 +30,14 @@ SlabStock::Yard& SlabStock::yard_of(const Slab& slab) {
   return slab.yard == 0 ? first_ : *(*further_)[slab.yard];
 }
 
+// Whom a slab serves. In the frames' records it is a hint for those who have no lock.
+void SlabStock::set_yard(Slab& slab, unsigned number) {
+  slab.yard = static_cast<uint8_t>(number);
+  page::Zone& zone = zone_of(slab);
+  for (unsigned i = 0; i < layout_->frames; ++i)
+    __atomic_store_n(&zone.frame_at(slab.first + i).yard, slab.yard, __ATOMIC_RELAXED);
+}
+
 uint8_t SlabStock::bucket_for(const Slab& slab) const {
   if (slab.free_count == 0) return kNoBucket;
   if (slab.is_empty()) return kEmptyBucket;
@@ -49,6 +57,8 @@ void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (slab.bucket != kNoBucket) yard.buckets[slab.bucket].remove(slab);
   empties_ -= slab.bucket == kEmptyBucket;
   empties_ += bucket == kEmptyBucket;
+  sparse_ -= is_sparse(slab.bucket);
+  sparse_ += is_sparse(bucket);
   slab.bucket = bucket;
   if (bucket != kNoBucket) yard.buckets[bucket].push_front(slab);
 }
@@ -101,15 +111,15 @@ Slab* SlabStock::take_over(unsigned number) {
   forget(*emptiest);
   uint8_t bucket = emptiest->bucket;
   move_to(*emptiest, kNoBucket);
-  __atomic_store_n(&emptiest->yard, static_cast<uint8_t>(number), __ATOMIC_RELAXED);
+  set_yard(*emptiest, number);
   move_to(*emptiest, bucket);
   return emptiest;
 }
 
 // A slab with room: of this yard, one that another can spare, a new one, or any. A caller that has
 // objects already is served by its own yard only.
-Slab* SlabStock::find(unsigned number, unsigned has_objects) {
-  if (heap_->nodes().are_several()) return find_near(number, has_objects);
+Slab* SlabStock::find(unsigned number, unsigned has_objects, Growth growth) {
+  if (heap_->nodes().are_several()) return find_near(number, has_objects, growth);
   Yard* yard = yard_at(number);
   if (yard == nullptr) {  // no memory for its record: the first serves
     yard = &first_;
@@ -118,7 +128,8 @@ Slab* SlabStock::find(unsigned number, unsigned has_objects) {
   Slab* slab = pick(*yard);
   if (slab != nullptr || has_objects > 0) return slab;
   slab = take_over(number);
-  if (slab == nullptr) slab = carve(0, number);
+  if (slab != nullptr || growth == Growth::kNot) return slab;
+  slab = carve(0, number);
   return slab != nullptr ? slab : pick_any();
 }
 
@@ -128,7 +139,7 @@ void SlabStock::send_home(Slab& slab) {
   if (slab.yard == slab.node || yard_at(slab.node) == nullptr) return;
   forget(slab);
   move_to(slab, kNoBucket);
-  __atomic_store_n(&slab.yard, slab.node, __ATOMIC_RELAXED);
+  set_yard(slab, slab.node);
 }
 
 // Full ones follow when something in them comes free.
@@ -147,7 +158,7 @@ void SlabStock::send_all_home() {
 
 // The same on several memory nodes: of this node, a new one of it, or the same of the others, from
 // the nearest on.
-Slab* SlabStock::find_near(unsigned here, unsigned has_objects) {
+Slab* SlabStock::find_near(unsigned here, unsigned has_objects, Growth growth) {
   const page::Nodes& nodes = heap_->nodes();
   send_all_home();
   for (unsigned rank = 0; rank < nodes.count(); ++rank) {
@@ -156,7 +167,7 @@ Slab* SlabStock::find_near(unsigned here, unsigned has_objects) {
     if (yard == nullptr) continue;
     Slab* slab = pick(*yard);
     if (slab != nullptr || has_objects > 0) return slab;
-    slab = carve(node, node);
+    if (growth == Growth::kAllowed) slab = carve(node, node);
     if (slab != nullptr) return slab;
   }
   return pick_any();

@@ -76,8 +76,7 @@ ASHLAR_NOINLINE SlobPage* Slob::new_page(unsigned in_front) {
   }
   Frame& last = first[in_front];
   first->tenant = page;
-  last = {
-      .kind = FrameKind::kSlob, .order = 0, .is_new = 0, .unused = 0, .count = 1, .tenant = page};
+  last = {.kind = FrameKind::kSlob, .order = 0, .is_new = 0, .yard = 0, .count = 1, .tenant = page};
   page->start(last);
   page->in_front = static_cast<uint8_t>(in_front);
   return page;
@@ -152,7 +151,7 @@ void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
   live_ += count;
   page.age = age_;
   if (&page == empty_) empty_ = nullptr;
-  if (page.free_grains == 0) unshelve(page);
+  if (page.free_grains() == 0) unshelve(page);
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
 }
 
@@ -165,11 +164,11 @@ void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
     if (is_apart_from(*page)) return nullptr;
     SlobPage* next = page->next;
     if (looks >= kLooks) pages.cursor = next;
-    if (count <= page->longest)
+    if (count <= page->longest())
       if (void* block = take(*page, count, align)) return block;
     page = next;
   }
-  bool has_room = pages.newest != nullptr && count <= pages.newest->longest;
+  bool has_room = pages.newest != nullptr && count <= pages.newest->longest();
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
 
@@ -238,9 +237,9 @@ void Slob::note_free(SlobPage& page, bool was_full) {
 size_t Slob::free(const Frame& frame, void* p) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
-  unsigned before = place.page->free_grains;
+  unsigned before = place.page->free_grains();
   place.page->put(place.grain);
-  unsigned count = place.page->free_grains - before;
+  unsigned count = place.page->free_grains() - before;
   if (place.grain == 0) count += give_front(*place.page);
   live_ -= count;
   note_free(*place.page, before == 0);
@@ -258,13 +257,13 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
   SlobPage& page = *place.page;
-  unsigned before = page.free_grains;
+  unsigned before = page.free_grains();
   unsigned count = grains_of(size), in_front = page.in_front_of(place.grain);
   if (count <= in_front || !page.try_resize(place.grain, count - in_front)) return false;
   live_ += before;
-  live_ -= page.free_grains;
-  if (before != 0 && page.free_grains == 0) unshelve(page);
-  if (before == 0 && page.free_grains != 0) shelve(page);
+  live_ -= page.free_grains();
+  if (before != 0 && page.free_grains() == 0) unshelve(page);
+  if (before == 0 && page.free_grains() != 0) shelve(page);
   return true;
 }
 
@@ -306,8 +305,8 @@ void Slob::audit() {
       page.audit();
       for (const Frame* frame : {page.frame, page.frame - page.in_front})
         ASHLAR_CHECK(frame->kind == FrameKind::kSlob && frame->tenant == &page);
-      ASHLAR_CHECK(page.free_grains > 0 && page.shelf == on);
-      free += page.free_grains;
+      ASHLAR_CHECK(page.free_grains() > 0 && page.shelf == on);
+      free += page.free_grains();
       empty += page.is_empty();
       ++count;
     });

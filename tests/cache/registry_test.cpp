@@ -243,4 +243,72 @@ TEST_F(RegistryTest, ForgettingMagazinesCostsNoMoreThanTheyHeld) {
   g_registry.audit();
 }
 
+// A cache whose objects were many: one in 64 lives on.
+class SparseCaches : public RegistryTest {
+ protected:
+  static constexpr slab::SlabLayout kOther = slab::layout_for(112, 16);
+
+  void scatter(ObjectCache& cache, size_t objects) {
+    for (size_t i = 0; i < objects; ++i) all.push_back(cache_alloc(cache));
+    for (size_t i = 0; i < objects; ++i) (i % 64 == 0 ? live : gone).push_back(all[i]);
+    for (void* object : live) *static_cast<void**>(object) = object;
+    for (void* object : gone) cache_free(cache, object);
+  }
+  // As the front does: what is wanted is dissolved on the way out.
+  std::vector<void*> alloc(ObjectCache& cache, size_t count) {
+    std::vector<void*> objects;
+    while (objects.size() < count) {
+      objects.push_back(cache_alloc(cache));
+      g_registry.dissolve();
+    }
+    return objects;
+  }
+  static bool is_left(void* object) {
+    return cache_ground().heap.slabs().frame_of(object).kind == page::FrameKind::kRemnant;
+  }
+  void expect_content() {
+    for (void* object : live) ASSERT_EQ(*static_cast<void**>(object), object);
+  }
+
+  std::vector<void*> all, live, gone;
+};
+
+TEST_F(SparseCaches, AnotherSizeUsesThemBeforeTheHeapGrows) {
+  ObjectCache& before = test::new_cache(kSmall, "before");
+  ObjectCache& after = test::new_cache(kOther, "after");
+  scatter(before, 400000);
+  g_registry.reap_everything();
+  size_t held = cache_ground().heap.slabs().live_bytes();
+  std::vector<void*> objects = alloc(after, 100000);
+  EXPECT_LE(cache_ground().heap.slabs().live_bytes(), held + (size_t{1} << 20));
+  std::set<void*> distinct(objects.begin(), objects.end());
+  EXPECT_EQ(distinct.size(), objects.size());
+  EXPECT_GT(g_registry.remnants().stats().pages, 1000u);
+  expect_content();
+  for (void* object : objects)
+    is_left(object) ? g_registry.remnants().put(object) : cache_free(after, object);
+  for (void* object : live)
+    is_left(object) ? g_registry.remnants().put(object) : cache_free(before, object);
+  g_registry.reap_everything();
+  EXPECT_EQ(g_registry.remnants().stats().pages, 0u);
+}
+
+// What waits in magazines and depots while its slab is dissolved comes out of them as before, and
+// what is taken apart there finds its way.
+TEST_F(SparseCaches, MagazinesHoldWhatWasDissolved) {
+  ObjectCache& before = test::new_cache(kSmall, "before");
+  ObjectCache& after = test::new_cache(kOther, "after");
+  scatter(before, 400000);
+  std::vector<void*> objects = alloc(after, 100000);
+  ASSERT_GT(g_registry.remnants().stats().pages, 0u);
+  std::set<void*> distinct(live.begin(), live.end());
+  std::vector<void*> again = alloc(before, 2000);
+  for (void* object : again) EXPECT_TRUE(distinct.insert(object).second) << "given out twice";
+  for (void* object : again) cache_free(before, object);
+  for (void* object : objects) cache_free(after, object);
+  g_registry.reap_everything();
+  g_registry.audit();
+  expect_content();
+}
+
 }  // namespace

@@ -408,7 +408,7 @@ TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
     EXPECT_EQ(zone.class_map()[number + i], 42);
   }
   EXPECT_EQ(zone.class_map()[number + 5], 0);
-  zone.unmark_slab(*block);
+  zone.unmark_slab(*block, Pages(block->count));
   for (uint32_t i = 0; i < 5; ++i) EXPECT_EQ(zone.class_map()[number + i], 0);
   zone.free(number, Pages(5));
   zone.audit();

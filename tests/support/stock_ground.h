@@ -39,7 +39,7 @@ class StockGround : public testing::Test {
     }
     return out;
   }
-  void put(const std::vector<void*>& objects) {
+  void put(std::vector<void*> objects) {
     stock.flush(objects.data(), static_cast<unsigned>(objects.size()));
     audit();
   }

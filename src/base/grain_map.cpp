@@ -1,98 +1,105 @@
-#include "slob/slob_page.h"
+#include "base/grain_map.h"
 
 #include <algorithm>
 
+#include "base/attributes.h"
 #include "base/bit_map.h"
 #include "base/bits.h"
 #include "base/check.h"
 
-namespace slob {
+namespace base {
 namespace {
 
 // The first grain from `from` on whose bit is set in the words that word(i) gives.
 template <class Word>
 unsigned next_set(unsigned from, Word word) {
   for (unsigned i = from / 64; i < kGrains / 64; ++i, from = 0) {
-    uint64_t bits = word(i) & ~base::low_mask(from % 64);
-    if (bits != 0) return i * 64 + base::lowest_bit(bits);
+    uint64_t bits = word(i) & ~low_mask(from % 64);
+    if (bits != 0) return i * 64 + lowest_bit(bits);
   }
   return kNoGrain;
 }
 
 }  // namespace
 
-void SlobPage::start(page::Frame& of) {
-  frame = &of;
-  in_front = 0;
-  free_grains = kGrains;
-  longest = kGrains;
+void GrainMap::clear() {
+  free_grains_ = kGrains;
+  longest_ = kGrains;
   std::fill_n(taken_, kWords, 0);
   std::fill_n(begins_, kWords, 0);
 }
 
-unsigned SlobPage::next_taken(unsigned from) const {
+unsigned GrainMap::next_taken(unsigned from) const {
   return next_set(from, [&](unsigned i) { return taken_[i]; });
 }
 
-unsigned SlobPage::next_free(unsigned from) const {
+unsigned GrainMap::next_free(unsigned from) const {
   return next_set(from, [&](unsigned i) { return ~taken_[i]; });
 }
 
-unsigned SlobPage::end_of(unsigned grain) const {
+unsigned GrainMap::end_of(unsigned grain) const {
   return next_set(grain + 1, [&](unsigned i) { return begins_[i] | ~taken_[i]; });
 }
 
-unsigned SlobPage::block_around(unsigned grain) const {
+unsigned GrainMap::block_around(unsigned grain) const {
   unsigned word = grain / 64;
-  uint64_t bits = begins_[word] & base::low_mask(grain % 64 + 1);
+  uint64_t bits = begins_[word] & low_mask(grain % 64 + 1);
   while (bits == 0) bits = begins_[--word];
-  return word * 64 + base::log2_floor(bits);
+  return word * 64 + log2_floor(bits);
 }
 
 // Behind the last grain in front of a free one that is taken.
-unsigned SlobPage::run_start(unsigned grain) const {
+unsigned GrainMap::run_start(unsigned grain) const {
   unsigned word = grain / 64;
-  uint64_t bits = taken_[word] & base::low_mask(grain % 64);
+  uint64_t bits = taken_[word] & low_mask(grain % 64);
   while (bits == 0 && word > 0) bits = taken_[--word];
-  return bits == 0 ? 0 : word * 64 + base::log2_floor(bits) + 1;
+  return bits == 0 ? 0 : word * 64 + log2_floor(bits) + 1;
 }
 
-void SlobPage::mark(unsigned first, unsigned count) {
-  base::BitMap(taken_).set(first, count);
-  free_grains = static_cast<uint16_t>(free_grains - count);
+void GrainMap::mark(unsigned first, unsigned count) {
+  BitMap(taken_).set(first, count);
+  free_grains_ = static_cast<uint16_t>(free_grains_ - count);
 }
 
-void SlobPage::unmark(unsigned first, unsigned count) {
-  base::BitMap(taken_).clear(first, count);
-  free_grains = static_cast<uint16_t>(free_grains + count);
+void GrainMap::unmark(unsigned first, unsigned count) {
+  BitMap(taken_).clear(first, count);
+  free_grains_ = static_cast<uint16_t>(free_grains_ + count);
 }
 
-unsigned SlobPage::take(unsigned count, unsigned align) {
-  if (count > longest) return kNoGrain;
+ASHLAR_INLINE void GrainMap::begin(unsigned grain, unsigned count) {
+  mark(grain, count);
+  begins_[grain / 64] |= uint64_t{1} << (grain % 64);
+}
+
+void GrainMap::place(unsigned grain, unsigned count) {
+  begin(grain, count);
+}
+
+unsigned GrainMap::take(unsigned count, unsigned align) {
+  if (count > longest_) return kNoGrain;
   unsigned seen = 0;
   for (unsigned run = next_free(0), end; run != kNoGrain; run = next_free(end)) {
     end = next_taken(run);
     unsigned first = (run + align - 1) & ~(align - 1);
     if (first + count <= end) {
-      mark(first, count);
-      begins_[first / 64] |= uint64_t{1} << (first % 64);
+      begin(first, count);
       return first;
     }
     seen = std::max(seen, end - run);
   }
-  longest = static_cast<uint16_t>(seen);  // all runs were looked at
+  longest_ = static_cast<uint16_t>(seen);  // all runs were looked at
   return kNoGrain;
 }
 
-void SlobPage::put(unsigned grain) {
+void GrainMap::put(unsigned grain) {
   unsigned end = end_of(grain);
   begins_[grain / 64] &= ~(uint64_t{1} << (grain % 64));
   unmark(grain, end - grain);
   unsigned run = next_taken(end) - run_start(grain);
-  longest = static_cast<uint16_t>(std::max<unsigned>(longest, run));
+  longest_ = static_cast<uint16_t>(std::max<unsigned>(longest_, run));
 }
 
-bool SlobPage::try_resize(unsigned grain, unsigned count) {
+bool GrainMap::try_resize(unsigned grain, unsigned count) {
   unsigned end = end_of(grain);
   unsigned wanted = grain + count;
   if (wanted > kGrains || next_taken(end) < wanted) return false;
@@ -100,25 +107,24 @@ bool SlobPage::try_resize(unsigned grain, unsigned count) {
   if (wanted < end) {
     unmark(wanted, end - wanted);
     unsigned run = next_taken(wanted) - wanted;
-    longest = static_cast<uint16_t>(std::max<unsigned>(longest, run));
+    longest_ = static_cast<uint16_t>(std::max<unsigned>(longest_, run));
   }
   return true;
 }
 
-void SlobPage::audit() const {
+void GrainMap::audit() const {
   unsigned taken = 0;
   for (unsigned i = 0; i < kWords; ++i) {
     ASHLAR_CHECK((begins_[i] & ~taken_[i]) == 0);
     taken += static_cast<unsigned>(std::popcount(taken_[i]));
   }
-  ASHLAR_CHECK(free_grains == kGrains - taken);
+  ASHLAR_CHECK(free_grains_ == kGrains - taken);
   for (unsigned run = next_free(0), end; run != kNoGrain; run = next_free(end)) {
     end = next_taken(run);
-    ASHLAR_CHECK(end - run <= longest);
+    ASHLAR_CHECK(end - run <= longest_);
     ASHLAR_CHECK(end == kNoGrain || begins(end));
   }
   ASHLAR_CHECK(!is_taken(0) || begins(0));
-  ASHLAR_CHECK(in_front == 0 || is_taken(0));
 }
 
-}  // namespace slob
+}  // namespace base
