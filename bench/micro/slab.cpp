@@ -83,4 +83,30 @@ void carves_and_retirements(benchmark::State& state) {
 }
 BENCHMARK(carves_and_retirements)->ArgName("size")->Arg(16)->Arg(64)->Arg(1024)->Arg(32768);
 
+// What slabs of 64 bytes have left, of which one object in 64 lives on, serves another size.
+void objects_of_remnants(benchmark::State& state) {
+  constexpr size_t kObjects = 200000, kOneIn = 64;
+  slab::SlabStock& before = new_stock(64);
+  std::vector<void*> all(kObjects), gone;
+  take(before, all.data(), kObjects);
+  for (size_t i = 0; i < kObjects; ++i)
+    if (i % kOneIn != 0) gone.push_back(all[i]);
+  before.flush(gone.data(), static_cast<unsigned>(gone.size()));
+  auto* remnants = new slab::Remnants;
+  remnants->start(micro::heap());
+  before.dissolve(*remnants, SIZE_MAX);
+  slab::SlabLayout layout = slab::layout_for(static_cast<size_t>(state.range(0)), base::kGrain);
+  std::vector<void*> objects(static_cast<size_t>(state.range(1)));
+  for (auto _ : state) {
+    if (remnants->take(layout, objects.data(), static_cast<unsigned>(objects.size())) !=
+        objects.size())
+      abort();
+    remnants->put(objects.data(), static_cast<unsigned>(objects.size()));
+  }
+  count_objects(state, objects.size());
+}
+BENCHMARK(objects_of_remnants)
+    ->ArgNames({"size", "objects"})
+    ->ArgsProduct({{48, 192, 1024}, {8, 128}});
+
 }  // namespace

@@ -3,7 +3,8 @@
 // Idea
 //   Of a heap that is told in ones and zeros (which frames may hold memory, which grains of a page
 //   are taken) whole ranges are asked for and changed, a word at a time. Since the bits lie apart
-//   from what they tell of, blocks can be split and merged without regard to them.
+//   from what they tell of, blocks can be split and merged without regard to them. Each word is
+//   written whole, for those who look without a lock.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +22,10 @@ class BitMap {
   uint64_t* words() const { return words_; }
 
   void set(size_t first, size_t count) {
-    visit(first, count, [](uint64_t& word, uint64_t mask) { word |= mask; });
+    visit(first, count, [](uint64_t& word, uint64_t mask) { store(word, word | mask); });
   }
   void clear(size_t first, size_t count) {
-    visit(first, count, [](uint64_t& word, uint64_t mask) { word &= ~mask; });
+    visit(first, count, [](uint64_t& word, uint64_t mask) { store(word, word & ~mask); });
   }
   /// How many bits of the range are set.
   size_t count(size_t first, size_t count) const {
@@ -36,6 +37,10 @@ class BitMap {
   }
 
  private:
+  static void store(uint64_t& word, uint64_t bits) {
+    __atomic_store_n(&word, bits, __ATOMIC_RELAXED);
+  }
+
   // Calls act(word, mask) for each word that the range touches; mask holds the range's bits in it.
   template <class Act>
   void visit(size_t first, size_t count, Act act) const {

@@ -41,6 +41,13 @@ unsigned GrainMap::end_of(unsigned grain) const {
   return next_set(grain + 1, [&](unsigned i) { return begins_[i] | ~taken_[i]; });
 }
 
+unsigned GrainMap::peek_length(unsigned grain) const {
+  auto peek = [](const uint64_t& word) { return __atomic_load_n(&word, __ATOMIC_ACQUIRE); };
+  if ((peek(begins_[grain / 64]) >> (grain % 64) & 1) == 0) return 0;
+  return next_set(grain + 1, [&](unsigned i) { return peek(begins_[i]) | ~peek(taken_[i]); }) -
+         grain;
+}
+
 unsigned GrainMap::block_around(unsigned grain) const {
   unsigned word = grain / 64;
   uint64_t bits = begins_[word] & low_mask(grain % 64 + 1);
@@ -68,7 +75,7 @@ void GrainMap::unmark(unsigned first, unsigned count) {
 
 ASHLAR_INLINE void GrainMap::begin(unsigned grain, unsigned count) {
   mark(grain, count);
-  begins_[grain / 64] |= uint64_t{1} << (grain % 64);
+  BitMap(begins_).set(grain, 1);
 }
 
 void GrainMap::place(unsigned grain, unsigned count) {
@@ -93,7 +100,7 @@ unsigned GrainMap::take(unsigned count, unsigned align) {
 
 void GrainMap::put(unsigned grain) {
   unsigned end = end_of(grain);
-  begins_[grain / 64] &= ~(uint64_t{1} << (grain % 64));
+  BitMap(begins_).clear(grain, 1);
   unmark(grain, end - grain);
   unsigned run = next_taken(end) - run_start(grain);
   longest_ = static_cast<uint16_t>(std::max<unsigned>(longest_, run));

@@ -69,6 +69,9 @@ class GrainMap {
   /// The length of the block that begins at `grain`.
   unsigned length_at(unsigned grain) const { return end_of(grain) - grain; }
 
+  /// The same while others may change the map: as it never was, perhaps. 0 where no block begins.
+  unsigned peek_length(unsigned grain) const;
+
   bool is_empty() const { return free_grains_ == kGrains; }
 
   void audit() const;

@@ -224,7 +224,7 @@ unsigned ObjectCache::take_from_slabs(void** out, unsigned most, const Seat& sea
 
 void ObjectCache::put_to_slabs(void** objects, unsigned count) {
   unsigned strangers = stock_.flush(objects, count);
-  for (unsigned i = 0; i < strangers; ++i) remnants_->put(objects[i]);
+  if (strangers > 0) remnants_->put(objects, strangers);
 }
 
 uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity) {

@@ -14,7 +14,7 @@ constexpr size_t kMuchHeld = size_t{128} << 10;
 constexpr size_t kMuchIdle = size_t{64} << 10;
 
 // Frames of slabs that are dissolved in one go, and under one lock; and what a stock has of such
-// slabs before it is worth a look.
+// slabs before it is looked at.
 constexpr size_t kMuchDissolved = 256;
 constexpr size_t kDissolvedAtOnce = 64;
 constexpr size_t kLeastSparse = 16;
@@ -31,7 +31,7 @@ uint16_t mark_of(uint64_t word) {
 
 bool is_idle(const Area& area, size_t index) {
   uint64_t word = load_word(area, index);
-  return !is_empty(word) && mark_of(word) == area.seen[index];
+  return !is_empty(word) && mark_of(word) == __atomic_load_n(&area.seen[index], __ATOMIC_RELAXED);
 }
 
 template <class Visit>
@@ -244,7 +244,7 @@ size_t Registry::idle_bytes(const Area& area) {
 void Registry::note_seen(Area& area) {
   for_each([&](ObjectCache& cache) {
     for (size_t index : {size_t{cache.id()}, spare_of(cache.id())})
-      area.seen[index] = mark_of(load_word(area, index));
+      __atomic_store_n(&area.seen[index], mark_of(load_word(area, index)), __ATOMIC_RELAXED);
   });
 }
 
@@ -273,22 +273,19 @@ void Registry::reap_idle() {
   for_each_area([&](Area& area) { note_seen(area); });
 }
 
-// The stock with the most of them first. On several memory nodes a remnant would have to serve one.
+// Small objects first: of their slabs the most is left. Where nothing could be done, it is tried
+// again when there is more.
 void Registry::dissolve() {
-  if (!remnants_.take_wish() || heap_->nodes().are_several()) return;
-  for (size_t left = kMuchDissolved, done; left > 0; left -= std::min(left, done)) {
-    ObjectCache* sparsest = nullptr;
-    size_t most = kLeastSparse;
-    for_each([&](ObjectCache& cache) {
-      size_t frames = cache.stock().sparse();
-      if (cache.stock().cache_id() >= base::kMaxClasses || frames <= most) return;
-      most = frames;
-      sparsest = &cache;
-    });
-    if (sparsest == nullptr) return;
-    done = sparsest->stock().dissolve(remnants_, std::min(left, kDissolvedAtOnce));
-    if (done == 0) return;
-  }
+  if (!remnants_.take_wish()) return;
+  size_t sparse = heap_->vacancy().sparse();
+  if (sparse < undissolved_.load(std::memory_order_relaxed)) return;
+  size_t left = kMuchDissolved;
+  for_each([&](ObjectCache& cache) {
+    if (left == 0 || cache.stock().sparse() < kLeastSparse) return;
+    left -= std::min(left, cache.stock().dissolve(remnants_, std::min(left, kDissolvedAtOnce)));
+  });
+  undissolved_.store(left < kMuchDissolved ? 0 : sparse + kMuchDissolved,
+                     std::memory_order_relaxed);
 }
 
 void Registry::reap_everything() {

@@ -140,6 +140,7 @@ class Registry {
 
   page::PageHeap* heap_ = nullptr;
   slab::Remnants remnants_{};
+  std::atomic<size_t> undissolved_{0};  // with fewer frames of sparse slabs there is nothing to do
   std::atomic<uint64_t> used_[kWords]{};  // ids that have been started, at whatever time
   ObjectCache caches_[base::kMaxCaches]{};
   Record records_[kOwn]{};  // of own caches, by id

@@ -11,6 +11,7 @@
 #include "front/contract.h"
 #include "front/effort.h"
 #include "front/heap.h"
+#include "front/process.h"
 
 #define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
@@ -119,13 +120,19 @@ ASHLAR_EXPORT void* ashlar_page_address(const ashlar_page* page) {
 ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
   const char* address = address_of(page);
   if (address == nullptr) return 0;
+  uint8_t id = front::g_heap.pages().zone_of(address)->class_at(address);
   const page::Frame& frame = *frame_of(page);
   if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
-  if (frame.kind == page::FrameKind::kRemnant) return cache::g_registry.remnants().size_at(address);
-  uint8_t id = front::g_heap.pages().zone_of(address)->class_at(address);
+  if (id == 0 && frame.kind == page::FrameKind::kRemnant) {
+    front::GateEntry entry;
+    return cache::g_registry.remnants().size_at(address);
+  }
   if (id == 0) return 0;
+  front::GateEntry entry;
   slab::SlabStock& stock = cache::g_registry.at(id).stock();
-  bool begins = stock.layout().lead == 0 && stock.object_around(address).object == address;
+  slab::SlabStock::Around around = stock.object_around(address);
+  if (!around.is_in_slab) return cache::g_registry.remnants().size_at(address);
+  bool begins = stock.layout().lead == 0 && around.object == address;
   return begins ? stock.layout().object_size : 0;
 }
 

@@ -6,11 +6,11 @@
 #include "base/check.h"
 #include "cache/registry.h"
 #include "front/contract.h"
+#include "front/objects.h"
 #include "front/process.h"
 #include "front/shrinkers.h"
 #include "front/upkeep.h"
 #include "harden/misuse.h"
-#include "harden/poison.h"
 #include "os/env.h"
 #include "os/lock.h"
 #include "os/thread.h"
@@ -167,7 +167,7 @@ bool free_to_own_seat(Zone& zone, void* p) {
   cache::Seat seat = cache::own_seat();
   uint8_t id = zone.class_at(p);
   if (seat.is_none() || id == 0 || !base::is_aligned(p, kGrain)) return false;
-  return static_cast<FreeObject*>(p)->key != os::free_key() && seat.push(id, p);
+  return !bears_key(p) && seat.push(id, p);
 }
 
 large::Memory alloc_through_gate(Request request) {
@@ -228,59 +228,6 @@ void tell_misuse(Zone& zone, const void* p) {
 }
 
 namespace {
-
-// The handle of an object that has come to free(), or that its own cache has made a handle already.
-void* handle_of(const slab::Slab& slab, void* p) {
-  const slab::SlabLayout& layout = slab.stock->layout();
-  if (layout.lead == 0 || slab.object_around(layout, p) == p) return p;
-  void* handle = static_cast<char*>(p) + layout.lead;
-  if (layout.has_poison && slab.object_around(layout, handle) == handle)
-    harden::poison(p, layout.lead);
-  return handle;
-}
-
-// An object that bears the mark of a free one is a free one, or bears it by chance, or since a free
-// was interrupted.
-bool bears_key(const void* handle) {
-  return static_cast<const FreeObject*>(handle)->key == os::free_key();
-}
-
-void check_key(uint8_t id, void* handle) {
-  cache::ObjectCache& cache = g_registry.at(id);
-  const slab::SlabLayout& layout = cache.stock().layout();
-  if (g_registry.is_free(id, handle))
-    misuse::double_free(static_cast<char*>(handle) - layout.lead, cache.stock().name(),
-                        layout.object_size);
-  static_cast<FreeObject*>(handle)->key = 0;
-}
-
-// An object in what a dissolved slab has left waits in a magazine of its size's cache, if that has
-// room for it.
-bool free_to_magazine(void* p) {
-  uint8_t id = class_of(g_registry.remnants().usable_size(p));
-  return !bears_key(p) && g_registry.at(id).try_free(p);
-}
-
-void free_remnant(void* p) {
-  slab::Remnants& remnants = g_registry.remnants();
-  if (bears_key(p)) check_key(class_of(remnants.usable_size(p)), p);
-  remnants.put(p);
-}
-
-// Its slab may be dissolved at any time, but not one whose objects keep their state.
-[[maybe_unused]] void free_object(const Zone& zone, const Frame& frame, void* p) {
-  uint8_t id = zone.class_at(p);
-  if (id == 0) return free_remnant(p);
-  cache::ObjectCache& cache = g_registry.at(id);
-  const slab::SlabLayout& layout = cache.stock().layout();
-  void* handle = layout.lead == 0 ? p : handle_of(*static_cast<slab::Slab*>(frame.tenant), p);
-  slab::SlabStock::Around around = cache.stock().object_around(handle);
-  if (!around.is_in_slab) return free_remnant(p);
-  const char* found = around.object;
-  if (found != handle) misuse::interior_free(p, found == nullptr ? found : found - layout.lead);
-  if (bears_key(handle)) check_key(id, handle);
-  cache.free_slow(handle);
-}
 
 void free_inside(Zone& zone, void* p) {
   Frame& frame = zone.frame_of(p);
@@ -490,9 +437,15 @@ size_t usable_size(const void* p) {
     const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
     return layout.lead != 0 ? layout.lead : layout.object_size;
   }
-  if (base::kHasCaches && frame.kind == FrameKind::kRemnant)
+  if (base::kHasCaches && frame.kind == FrameKind::kRemnant) {
+    if (size_t size = g_registry.remnants().peek_size(p); size != 0) return size;
+    GateEntry entry;  // if it is open: who holds the lock outside it would be waited for by a fork
     return g_registry.remnants().usable_size(p);
-  if (frame.kind == FrameKind::kSlob) return g_heap.slob().usable_size(frame, p);
+  }
+  if (frame.kind == FrameKind::kSlob) {
+    GateEntry entry;
+    return g_heap.slob().usable_size(frame, p);
+  }
   if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
   return base::Pages(frame.count).bytes();
 }

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "front/effort.h"
+#include "front/objects.h"
 #include "front/process.h"
 #include "front/shrinkers.h"
 #include "harden/misuse.h"
@@ -119,15 +120,17 @@ bool TypedCache::settle() {
     use_blocks();
     return true;
   }
-  bool is_alone = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
-  if (!is_alone && kClassSize[like] == stride) {
+  // Objects smaller than a line share lines with their neighbours, and in what dissolved slabs have
+  // left these may be another CPU's. Slabs of caches of their own are never dissolved.
+  bool is_below_line = (flags_ & ASHLAR_CACHE_LINES) != 0 && align_ < base::kCacheLine;
+  if (!is_alone() && !is_below_line && kClassSize[like] == stride) {
     class_ = like;
     return true;
   }
   Registry::Own own;
   own.layout = makes() ? slab::layout_with_lead(size_, align_) : slab::layout_for(stride, align_);
   own.layout.has_poison = is(kPoison);
-  own.sharing = is_alone ? Registry::Sharing::kAlone : Registry::Sharing::kShared;
+  own.sharing = is_alone() ? Registry::Sharing::kAlone : Registry::Sharing::kShared;
   own.empties = ends() ? slab::Empties::kKeep : slab::Empties::kRetire;
   cache_ = g_registry.create_own(own, name_);
   lead_ = cache_ != nullptr ? own.layout.lead : size_t{0};
@@ -135,7 +138,7 @@ bool TypedCache::settle() {
   // Who would share a cache may as well share a class's; and what is constructed can be without
   // slabs, if each time anew.
   if (construct_ != nullptr && (flags_ & ASHLAR_CACHE_NO_MERGE) == 0) use_blocks();
-  if (!is_alone) class_ = like;
+  if (!is_alone()) class_ = like;
   return is(kBlocks) || class_ != 0;
 }
 
@@ -175,11 +178,10 @@ size_t TypedCache::count_live() {
     for (Count& count : counts_) sum += count.live.load(std::memory_order_relaxed);
     return sum < 0 ? 0 : static_cast<size_t>(sum);
   }
-  bool is_mine = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
-  size_t live = is_mine ? 0 : SIZE_MAX;
+  size_t live = is_alone() ? 0 : SIZE_MAX;
   // What lies in no magazine and in no slab counts as live: it may be on its way from one to the
   // other in another thread's hands, or wait for a fork to be over. That does not last.
-  for (unsigned look = 0; is_mine && look < kMostLooks; ++look) {
+  for (unsigned look = 0; is_alone() && look < kMostLooks; ++look) {
     inside([&] { live = g_registry.count_live(*cache_); });
     if (live == 0 || live == SIZE_MAX) break;
     sleep_a_moment();
@@ -311,11 +313,9 @@ void* TypedCache::finish(void* object, unsigned flags) {
 }
 
 void TypedCache::tell_stranger(void* object) {
-  const char* real = nullptr;
-  if (page::Zone* zone = g_heap.pages().zone_of(object)) {
-    if (uint8_t id = zone->class_at(object); id != 0) real = g_registry.at(id).stock().name();
-  }
-  misuse::wrong_cache(object, name_, real);
+  page::Zone* zone = g_heap.pages().zone_of(object);
+  uint8_t id = zone != nullptr ? zone->class_at(object) : uint8_t{0};
+  misuse::wrong_cache(object, name_, id != 0 ? g_registry.at(id).stock().name() : nullptr);
 }
 
 // Blocks of SLOB and of frames may be malloc's instead of an object. Which it is.
@@ -323,24 +323,24 @@ FrameKind TypedCache::check_mine(void* object) {
   page::Zone* zone = g_heap.pages().zone_of(object);
   if (zone == nullptr) tell_stranger(object);
   const page::Frame& frame = zone->frame_of(object);
-  FrameKind kind = frame.kind;
-  bool is_small = kind == FrameKind::kSlob || kind == FrameKind::kRemnant;
-  bool is_mine = is_small || kind == FrameKind::kLarge;
-  if (uint8_t id = zone->class_at(object); id != 0) {
-    kind = FrameKind::kSlab;
+  // In this order: a slab that is dissolved just now leaves the class map last.
+  uint8_t id = zone->class_at(object);
+  FrameKind kind = id != 0 ? FrameKind::kSlab : frame.kind;
+  bool is_mine = false;
+  if (id != 0) {
     slab::SlabStock& stock = behind().stock();
     is_mine = id == stock.cache_id();
     // Where it may wait here, no magazine's end will look at where it begins.
+    GateEntry entry;
     char* start = is(kBlocks) && is_mine ? stock.object_around(object).object : nullptr;
     if (start != nullptr && start != object) misuse::interior_free(object, start);
-  } else if (is(kBlocks)) {
-    is_mine =
-        kind == FrameKind::kLarge ? zone->address_of(frame) == object : is_small && class_ != 0;
-  } else if (cache_ != nullptr) {
-    is_mine = false;
+  } else if (kind == FrameKind::kSlob || kind == FrameKind::kRemnant) {
+    size_t size = front::usable_size(object);  // tells an interior pointer
+    is_mine = class_ != 0 && (kind == FrameKind::kSlob || size == kClassSize[class_]);
+  } else if (kind == FrameKind::kLarge) {
+    is_mine = is(kBlocks) ? zone->address_of(frame) == object : cache_ == nullptr;
   }
   if (!is_mine) tell_stranger(object);
-  if (is_small) front::usable_size(object);  // tells the same
   return kind;
 }
 
@@ -350,7 +350,7 @@ void TypedCache::free_slow(void* object) {
   if (is(kCount)) count(-1);
   void* handle = handle_of(object);
   bool is_in_slab = kind == FrameKind::kSlab;
-  bool is_free = is_in_slab && static_cast<FreeObject*>(handle)->key == os::free_key();
+  bool is_free = (is_in_slab || kind == FrameKind::kRemnant) && bears_key(handle);
   // What is free has no state to end, and is told.
   if (is(kBlocks)) return is_free ? front::free_slow(object) : free_block(object);
   if (is(kPoison) && !is_free) harden::poison(object, lead_);
@@ -457,7 +457,7 @@ size_t TypedCache::put_some(void* const* objects, size_t count) {
     auto offset = static_cast<size_t>(object - window);
     if (offset >= window_size || class_map[offset >> base::kFrameShift] != map) break;
     auto* handle = reinterpret_cast<FreeObject*>(object + lead);
-    if (handle->key == os::free_key()) break;  // one by one it is told
+    if (bears_key(handle)) break;  // one by one it is told
     word = cache::pushed(word, handle, ++height);
   }
   if (put == 0 || os::rseq_exchange(area, word_, loaded, word)) return put;
@@ -493,8 +493,7 @@ ashlar_cache_info TypedCache::info() {
   info.ready = std::min(ready[cache_->id()], stats.live);
   info.held = stats.held;
   info.slabs = stats.slabs;
-  bool is_mine = makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0;
-  if (is_mine && !is(kCount)) info.live = stats.live - info.ready;
+  if (is_alone() && !is(kCount)) info.live = stats.live - info.ready;
   return info;
 }
 

@@ -100,12 +100,13 @@ void find_nodes_if_large() {
   if (g_heap.pages().budget().held() >= kLeastNodes) g_heap.find_nodes();
 }
 
-// Whether the heap holds so much more than it did at its least since it was last so.
+// Whether the heap holds so much more than it did at its least since it was last so. One thread of
+// those that see it is told.
 bool has_grown(size_t held) {
   size_t least = g_least_held.load(std::memory_order_relaxed);
   bool has_grown = held > least + std::max(kMuchGrown, least / kGrownShare);
-  if (held < least || has_grown) g_least_held.store(held, std::memory_order_relaxed);
-  return has_grown;
+  return (held < least || has_grown) && g_least_held.compare_exchange_strong(least, held) &&
+         has_grown;
 }
 
 // Zones look at the clock themselves, each at its own pace.
@@ -117,15 +118,16 @@ void reap_idle() {
   if (g_heap.is_promoted()) g_registry.trim(now);
   g_heap.pages().trim();
   relieve(now);
-  if (g_heap.is_promoted() && has_grown(g_heap.pages().budget().held())) g_registry.reap_idle();
+  bool has_objects = g_heap.is_promoted();
+  bool grows = has_objects && has_grown(g_heap.pages().budget().held());
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   uint64_t interval = g_heap.interval_ms();
-  if (!page::has_come(due, now, interval) ||
-      !g_next_reap_ms.compare_exchange_strong(due, now + interval))
-    return;
+  bool is_due = page::has_come(due, now, interval);
+  if (!(is_due || grows) || !g_next_reap_ms.compare_exchange_strong(due, now + interval)) return;
+  if (!is_due) return g_registry.reap_idle();
   g_heap.promotion().end_interval();
-  if (g_heap.is_promoted()) g_registry.reap();
+  if (has_objects) g_registry.reap();
 }
 
 }  // namespace
@@ -203,7 +205,7 @@ void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
   // Slabs first: what they leave empty is the zone's.
-  if (base::kHasCaches) g_registry.dissolve();
+  if (g_heap.is_promoted() && g_registry.remnants().has_wish()) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;

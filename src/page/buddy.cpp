@@ -100,7 +100,8 @@ uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
 uint32_t Buddy::take_scrap(FrameKind kind) {
   for (unsigned order = 0; order <= 1; ++order) {
     uint32_t first = lists_[order].first;  // dirty blocks stand in front of clean ones
-    if (first != kNone && frames_[first].count != 0) return take_front(first, Pages(1), kind);
+    if (first != kNone && content_of(first) == Content::kDirty)
+      return take_front(first, Pages(1), kind);
   }
   return kNone;
 }

@@ -59,7 +59,8 @@ class Buddy {
   /// As take, but only from a block that holds no memory; kNone where there is none.
   uint32_t take_clean(base::Pages pages, FrameKind kind);
 
-  /// Takes a frame that holds memory out of a block of up to two; kNone where there is none.
+  /// Takes a frame that holds memory out of a block of up to two that do; kNone where none stands
+  /// first in its list.
   uint32_t take_scrap(FrameKind kind);
 
   /// What a run of adjacent free blocks may consist of.

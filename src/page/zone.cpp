@@ -412,9 +412,8 @@ void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {
 
 void Zone::unmark_slab(Frame& first, Pages pages) {
   uint32_t number = number_of(first);
-  std::atomic_thread_fence(std::memory_order_release);  // who sees the class gone sees the remnant
-  for (uint32_t i = 0; i < pages.n; ++i)
-    __atomic_store_n(&class_map_[number + i], uint8_t{0}, __ATOMIC_RELAXED);
+  for (uint32_t i = 0; i < pages.n; ++i)  // who sees the class gone sees the remnant
+    __atomic_store_n(&class_map_[number + i], uint8_t{0}, __ATOMIC_RELEASE);
   for (uint32_t i = 0; i < pages.n; ++i)
     if (Frame& frame = frames_[number + i]; frame.kind == FrameKind::kSlab)
       frame.kind = FrameKind::kInside;

@@ -22,6 +22,18 @@ constexpr size_t kLeastFrames = (size_t{4} << 20) / base::kFrameSize;
 constexpr size_t kShare = 8;
 // So many pages of a list are looked at that may have room, or may not.
 constexpr unsigned kLooks = 8;
+// And a page that is just changing is looked at so often.
+constexpr unsigned kPeeks = 16;
+
+// While it stands, a page's map may be changed.
+class Change {
+ public:
+  explicit Change(Remnant& of) : of_(of) { of_.version.fetch_add(1, std::memory_order_acq_rel); }
+  ~Change() { of_.version.fetch_add(1, std::memory_order_release); }
+
+ private:
+  Remnant& of_;
+};
 
 }  // namespace
 
@@ -30,6 +42,7 @@ void Remnants::start(page::PageHeap& heap) {
 }
 
 bool Remnants::are_worth_it() const {
+  if (heap_->nodes().are_several()) return false;
   size_t frames = heap_->vacancy().sparse() + free_.load(std::memory_order_relaxed) / kGrains;
   return frames > kLeastFrames && frames * kShare > heap_->live_bytes() / base::kFrameSize;
 }
@@ -76,6 +89,7 @@ Remnant& Remnants::adopt(Frame& frame) {
   remnant.clear();
   remnant.frame = &frame;
   remnant.bucket = Remnant::kNoBucket;
+  remnant.version.store(0, std::memory_order_relaxed);
   frame.tenant = &remnant;
   __atomic_store_n(&frame.kind, FrameKind::kRemnant, __ATOMIC_RELEASE);
   return remnant;
@@ -101,8 +115,11 @@ unsigned Remnants::take_from(Remnant& remnant, unsigned count, unsigned align, v
                              unsigned most) {
   char* start = heap_->slabs().address_of(*remnant.frame);
   unsigned taken = 0;
-  for (unsigned grain; taken < most && (grain = remnant.take(count, align)) != kNoGrain;)
-    out[taken++] = start + size_t{grain} * kGrain;
+  {
+    Change change(remnant);
+    for (unsigned grain; taken < most && (grain = remnant.take(count, align)) != kNoGrain;)
+      out[taken++] = start + size_t{grain} * kGrain;
+  }
   free_.store(free_.load(std::memory_order_relaxed) - size_t{taken} * count,
               std::memory_order_relaxed);
   refile(remnant);
@@ -138,7 +155,7 @@ unsigned Remnants::take(const SlabLayout& layout, void** out, unsigned most) {
 
 // The remnant that an address lies in, and the grain. The frame may have been given back meanwhile:
 // then the remnant is null.
-Remnants::Place Remnants::find(const void* address) {
+Remnants::Place Remnants::find(const void* address) const {
   page::Zone& zone = heap_->slabs();
   const Frame& frame = zone.frame_of(address);
   if (frame.kind != FrameKind::kRemnant) return {nullptr, 0};
@@ -166,15 +183,34 @@ size_t Remnants::size_at(const void* address) {
   return begins ? size_t{place.remnant->length_at(place.grain)} * kGrain : 0;
 }
 
-void Remnants::put(void* object) {
-  os::Locked held(lock_);
-  Place place = place_of(object);
+void Remnants::put(const Place& place) {
   unsigned before = place.remnant->free_grains();
-  place.remnant->put(place.grain);
+  {
+    Change change(*place.remnant);
+    place.remnant->put(place.grain);
+  }
   size_t more = place.remnant->free_grains() - before;
   free_.store(free_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
   refile(*place.remnant);
   if (place.remnant->is_empty()) retire(*place.remnant);
+}
+
+void Remnants::put(void* const* objects, unsigned count) {
+  if (count == 0) return;
+  os::Locked held(lock_);
+  for (unsigned i = 0; i < count; ++i) put(place_of(objects[i]));
+}
+
+size_t Remnants::peek_size(const void* object) const {
+  Place place = find(object);
+  if (place.remnant == nullptr || !base::is_aligned(object, kGrain)) return 0;
+  for (unsigned looks = 0; looks < kPeeks; ++looks) {
+    uint16_t version = place.remnant->version.load(std::memory_order_acquire);
+    unsigned length = place.remnant->peek_length(place.grain);
+    bool is_whole = version % 2 == 0 && place.remnant->version.load() == version;
+    if (is_whole) return size_t{length} * kGrain;
+  }
+  return 0;
 }
 
 size_t Remnants::usable_size(const void* object) {

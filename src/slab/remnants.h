@@ -9,12 +9,13 @@
 //   becomes a *remnant*, a page that objects of all sizes share, cut by grains (base/grain_map.h).
 //   A batch of objects is taken from remnants before a slab is carved.
 //
-//   Objects keep their addresses, and magazines take those of remnants like any others. But the
-//   class map does not know them: they are freed by the slow path. That is the price, and it is
-//   paid where the alternative is more memory.
+//   Objects keep their addresses, and magazines and depots take those of remnants like any others.
+//   But the class map does not know them: free() has to look for their size, which the page's map
+//   tells, without a lock: whoever changes a map makes its version odd meanwhile.
 //
 //   Pages stand in lists by the longest free run in them. What fits is looked for from the fullest
-//   on, so that others come free. An empty page is no remnant any more: its frame goes back.
+//   on, so that others come free. Where none has room, *scraps* become pages: free frames that hold
+//   memory, and are too few for a slab. An empty page is no remnant any more: its frame goes back.
 //
 // Invariants (audit())
 //   1. Each remnant stands in the list of its longest run, full ones in none.
@@ -42,7 +43,8 @@ namespace slab {
 class Remnant : public base::GrainMap {
  public:
   static constexpr uint8_t kNoBucket = 255;
-  uint8_t bucket;  ///< which list it is in
+  uint8_t bucket;                 ///< which list it is in
+  std::atomic<uint16_t> version;  ///< odd while the map changes
   Remnant* next;
   Remnant* prev;
   page::Frame* frame;
@@ -58,23 +60,27 @@ class Remnants {
   constexpr Remnants() = default;
   void start(page::PageHeap& heap);
 
-  /// Whether objects of mostly unused slabs and free grains are so many that they had best be used
-  /// before there are more slabs.
+  /// Whether slabs of which little is in use and free grains are so much of the heap that they had
+  /// best be used before there are more slabs. Never on several memory nodes.
   bool are_worth_it() const;
-  /// More slabs shall be dissolved: nothing here fits what was asked for. Forgets it.
-  bool take_wish() { return wish_.load(std::memory_order_relaxed) && wish_.exchange(false); }
+  /// More slabs shall be dissolved: nothing here fits what was asked for. take_wish() forgets it.
+  bool has_wish() const { return wish_.load(std::memory_order_relaxed); }
+  bool take_wish() { return has_wish() && wish_.exchange(false); }
 
   /// Takes up to `most` objects into `out`. How many.
   unsigned take(const SlabLayout& layout, void** out, unsigned most) ASHLAR_EXCLUDES(lock_);
 
-  /// Takes back an object, in whose frame's record kRemnant stands. What is no object, or free
+  /// Takes back objects, in whose frames' records kRemnant stands. What is no object, or free
   /// already, is misuse.
-  void put(void* object) ASHLAR_EXCLUDES(lock_);
+  void put(void* const* objects, unsigned count) ASHLAR_EXCLUDES(lock_);
 
   /// The bytes that the owner of an object may use. What is no object is misuse.
   size_t usable_size(const void* object) ASHLAR_EXCLUDES(lock_);
   /// The same for the object that begins at an address of a remnant; 0 where none does.
   size_t size_at(const void* address) ASHLAR_EXCLUDES(lock_);
+  /// The same without a lock, for an object that nobody frees meanwhile; 0 also where the page is
+  /// just changing again and again.
+  size_t peek_size(const void* object) const;
 
   /// For SlabStock::dissolve: makes frames remnants, all of a slab's or none.
   class Adoption {
@@ -103,8 +109,9 @@ class Remnants {
     Remnant* remnant;
     unsigned grain;
   };
-  Place find(const void* address) ASHLAR_REQUIRES(lock_);
+  Place find(const void* address) const;
   Place place_of(const void* object) ASHLAR_REQUIRES(lock_);
+  void put(const Place& place) ASHLAR_REQUIRES(lock_);
   unsigned take_from(Remnant& remnant, unsigned count, unsigned align, void** out, unsigned most)
       ASHLAR_REQUIRES(lock_);
   void refile(Remnant& remnant) ASHLAR_REQUIRES(lock_);
@@ -117,7 +124,8 @@ class Remnants {
   os::Lock lock_{os::LockRank::kRemnants};
   page::PageHeap* heap_ = nullptr;
   base::List<Remnant> buckets_[kBuckets + 1] ASHLAR_GUARDED_BY(lock_){};
-  base::List<Remnant> unused_ ASHLAR_GUARDED_BY(lock_){};  // records
+  // Records of pages that are none any more: as many as there ever were pages at a time.
+  base::List<Remnant> unused_ ASHLAR_GUARDED_BY(lock_){};
   unsigned unused_count_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t pages_ ASHLAR_GUARDED_BY(lock_) = 0;
   std::atomic<size_t> free_{0};  // grains; written under the lock

@@ -120,7 +120,7 @@ void SlabStock::tell_vacancy() {
   size_t sparse = sparse_ * layout_->frames;
   sparse -= std::min(sparse, hollow_);
   size_t told_sparse = told_sparse_.load(std::memory_order_relaxed);
-  if (sparse != told_sparse && cache_id_ < base::kMaxClasses) {
+  if (sparse != told_sparse) {
     vacancy.add_sparse(sparse - told_sparse);
     told_sparse_.store(sparse, std::memory_order_relaxed);
   }

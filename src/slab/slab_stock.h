@@ -93,7 +93,7 @@ class SlabStock {
   bool has_yards() const { return has_yards_.load(std::memory_order_relaxed); }
 
   /// Takes up to `most` objects into `out`, of this yard if that can be; fewer where memory is out.
-  /// How many.
+  /// How many. Without growth no slab is carved, but on several memory nodes.
   enum class Growth : uint8_t { kAllowed, kNot };
   unsigned refill(void** out, unsigned most, unsigned yard = 0, Growth growth = Growth::kAllowed)
       ASHLAR_EXCLUDES(lock_);
@@ -195,7 +195,7 @@ class SlabStock {
       if (Yard* yard = (*further_)[number]) visit(*yard, number);
   }
   Slab* find(unsigned number, unsigned has_objects, Growth growth) ASHLAR_REQUIRES(lock_);
-  Slab* find_near(unsigned here, unsigned has_objects, Growth growth) ASHLAR_REQUIRES(lock_);
+  Slab* find_near(unsigned here, unsigned has_objects) ASHLAR_REQUIRES(lock_);
   Slab* pick(const Yard& yard) ASHLAR_REQUIRES(lock_);
   Slab* pick_any() ASHLAR_REQUIRES(lock_);
   Slab* take_over(unsigned number) ASHLAR_REQUIRES(lock_);
@@ -213,7 +213,12 @@ class SlabStock {
       ASHLAR_EXCLUDES(lock_);
   bool put(void* object) ASHLAR_REQUIRES(lock_);
   void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
-  static constexpr bool is_sparse(uint8_t bucket) { return bucket / 2 == kQuarters - 1; }
+  // Of slabs that may be dissolved those of which little is in use. Objects larger than half a
+  // frame mostly lie in two, and none in what others leave.
+  bool is_sparse(uint8_t bucket) const {
+    return bucket / 2 == kQuarters - 1 && cache_id_ < base::kMaxClasses &&
+           layout_->object_size <= base::kFrameSize / 2;
+  }
   Slab* pick_sparse() ASHLAR_REQUIRES(lock_);
   bool can_dissolve(const Slab& slab) const ASHLAR_REQUIRES(lock_);
   void give_to(Remnants::Adoption& adoption, Slab& slab) ASHLAR_REQUIRES(lock_);

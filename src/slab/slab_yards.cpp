@@ -119,7 +119,7 @@ Slab* SlabStock::take_over(unsigned number) {
 // A slab with room: of this yard, one that another can spare, a new one, or any. A caller that has
 // objects already is served by its own yard only.
 Slab* SlabStock::find(unsigned number, unsigned has_objects, Growth growth) {
-  if (heap_->nodes().are_several()) return find_near(number, has_objects, growth);
+  if (heap_->nodes().are_several()) return find_near(number, has_objects);
   Yard* yard = yard_at(number);
   if (yard == nullptr) {  // no memory for its record: the first serves
     yard = &first_;
@@ -158,7 +158,7 @@ void SlabStock::send_all_home() {
 
 // The same on several memory nodes: of this node, a new one of it, or the same of the others, from
 // the nearest on.
-Slab* SlabStock::find_near(unsigned here, unsigned has_objects, Growth growth) {
+Slab* SlabStock::find_near(unsigned here, unsigned has_objects) {
   const page::Nodes& nodes = heap_->nodes();
   send_all_home();
   for (unsigned rank = 0; rank < nodes.count(); ++rank) {
@@ -167,7 +167,7 @@ Slab* SlabStock::find_near(unsigned here, unsigned has_objects, Growth growth) {
     if (yard == nullptr) continue;
     Slab* slab = pick(*yard);
     if (slab != nullptr || has_objects > 0) return slab;
-    if (growth == Growth::kAllowed) slab = carve(node, node);
+    slab = carve(node, node);
     if (slab != nullptr) return slab;
   }
   return pick_any();

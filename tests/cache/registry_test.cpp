@@ -286,9 +286,9 @@ TEST_F(SparseCaches, AnotherSizeUsesThemBeforeTheHeapGrows) {
   EXPECT_GT(g_registry.remnants().stats().pages, 1000u);
   expect_content();
   for (void* object : objects)
-    is_left(object) ? g_registry.remnants().put(object) : cache_free(after, object);
+    is_left(object) ? g_registry.remnants().put(&object, 1) : cache_free(after, object);
   for (void* object : live)
-    is_left(object) ? g_registry.remnants().put(object) : cache_free(before, object);
+    is_left(object) ? g_registry.remnants().put(&object, 1) : cache_free(before, object);
   g_registry.reap_everything();
   EXPECT_EQ(g_registry.remnants().stats().pages, 0u);
 }

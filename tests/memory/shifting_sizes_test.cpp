@@ -28,7 +28,8 @@ namespace {
 
 using test::Stamped;
 
-constexpr size_t kPhaseBytes = size_t{12} << 20;
+// So much is live: of little, little is saved.
+constexpr size_t kMuch = size_t{12} << 20, kSome = size_t{5} << 20;
 // The smallest size of each phase; the largest is twice that.
 constexpr std::array<size_t, 8> kSizes = {48, 640, 96, 2400, 200, 32, 1200, 400};
 constexpr size_t kOneIn = 64;
@@ -43,7 +44,8 @@ std::string describe() {
 
 class Program {
  public:
-  explicit Program(uint64_t seed) : rng_(seed) {}
+  explicit Program(uint64_t seed, size_t phase_bytes = kSome)
+      : rng_(seed), phase_bytes_(phase_bytes) {}
   ~Program() {
     for (std::vector<Stamped>& of : survivors_) end(of);
   }
@@ -52,7 +54,7 @@ class Program {
   template <class Look>
   void live_through(size_t phase, Look look) {
     end(survivors_[phase]);
-    std::vector<Stamped> blocks(kPhaseBytes / (kSizes[phase] * 3 / 2));
+    std::vector<Stamped> blocks(phase_bytes_ / (kSizes[phase] * 3 / 2));
     for (Stamped& block : blocks) replace(block, kSizes[phase]);
     for (size_t i = blocks.size() / 2; i > 0; --i)
       replace(blocks[rng_.below(blocks.size())], kSizes[phase]);
@@ -94,6 +96,7 @@ class Program {
   }
 
   test::Rng rng_;
+  size_t phase_bytes_;
   size_t live_ = 0;
   std::array<std::vector<Stamped>, kSizes.size()> survivors_;
 };
@@ -104,7 +107,7 @@ bool has_slabs() {
 
 TEST(ShiftingSizes, NeedNotTheMemoryOfAllSizesTogether) {
   size_t before = test::resident_bytes();
-  Program program(1);
+  Program program(1, kMuch);
   program.live_through_all();
   size_t held = 0, live = 0;
   for (size_t phase = 0; phase < kSizes.size(); ++phase)
@@ -120,7 +123,7 @@ TEST(ShiftingSizes, NeedNotTheMemoryOfAllSizesTogether) {
 }
 
 TEST(ShiftingSizes, SurvivorsCanBeMeasuredResizedAndFreed) {
-  Program program(2);
+  Program program(2, kMuch);
   program.live_through_all();
   for (size_t phase = 0; phase < kSizes.size(); ++phase) {
     size_t number = 0;
@@ -171,7 +174,7 @@ TEST(ShiftingSizes, ChildrenFreeWhatTheyInherit) {
     for (size_t phase = 0; !stop; phase = (phase + 1) % kSizes.size())
       busy.live_through(phase, [](Program&) {});
   });
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 5; ++i) {
     pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
@@ -191,7 +194,7 @@ TEST(ShiftingSizes, ChildrenFreeWhatTheyInherit) {
 }
 
 TEST(ShiftingSizes, DISABLED_FreeASurvivorTwice) {
-  Program program(5);
+  Program program(5, kMuch);
   program.live_through_all();
   program.live_through_all();
   for (size_t phase = 0; phase < kSizes.size(); ++phase)

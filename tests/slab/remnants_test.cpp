@@ -97,7 +97,7 @@ TEST_F(RemnantsTest, OtherSizesUseTheRestAndNoMoreMemory) {
   expect_apart(small, 48);
   for (void* object : small) std::memset(object, 0x77, 48);
   expect_content();
-  for (void* object : small) remnants.put(object);
+  for (void* object : small) remnants.put(&object, 1);
   audit_all();
   EXPECT_EQ(remnants.stats().live_bytes, live.size() * 256);
 }
@@ -106,7 +106,7 @@ TEST_F(RemnantsTest, FramesGoBackWithTheLastObject) {
   scatter(20, 60);
   dissolve();
   for (void* object : live) {
-    remnants.put(object);
+    remnants.put(&object, 1);
     audit_all();
   }
   EXPECT_EQ(remnants.stats().pages, 0u);
@@ -214,14 +214,15 @@ TEST_F(RemnantsTest, TellsADoubleFree) {
   scatter(4, 60);
   dissolve();
   std::vector<void*> two = take_left(slab::layout_for(48, 16), 2);
-  remnants.put(two[0]);
-  EXPECT_DEATH(remnants.put(two[0]), "^ashlar: double free of 0x[0-9a-f]+");
+  remnants.put(&two[0], 1);
+  EXPECT_DEATH(remnants.put(&two[0], 1), "^ashlar: double free of 0x[0-9a-f]+");
 }
 
 TEST_F(RemnantsTest, TellsAnInteriorPointer) {
   scatter(4, 60);
   dissolve();
-  EXPECT_DEATH(remnants.put(static_cast<char*>(live[0]) + 32),
+  void* inside = static_cast<char*>(live[0]) + 32;
+  EXPECT_DEATH(remnants.put(&inside, 1),
                "^ashlar: free of 0x[0-9a-f]+, which points into a block that starts at "
                "0x[0-9a-f]+\n$");
   EXPECT_EQ(remnants.size_at(live[0]), 256u);

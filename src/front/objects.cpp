@@ -1,0 +1,62 @@
+#include "front/objects.h"
+
+#include "cache/registry.h"
+#include "front/size_class.h"
+#include "harden/misuse.h"
+#include "harden/poison.h"
+
+namespace front {
+
+using cache::g_registry;
+
+void* handle_of(const slab::Slab& slab, void* p) {
+  const slab::SlabLayout& layout = slab.stock->layout();
+  if (layout.lead == 0 || slab.object_around(layout, p) == p) return p;
+  void* handle = static_cast<char*>(p) + layout.lead;
+  if (layout.has_poison && slab.object_around(layout, handle) == handle)
+    harden::poison(p, layout.lead);
+  return handle;
+}
+
+namespace {
+
+// An object that bears the mark of a free one is a free one, or bears it by chance, or since a free
+// was interrupted.
+void check_key(uint8_t id, void* handle) {
+  cache::ObjectCache& cache = g_registry.at(id);
+  const slab::SlabLayout& layout = cache.stock().layout();
+  if (g_registry.is_free(id, handle))
+    misuse::double_free(static_cast<char*>(handle) - layout.lead, cache.stock().name(),
+                        layout.object_size);
+  static_cast<cache::FreeObject*>(handle)->key = 0;
+}
+
+}  // namespace
+
+bool free_to_magazine(void* p) {
+  size_t size = g_registry.remnants().peek_size(p);
+  return size != 0 && !bears_key(p) && g_registry.at(class_of(size)).try_free(p);
+}
+
+void free_remnant(void* p) {
+  uint8_t id = class_of(g_registry.remnants().usable_size(p));
+  if (bears_key(p)) check_key(id, p);
+  g_registry.at(id).free_slow(p);
+}
+
+// Its slab may be dissolved at any time, but not one whose objects keep their state.
+void free_object(const page::Zone& zone, const page::Frame& frame, void* p) {
+  uint8_t id = zone.class_at(p);
+  if (id == 0) return free_remnant(p);
+  cache::ObjectCache& cache = g_registry.at(id);
+  const slab::SlabLayout& layout = cache.stock().layout();
+  void* handle = layout.lead == 0 ? p : handle_of(*static_cast<slab::Slab*>(frame.tenant), p);
+  slab::SlabStock::Around around = cache.stock().object_around(handle);
+  if (!around.is_in_slab) return free_remnant(p);
+  const char* found = around.object;
+  if (found != handle) misuse::interior_free(p, found == nullptr ? found : found - layout.lead);
+  if (bears_key(handle)) check_key(id, handle);
+  cache.free_slow(handle);
+}
+
+}  // namespace front
