@@ -6,6 +6,9 @@
 #include "harden/misuse.h"
 
 namespace cache {
+
+constinit slab::Remnants g_remnants;
+
 namespace {
 
 // A magazine holds about this many bytes. More would be held idle on each CPU, fewer would make
@@ -91,10 +94,10 @@ void end_peak(size_t live) {
 }
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
-                        const char* name, slab::Remnants* remnants) {
-  remnants_ = remnants;
+                        const char* name) {
   start_own(heap, layout, {.word = id, .slabs = id}, name, slab::Empties::kRetire);
   has_no_seats_ = false;
+  has_remnants_ = true;
 }
 
 void ObjectCache::start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids,
@@ -216,15 +219,15 @@ void ObjectCache::fade(const Seat& seat) {
 unsigned ObjectCache::take_from_slabs(void** out, unsigned most, const Seat& seat) {
   using Growth = slab::SlabStock::Growth;
   unsigned yard = yard_of(seat);
-  if (remnants_ == nullptr || !remnants_->are_worth_it()) return stock_.refill(out, most, yard);
+  if (!has_remnants_ || !g_remnants.are_worth_it()) return stock_.refill(out, most, yard);
   unsigned count = stock_.refill(out, most, yard, Growth::kNot);
-  if (count == 0) count = remnants_->take(stock_.layout(), out, most);
+  if (count == 0) count = g_remnants.take(stock_.layout(), out, most);
   return count != 0 ? count : stock_.refill(out, most, yard);
 }
 
 void ObjectCache::put_to_slabs(void** objects, unsigned count) {
   unsigned strangers = stock_.flush(objects, count);
-  if (strangers > 0) remnants_->put(objects, strangers);
+  if (strangers > 0) g_remnants.put(objects, strangers);
 }
 
 uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity) {
@@ -373,8 +376,8 @@ void ObjectCache::flush(uint64_t magazine) {
 bool ObjectCache::may_be_mine(const void* object) {
   const page::Zone& zone = stock_.heap().slabs();
   uint8_t id = zone.class_at(object);
-  return id == stock_.cache_id() || (id == 0 && remnants_ != nullptr &&
-                                     zone.frame_of(object).kind == page::FrameKind::kRemnant);
+  return id == stock_.cache_id() ||
+         (id == 0 && has_remnants_ && zone.frame_of(object).kind == page::FrameKind::kRemnant);
 }
 
 // Follows the links. They lie in freed memory: what leads out of the heap was overwritten.

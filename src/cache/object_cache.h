@@ -83,12 +83,14 @@ struct Ids {
 /// Where objects may come from.
 enum class Source : uint8_t { kAll, kReady };
 
+/// What dissolved slabs have left, for all of malloc's caches.
+ASHLAR_HIDDEN extern slab::Remnants g_remnants;
+
 class ObjectCache {
  public:
   constexpr ObjectCache() = default;
-  /// Takes from `remnants`, too, if there are any.
-  void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name,
-             slab::Remnants* remnants = nullptr);
+  /// One of malloc's, which takes from g_remnants, too.
+  void start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id, const char* name);
   /// One of the program's own. Where threads have magazines of their own it has none: nobody could
   /// empty those when the cache ends.
   void start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids, const char* name,
@@ -176,7 +178,7 @@ class ObjectCache {
   uint8_t first_ = 0;           // of a new one
   uint8_t one_way_ = 0;         // of one that only empties or only fills
   bool has_no_seats_ = false;
-  slab::Remnants* remnants_ = nullptr;
+  bool has_remnants_ = false;  // one of malloc's: it may take from them
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

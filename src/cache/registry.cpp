@@ -46,7 +46,7 @@ constinit Registry g_registry;
 
 os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*)) {
   heap_ = &heap;
-  remnants_.start(heap);
+  g_remnants.start(heap);
   return start_seats(heap.meta(), allow_rseq, on_exit);
 }
 
@@ -55,7 +55,7 @@ ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const 
   if (!cache.is_started()) {
     os::Locked held(seat_lock());
     if (!cache.is_started()) {
-      cache.start(*heap_, layout, id, name, &remnants_);
+      cache.start(*heap_, layout, id, name);
       note_used(id);
     }
   }
@@ -276,13 +276,13 @@ void Registry::reap_idle() {
 // Small objects first: of their slabs the most is left. Where nothing could be done, it is tried
 // again when there is more.
 void Registry::dissolve() {
-  if (!remnants_.take_wish()) return;
+  if (!g_remnants.take_wish()) return;
   size_t sparse = heap_->vacancy().sparse();
   if (sparse < undissolved_.load(std::memory_order_relaxed)) return;
   size_t left = kMuchDissolved;
   for_each([&](ObjectCache& cache) {
     if (left == 0 || cache.stock().sparse() < kLeastSparse) return;
-    left -= std::min(left, cache.stock().dissolve(remnants_, std::min(left, kDissolvedAtOnce)));
+    left -= std::min(left, cache.stock().dissolve(g_remnants, std::min(left, kDissolvedAtOnce)));
   });
   undissolved_.store(left < kMuchDissolved ? 0 : sparse + kMuchDissolved,
                      std::memory_order_relaxed);
@@ -343,7 +343,7 @@ void Registry::end_seat(void* area) {
 
 void Registry::audit() {
   for_each([](ObjectCache& cache) { cache.audit(); });
-  remnants_.audit();
+  g_remnants.audit();
   for (unsigned id = 1; id < base::kMaxCaches; ++id)
     ASHLAR_CHECK(!caches_[id].is_started() ||
                  (used_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0);

@@ -79,7 +79,6 @@ class Registry {
   /// Where a size that needs memory has asked for it, dissolves slabs of others of which little is
   /// in use. Called with no lock held.
   void dissolve();
-  slab::Remnants& remnants() { return remnants_; }
 
   /// Calls visit(ObjectCache&) for each cache.
   template <class Visit>
@@ -97,7 +96,7 @@ class Registry {
       visit(cache.depot().lock());
       visit(cache.stock().lock());
     });
-    visit(remnants_.lock());
+    visit(g_remnants.lock());
   }
 
   /// Leaves what lies in all CPUs' magazines where it is, and forgets it: a loss, bounded by what
@@ -139,7 +138,6 @@ class Registry {
   }
 
   page::PageHeap* heap_ = nullptr;
-  slab::Remnants remnants_{};
   std::atomic<size_t> undissolved_{0};  // with fewer frames of sparse slabs there is nothing to do
   std::atomic<uint64_t> used_[kWords]{};  // ids that have been started, at whatever time
   ObjectCache caches_[base::kMaxCaches]{};

@@ -125,13 +125,13 @@ ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
   if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
   if (id == 0 && frame.kind == page::FrameKind::kRemnant) {
     front::GateEntry entry;
-    return cache::g_registry.remnants().size_at(address);
+    return cache::g_remnants.size_at(address);
   }
   if (id == 0) return 0;
   front::GateEntry entry;
   slab::SlabStock& stock = cache::g_registry.at(id).stock();
   slab::SlabStock::Around around = stock.object_around(address);
-  if (!around.is_in_slab) return cache::g_registry.remnants().size_at(address);
+  if (!around.is_in_slab) return cache::g_remnants.size_at(address);
   bool begins = stock.layout().lead == 0 && around.object == address;
   return begins ? stock.layout().object_size : 0;
 }

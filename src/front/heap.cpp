@@ -438,9 +438,9 @@ size_t usable_size(const void* p) {
     return layout.lead != 0 ? layout.lead : layout.object_size;
   }
   if (base::kHasCaches && frame.kind == FrameKind::kRemnant) {
-    if (size_t size = g_registry.remnants().peek_size(p); size != 0) return size;
+    if (size_t size = cache::g_remnants.peek_size(p); size != 0) return size;
     GateEntry entry;  // if it is open: who holds the lock outside it would be waited for by a fork
-    return g_registry.remnants().usable_size(p);
+    return cache::g_remnants.usable_size(p);
   }
   if (frame.kind == FrameKind::kSlob) {
     GateEntry entry;

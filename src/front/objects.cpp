@@ -34,12 +34,12 @@ void check_key(uint8_t id, void* handle) {
 }  // namespace
 
 bool free_to_magazine(void* p) {
-  size_t size = g_registry.remnants().peek_size(p);
+  size_t size = cache::g_remnants.peek_size(p);
   return size != 0 && !bears_key(p) && g_registry.at(class_of(size)).try_free(p);
 }
 
 void free_remnant(void* p) {
-  uint8_t id = class_of(g_registry.remnants().usable_size(p));
+  uint8_t id = class_of(cache::g_remnants.usable_size(p));
   if (bears_key(p)) check_key(id, p);
   g_registry.at(id).free_slow(p);
 }

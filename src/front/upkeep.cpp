@@ -39,7 +39,7 @@ ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
 // Where the heap grows by so much, it is looked whether objects of other sizes lie idle.
 constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
 constexpr size_t kGrownShare = 16;
-constinit std::atomic<size_t> g_least_held{0};
+ASHLAR_START_DATA std::atomic<size_t> g_least_held{0};
 
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
@@ -205,7 +205,7 @@ void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
   g_ticks.store(ticks + 1, std::memory_order_relaxed);
   // Slabs first: what they leave empty is the zone's.
-  if (g_heap.is_promoted() && g_registry.remnants().has_wish()) g_registry.dissolve();
+  if (g_heap.is_promoted() && cache::g_remnants.has_wish()) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;

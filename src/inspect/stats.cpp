@@ -25,7 +25,7 @@ void add_caches(Snapshot& snapshot) {
   size_t ready[base::kMaxCaches] = {};
   cache::g_registry.count_ready(ready);
   Totals& totals = snapshot.totals;
-  snapshot.remnants = cache::g_registry.remnants().stats();
+  snapshot.remnants = cache::g_remnants.stats();
   size_t in_use = snapshot.remnants.live_bytes;  // of the program, or of magazines and depots
   totals.cached += Pages(snapshot.remnants.pages).bytes() - in_use;
   cache::g_registry.for_each([&](cache::ObjectCache& cache) {

@@ -84,8 +84,8 @@ void SlabStock::drop(Slab& slab) {
 // Counts a slab's vacant frames, of which `hollow` hold no memory.
 void SlabStock::recount(Slab& slab, unsigned hollow) {
   unsigned vacant = slab.count_vacant(*layout_) - hollow;
-  vacant_ += vacant - size_t{slab.vacant};
-  hollow_ += hollow - size_t{slab.hollow};
+  vacant_ += vacant - slab.vacant;
+  hollow_ += hollow - slab.hollow;
   slab.vacant = static_cast<uint8_t>(vacant);
   slab.hollow = static_cast<uint8_t>(hollow);
 }
@@ -111,18 +111,18 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unf
   unsigned hollow = slab.hollow - static_cast<unsigned>(touched);
   if (slab.vacant != 0) return recount(slab, hollow);
   slab.hollow = static_cast<uint8_t>(hollow);
-  hollow_ -= touched;
+  hollow_ -= static_cast<uint32_t>(touched);
 }
 
 // Once for each batch: other stocks tell it, too.
 void SlabStock::tell_vacancy() {
   page::Vacancy& vacancy = heap_->vacancy();
-  size_t sparse = sparse_ * layout_->frames;
-  sparse -= std::min(sparse, hollow_);
+  size_t sparse = size_t{sparse_} * layout_->frames;
+  sparse -= std::min<size_t>(sparse, hollow_);
   size_t told_sparse = told_sparse_.load(std::memory_order_relaxed);
   if (sparse != told_sparse) {
     vacancy.add_sparse(sparse - told_sparse);
-    told_sparse_.store(sparse, std::memory_order_relaxed);
+    told_sparse_.store(static_cast<uint32_t>(sparse), std::memory_order_relaxed);
   }
   if (vacant_ > told_) vacancy.add(vacant_ - told_);
   if (vacant_ < told_) vacancy.remove(told_ - vacant_);

@@ -255,10 +255,10 @@ class SlabStock {
   uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames
-  size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;    // of vacant_, to the vacancy
-  size_t sparse_ ASHLAR_GUARDED_BY(lock_) = 0;  // slabs of which little is in use
-  std::atomic<size_t> told_sparse_{0};          // frames of them, to the vacancy
+  uint32_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames
+  uint32_t told_ ASHLAR_GUARDED_BY(lock_) = 0;    // of vacant_, to the vacancy
+  uint32_t sparse_ ASHLAR_GUARDED_BY(lock_) = 0;  // slabs of which little is in use
+  std::atomic<uint32_t> told_sparse_{0};          // frames of them, to the vacancy
 };
 
 }  // namespace slab

@@ -247,6 +247,7 @@ TEST_F(RegistryTest, ForgettingMagazinesCostsNoMoreThanTheyHeld) {
 class SparseCaches : public RegistryTest {
  protected:
   static constexpr slab::SlabLayout kOther = slab::layout_for(112, 16);
+  static constexpr slab::SlabLayout kStraddling = slab::layout_for(48, 16);
 
   void scatter(ObjectCache& cache, size_t objects) {
     for (size_t i = 0; i < objects; ++i) all.push_back(cache_alloc(cache));
@@ -283,14 +284,14 @@ TEST_F(SparseCaches, AnotherSizeUsesThemBeforeTheHeapGrows) {
   EXPECT_LE(cache_ground().heap.slabs().live_bytes(), held + (size_t{1} << 20));
   std::set<void*> distinct(objects.begin(), objects.end());
   EXPECT_EQ(distinct.size(), objects.size());
-  EXPECT_GT(g_registry.remnants().stats().pages, 1000u);
+  EXPECT_GT(cache::g_remnants.stats().pages, 1000u);
   expect_content();
   for (void* object : objects)
-    is_left(object) ? g_registry.remnants().put(&object, 1) : cache_free(after, object);
+    is_left(object) ? cache::g_remnants.put(&object, 1) : cache_free(after, object);
   for (void* object : live)
-    is_left(object) ? g_registry.remnants().put(&object, 1) : cache_free(before, object);
+    is_left(object) ? cache::g_remnants.put(&object, 1) : cache_free(before, object);
   g_registry.reap_everything();
-  EXPECT_EQ(g_registry.remnants().stats().pages, 0u);
+  EXPECT_EQ(cache::g_remnants.stats().pages, 0u);
 }
 
 // What waits in magazines and depots while its slab is dissolved comes out of them as before, and
@@ -300,7 +301,7 @@ TEST_F(SparseCaches, MagazinesHoldWhatWasDissolved) {
   ObjectCache& after = test::new_cache(kOther, "after");
   scatter(before, 400000);
   std::vector<void*> objects = alloc(after, 100000);
-  ASSERT_GT(g_registry.remnants().stats().pages, 0u);
+  ASSERT_GT(cache::g_remnants.stats().pages, 0u);
   std::set<void*> distinct(live.begin(), live.end());
   std::vector<void*> again = alloc(before, 2000);
   for (void* object : again) EXPECT_TRUE(distinct.insert(object).second) << "given out twice";
@@ -308,6 +309,27 @@ TEST_F(SparseCaches, MagazinesHoldWhatWasDissolved) {
   for (void* object : objects) cache_free(after, object);
   g_registry.reap_everything();
   g_registry.audit();
+  expect_content();
+}
+
+// Objects that lie in two frames keep their slabs. They are asked first, having the lowest id.
+TEST_F(SparseCaches, OneThatCannotBeDissolvedKeepsNoOtherFromIt) {
+  ObjectCache& first = test::new_cache(kStraddling, "straddling");
+  ObjectCache& before = test::new_cache(kSmall, "before");
+  ObjectCache& after = test::new_cache(kOther, "after");
+  std::vector<void*> kept, freed;
+  for (int i = 0; i < 400000; ++i) {
+    char* object = static_cast<char*>(cache_alloc(first));
+    size_t offset = reinterpret_cast<size_t>(object) % base::kFrameSize;
+    (offset + 48 > base::kFrameSize ? kept : freed).push_back(object);
+  }
+  for (void* object : freed) cache_free(first, object);
+  scatter(before, 200000);
+  g_registry.reap_everything();
+  ASSERT_GT(first.stock().sparse(), 3000u);
+  alloc(after, 60000);
+  EXPECT_GT(cache::g_remnants.stats().pages, 1000u);
+  for (void* object : kept) EXPECT_FALSE(is_left(object));
   expect_content();
 }
 

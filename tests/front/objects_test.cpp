@@ -78,7 +78,7 @@ TEST_F(RemnantTest, NothingIsLeftWhenAllIsFreed) {
     for (void* object : remnants.take_second()) front::free(object);
   }
   front::reap();
-  EXPECT_EQ(cache::g_registry.remnants().stats().pages, 0u);
+  EXPECT_EQ(cache::g_remnants.stats().pages, 0u);
 }
 
 TEST_F(RemnantTest, TheMarkInALiveOneIsNoDoubleFree) {

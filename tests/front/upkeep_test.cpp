@@ -14,6 +14,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cache/registry.h"
 #include "front/heap.h"
 #include "front/shrinkers.h"
 #include "inspect/audit.h"
@@ -204,6 +205,32 @@ TEST_F(UpkeepTest, ALowerShareIsKeptFromNowOn) {
   for (void* block : blocks) front::free(block);
   EXPECT_LE(kept(), 2 * kMiB);
   ASSERT_TRUE(front::configure("retain_percent:10,retain_kib:256", faults));
+}
+
+// Objects of one size in magazines and depots.
+size_t ready_of(size_t size) {
+  size_t counts[base::kMaxCaches] = {};
+  cache::g_registry.count_ready(counts);
+  return counts[front::class_of(size)];
+}
+
+TEST_F(UpkeepTest, IdleSizesGiveBackBeforeTheHeapGrows) {
+  const char* conf = getenv("ASHLAR_CONF");
+  if (conf != nullptr && std::strstr(conf, "slob_max:unlimited") != nullptr)
+    GTEST_SKIP() << "there are no slabs";
+  base::Line<256> faults;
+  ASSERT_TRUE(front::configure("decay_ms:3600000", faults)) << "no interval ends by time";
+  std::vector<void*> objects(300);
+  for (int round = 0; round < 100; ++round) {
+    for (void*& object : objects) object = front::alloc(1000);
+    for (void* object : objects) front::free(object);
+  }
+  ASSERT_GT(ready_of(1000), 64u) << "or there is nothing to give back";
+  std::vector<void*> growth;
+  for (size_t held = 0; held < 40 * kMiB; held += 200) growth.push_back(front::alloc(200));
+  EXPECT_EQ(ready_of(1000), 0u);
+  for (void* object : growth) front::free(object);
+  ASSERT_TRUE(front::configure("decay_ms:1000", faults));
 }
 
 }  // namespace

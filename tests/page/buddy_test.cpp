@@ -146,6 +146,28 @@ TEST_F(BuddyTest, TakesTheSmallestBlockThatFits) {
   give(c, 16);
 }
 
+TEST_F(BuddyTest, AScrapHoldsMemoryAndHasTooFewNeighbours) {
+  auto take_scrap = [&] {
+    uint32_t frame = buddy.take_scrap(FrameKind::kLarge);
+    buddy.audit();
+    return frame;
+  };
+  extend(0, 64);
+  EXPECT_EQ(take_scrap(), kNone) << "a whole block of 64";
+  ASSERT_EQ(take(64), 0u);
+  give(32, 4);
+  EXPECT_EQ(take_scrap(), kNone) << "four frames are a slab";
+  dirty.clear(41, 1);
+  buddy.give_partly_dirty(40, Pages(2));
+  EXPECT_EQ(take_scrap(), kNone) << "one of these two holds no memory";
+  give(10, 1);
+  EXPECT_EQ(take_scrap(), 10u);
+  give(20, 2);
+  EXPECT_EQ(take_scrap(), 20u);
+  EXPECT_EQ(take_scrap(), 21u);
+  EXPECT_EQ(take_scrap(), kNone);
+}
+
 TEST_F(BuddyTest, OddCountsFollowOnOneAnotherAndLeaveNothingBetween) {
   extend(0, 64);
   for (uint32_t i = 0; i < 7; ++i) EXPECT_EQ(take(9), 9 * i);
