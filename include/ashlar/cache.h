@@ -58,8 +58,8 @@ enum {
    * a freed object is told. Costs that much each time. Not with a constructor, and not with objects
    * above 32 KiB - 32 or aligned to more than 4 KiB. */
   ASHLAR_CACHE_POISON = 8,
-  /* Shares slabs with malloc, and counts live objects all the same, at the cost of an atomic
-   * addition per call. Not with a constructor. */
+  /* Shares slabs with malloc (but with LINES, up to 32 bytes), and counts live objects all the
+   * same, at the cost of an atomic addition per call. Not with a constructor. */
   ASHLAR_CACHE_COUNT = 16,
   /* What is constructed goes back when ashlar_cache_shrink(), ashlar_caches_reap() or
    * ashlar_cache_destroy() say so, and at no other time. Of objects without slabs (above 32 KiB, or

@@ -86,8 +86,8 @@ void* ashlar_pages_get_exact(size_t size, unsigned flags);
  * changed. */
 void ashlar_pages_free(void* pages);
 
-/* The record of a page: what Linux calls struct page. These three look up records: no system call,
- * errno is not changed; for a block of 32 KiB or less the last takes a lock for a moment. */
+/* The record of a page: what Linux calls struct page. These three look up records, and errno is not
+ * changed; for a block of 32 KiB or less the last takes a lock for a moment. */
 typedef struct ashlar_page ashlar_page;
 /* The record of the page in which an address lies; NULL where that is not Ashlar's memory. */
 ashlar_page* ashlar_page_of(const void* address);

@@ -4,7 +4,7 @@
 //   Of a heap that is told in ones and zeros (which frames may hold memory, which grains of a page
 //   are taken) whole ranges are asked for and changed, a word at a time. Since the bits lie apart
 //   from what they tell of, blocks can be split and merged without regard to them. Each word is
-//   written whole, for those who look without a lock.
+//   written whole, and after what was written before, for those who look without a lock.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,7 @@ class BitMap {
 
  private:
   static void store(uint64_t& word, uint64_t bits) {
-    __atomic_store_n(&word, bits, __ATOMIC_RELAXED);
+    __atomic_store_n(&word, bits, __ATOMIC_RELEASE);
   }
 
   // Calls act(word, mask) for each word that the range touches; mask holds the range's bits in it.

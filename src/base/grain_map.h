@@ -18,7 +18,7 @@
 //   3. No run of free grains is longer than `longest`.
 //
 // Locking
-//   None here: whoever owns the page has a lock for it.
+//   None here: whoever owns the page has a lock for it. Only peek_length() does without.
 //
 // Cost
 //   At most four words of either map are looked at for each run of free grains in the page.

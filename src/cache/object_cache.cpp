@@ -376,8 +376,8 @@ void ObjectCache::flush(uint64_t magazine) {
 bool ObjectCache::may_be_mine(const void* object) {
   const page::Zone& zone = stock_.heap().slabs();
   uint8_t id = zone.class_at(object);
-  return id == stock_.cache_id() ||
-         (id == 0 && has_remnants_ && zone.frame_of(object).kind == page::FrameKind::kRemnant);
+  return id == stock_.cache_id() || (id == 0 && has_remnants_ &&
+                                     zone.frame_of(object).kind_now() == page::FrameKind::kRemnant);
 }
 
 // Follows the links. They lie in freed memory: what leads out of the heap was overwritten.

@@ -38,7 +38,8 @@
 //   1. Those of the depot and the stock.
 //
 // Locking
-//   None of its own. alloc and free take kDepot and kStock one after the other, never nested.
+//   None of its own. alloc and free take kDepot, kStock and kRemnants one after the other, never
+//   nested.
 //
 // Source
 //   J. Bonwick, The Slab Allocator, USENIX 1994; J. Bonwick, J. Adams, Magazines and Vmem, 2001.

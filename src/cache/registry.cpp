@@ -199,6 +199,7 @@ void Registry::fade(const Seat& seat) {
 
 void Registry::reap() {
   end_peak(heap_->live_bytes());
+  undissolved_.store(0, std::memory_order_relaxed);
   if (Seat own = own_seat(); !own.is_none()) fade(own);
   for_each_area([&](Area& area) { fade({&area, false}); });
   reap_idle();
@@ -274,9 +275,9 @@ void Registry::reap_idle() {
 }
 
 // Small objects first: of their slabs the most is left. Where nothing could be done, it is tried
-// again when there is more.
+// again when there is more, or in the next interval.
 void Registry::dissolve() {
-  if (!g_remnants.take_wish()) return;
+  if (!g_remnants.take_wish() || !g_remnants.are_worth_it()) return;
   size_t sparse = heap_->vacancy().sparse();
   if (sparse < undissolved_.load(std::memory_order_relaxed)) return;
   size_t left = kMuchDissolved;

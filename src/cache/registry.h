@@ -64,10 +64,11 @@ class Registry {
   /// magazines of their own, only the caller's are counted.
   void count_ready(size_t (&counts)[base::kMaxCaches]);
 
-  /// Ends an interval. Empties the depots of what it did not need and, where they hold much, the
-  /// magazines that it did not touch; halves the others where they may hold much.
-  void reap();
+  /// Gives back what was not needed since the last time: what lies idle in depots and, where they
+  /// hold much, in magazines.
   void reap_idle();
+  /// Ends an interval: the same, and halves the other magazines where they may hold much.
+  void reap();
   /// Empties all CPUs' magazines, all depots, and keeps no empty slab.
   void reap_everything();
 

@@ -123,7 +123,7 @@ ASHLAR_EXPORT size_t ashlar_page_block_size(const ashlar_page* page) {
   uint8_t id = front::g_heap.pages().zone_of(address)->class_at(address);
   const page::Frame& frame = *frame_of(page);
   if (frame.kind == page::FrameKind::kLarge) return base::Pages(frame.count).bytes();
-  if (id == 0 && frame.kind == page::FrameKind::kRemnant) {
+  if (id == 0 && frame.kind_now() == page::FrameKind::kRemnant) {
     front::GateEntry entry;
     return cache::g_remnants.size_at(address);
   }

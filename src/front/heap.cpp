@@ -231,7 +231,7 @@ namespace {
 
 void free_inside(Zone& zone, void* p) {
   Frame& frame = zone.frame_of(p);
-  switch (frame.kind) {
+  switch (frame.kind_now()) {
     case FrameKind::kSlab:
       if constexpr (base::kHasCaches) free_object(zone, frame, p);
       return;
@@ -392,7 +392,8 @@ void free_slow(void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   if (free_to_own_seat(*zone, p)) return;
-  bool is_remnant = base::kHasCaches && zone->frame_of(p).kind == FrameKind::kRemnant;
+  bool is_remnant = base::kHasCaches && zone->class_at(p) == 0 &&
+                    zone->frame_of(p).kind_now() == FrameKind::kRemnant;
   if (is_remnant && free_to_magazine(p)) return;
   {
     GateEntry entry;
@@ -437,16 +438,17 @@ size_t usable_size(const void* p) {
     const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
     return layout.lead != 0 ? layout.lead : layout.object_size;
   }
-  if (base::kHasCaches && frame.kind == FrameKind::kRemnant) {
+  FrameKind kind = frame.kind_now();
+  if (base::kHasCaches && kind == FrameKind::kRemnant) {
     if (size_t size = cache::g_remnants.peek_size(p); size != 0) return size;
-    GateEntry entry;  // if it is open: who holds the lock outside it would be waited for by a fork
+    GateEntry entry;  // a fork waits for whoever holds the lock, if it knows of it
     return cache::g_remnants.usable_size(p);
   }
-  if (frame.kind == FrameKind::kSlob) {
+  if (kind == FrameKind::kSlob) {
     GateEntry entry;
     return g_heap.slob().usable_size(frame, p);
   }
-  if (frame.kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
+  if (kind != FrameKind::kLarge || zone->address_of(frame) != p) tell_misuse(*zone, p);
   return base::Pages(frame.count).bytes();
 }
 
@@ -456,7 +458,8 @@ void* resize(void* p, size_t size) {
   Zone& zone = *g_heap.pages().zone_of(p);
   Frame& frame = zone.frame_of(p);
   // An object that is half used or more stays where it is.
-  bool is_object = frame.kind == FrameKind::kSlab || frame.kind == FrameKind::kRemnant;
+  FrameKind kind = frame.kind_now();
+  bool is_object = kind == FrameKind::kSlab || kind == FrameKind::kRemnant;
   if (is_object && size <= have && size > have / 2) return p;
   if (!is_object) {
     GateEntry entry;

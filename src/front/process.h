@@ -41,7 +41,7 @@ class GateEntry {
   GateEntry(const GateEntry&) = delete;
   GateEntry& operator=(const GateEntry&) = delete;
 
-  /// False where the gate was closed: then the heap must not be touched.
+  /// False where the gate was closed: then the heap must not be changed.
   bool is_open() const { return is_open_; }
 
  private:

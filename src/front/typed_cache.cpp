@@ -120,8 +120,7 @@ bool TypedCache::settle() {
     use_blocks();
     return true;
   }
-  // Objects smaller than a line share lines with their neighbours, and in what dissolved slabs have
-  // left these may be another CPU's. Slabs of caches of their own are never dissolved.
+  // In what dissolved slabs have left, the neighbour in a line may be another CPU's object.
   bool is_below_line = (flags_ & ASHLAR_CACHE_LINES) != 0 && align_ < base::kCacheLine;
   if (!is_alone() && !is_below_line && kClassSize[like] == stride) {
     class_ = like;
@@ -325,15 +324,16 @@ FrameKind TypedCache::check_mine(void* object) {
   const page::Frame& frame = zone->frame_of(object);
   // In this order: a slab that is dissolved just now leaves the class map last.
   uint8_t id = zone->class_at(object);
-  FrameKind kind = id != 0 ? FrameKind::kSlab : frame.kind;
+  FrameKind kind = id != 0 ? FrameKind::kSlab : frame.kind_now();
   bool is_mine = false;
   if (id != 0) {
-    slab::SlabStock& stock = behind().stock();
-    is_mine = id == stock.cache_id();
+    is_mine = id == behind().stock().cache_id();
     // Where it may wait here, no magazine's end will look at where it begins.
-    GateEntry entry;
-    char* start = is(kBlocks) && is_mine ? stock.object_around(object).object : nullptr;
-    if (start != nullptr && start != object) misuse::interior_free(object, start);
+    if (is(kBlocks) && is_mine) {
+      GateEntry entry;
+      char* start = behind().stock().object_around(object).object;
+      if (start != nullptr && start != object) misuse::interior_free(object, start);
+    }
   } else if (kind == FrameKind::kSlob || kind == FrameKind::kRemnant) {
     size_t size = front::usable_size(object);  // tells an interior pointer
     is_mine = class_ != 0 && (kind == FrameKind::kSlob || size == kClassSize[class_]);

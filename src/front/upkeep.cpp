@@ -109,6 +109,12 @@ bool has_grown(size_t held) {
          has_grown;
 }
 
+// Whether the last interval ended so short a time ago that nothing could be idle since.
+bool has_just_been(uint64_t due, uint64_t now, uint64_t interval) {
+  constexpr uint64_t kShort = 16;
+  return due > now + interval - std::min(interval / 8, kShort);
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   if (!base::kHasCaches) return g_heap.pages().trim();
@@ -123,11 +129,13 @@ void reap_idle() {
   uint64_t due = g_next_reap_ms.load(std::memory_order_relaxed);
   // One thread of those that see the time come ends the interval.
   uint64_t interval = g_heap.interval_ms();
-  bool is_due = page::has_come(due, now, interval);
-  if (!(is_due || grows) || !g_next_reap_ms.compare_exchange_strong(due, now + interval)) return;
-  if (!is_due) return g_registry.reap_idle();
-  g_heap.promotion().end_interval();
-  if (has_objects) g_registry.reap();
+  bool is_due = page::has_come(due, now, interval) &&
+                g_next_reap_ms.compare_exchange_strong(due, now + interval);
+  if (is_due) g_heap.promotion().end_interval();
+  if (is_due && has_objects)
+    g_registry.reap();
+  else if (grows && !has_just_been(due, now, interval))
+    g_registry.reap_idle();
 }
 
 }  // namespace

@@ -42,6 +42,10 @@ struct Frame {
     } link;
     void* tenant;  ///< kSlab: the slab's descriptor; kSlob, kRemnant: the page's
   };
+
+  /// For who has a block of it and no lock: its slab may just be dissolved. If the class map has
+  /// told that the slab is none any more, this does, too.
+  FrameKind kind_now() const { return __atomic_load_n(&kind, __ATOMIC_ACQUIRE); }
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");
 

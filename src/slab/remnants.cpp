@@ -28,8 +28,8 @@ constexpr unsigned kPeeks = 16;
 // While it stands, a page's map may be changed.
 class Change {
  public:
-  explicit Change(Remnant& of) : of_(of) { of_.version.fetch_add(1, std::memory_order_acq_rel); }
-  ~Change() { of_.version.fetch_add(1, std::memory_order_release); }
+  explicit Change(Remnant& of) : of_(of) { of_.begin_change(); }
+  ~Change() { of_.end_change(); }
 
  private:
   Remnant& of_;
@@ -89,7 +89,8 @@ Remnant& Remnants::adopt(Frame& frame) {
   remnant.clear();
   remnant.frame = &frame;
   remnant.bucket = Remnant::kNoBucket;
-  remnant.version.store(0, std::memory_order_relaxed);
+  remnant.begin_change();
+  __atomic_store_n(&frame.yard, uint8_t{0}, __ATOMIC_RELAXED);
   frame.tenant = &remnant;
   __atomic_store_n(&frame.kind, FrameKind::kRemnant, __ATOMIC_RELEASE);
   return remnant;
@@ -98,13 +99,14 @@ Remnant& Remnants::adopt(Frame& frame) {
 void Remnants::file(Remnant& remnant) {
   size_t free = free_.load(std::memory_order_relaxed);
   free_.store(free + remnant.free_grains(), std::memory_order_relaxed);
+  remnant.end_change();
   refile(remnant);
 }
 
 // A frame that is free by itself is none that a slab could use.
 Remnant* Remnants::add_scrap() {
   if (!make_room(1)) return nullptr;
-  Frame* frame = heap_->slabs().alloc_scrap(FrameKind::kRemnant);
+  Frame* frame = heap_->slabs().alloc_scrap(FrameKind::kInside);
   if (frame == nullptr) return nullptr;
   Remnant& remnant = adopt(*frame);
   file(remnant);
@@ -158,7 +160,7 @@ unsigned Remnants::take(const SlabLayout& layout, void** out, unsigned most) {
 Remnants::Place Remnants::find(const void* address) const {
   page::Zone& zone = heap_->slabs();
   const Frame& frame = zone.frame_of(address);
-  if (frame.kind != FrameKind::kRemnant) return {nullptr, 0};
+  if (frame.kind_now() != FrameKind::kRemnant) return {nullptr, 0};
   auto offset = static_cast<size_t>(static_cast<const char*>(address) - zone.address_of(frame));
   return {static_cast<Remnant*>(frame.tenant), static_cast<unsigned>(offset / kGrain)};
 }

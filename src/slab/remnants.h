@@ -45,6 +45,13 @@ class Remnant : public base::GrainMap {
   static constexpr uint8_t kNoBucket = 255;
   uint8_t bucket;                 ///< which list it is in
   std::atomic<uint16_t> version;  ///< odd while the map changes
+  void begin_change() {
+    version.store(version.load(std::memory_order_relaxed) | 1, std::memory_order_relaxed);
+  }
+  void end_change() {
+    auto next = static_cast<uint16_t>((version.load(std::memory_order_relaxed) | 1) + 1);
+    version.store(next, std::memory_order_release);
+  }
   Remnant* next;
   Remnant* prev;
   page::Frame* frame;
@@ -78,8 +85,8 @@ class Remnants {
   size_t usable_size(const void* object) ASHLAR_EXCLUDES(lock_);
   /// The same for the object that begins at an address of a remnant; 0 where none does.
   size_t size_at(const void* address) ASHLAR_EXCLUDES(lock_);
-  /// The same without a lock, for an object that nobody frees meanwhile; 0 also where the page is
-  /// just changing again and again.
+  /// The same without a lock, for an object that nobody frees meanwhile and of which the class map
+  /// has told that it is in no slab; 0 also where the page is just changing again and again.
   size_t peek_size(const void* object) const;
 
   /// For SlabStock::dissolve: makes frames remnants, all of a slab's or none.
@@ -90,6 +97,7 @@ class Remnants {
     /// Readies so many records. False where memory is out.
     bool make_room(unsigned pages);
     /// A frame becomes a remnant, in which nothing is taken yet; file() comes when that is done.
+    /// Until then nobody looks into it without the lock.
     Remnant& adopt(page::Frame& frame);
     void file(Remnant& remnant);
 

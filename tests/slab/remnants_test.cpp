@@ -229,6 +229,28 @@ TEST_F(RemnantsTest, TellsAnInteriorPointer) {
   EXPECT_EQ(remnants.size_at(static_cast<char*>(live[0]) + 32), 0u);
 }
 
+// Whoever frees an object meanwhile must not take it for a longer one.
+TEST_F(RemnantsTest, APageThatIsJustMadeTellsNoSizes) {
+  page::Frame* frame = heap.slabs().alloc(base::Pages(1), base::Order(0), FrameKind::kLarge);
+  ASSERT_NE(frame, nullptr);
+  char* start = heap.slabs().address_of(*frame);
+  {
+    Remnants::Adoption adoption(remnants);
+    ASSERT_TRUE(adoption.make_room(1));
+    slab::Remnant& remnant = adoption.adopt(*frame);
+    remnant.place(0, 3);
+    EXPECT_EQ(remnants.peek_size(start), 0u);
+    remnant.place(3, 3);
+    adoption.file(remnant);
+  }
+  EXPECT_EQ(remnants.peek_size(start), 48u);
+  EXPECT_EQ(remnants.peek_size(start + 48), 48u);
+  EXPECT_EQ(remnants.peek_size(start + 16), 0u) << "none begins there";
+  for (void* object : {start, start + 48}) remnants.put(&object, 1);
+  audit_all();
+  EXPECT_EQ(remnants.stats().pages, 0u);
+}
+
 TEST_F(RemnantsTest, AuditSeesAPageInTheWrongList) {
   scatter(4, 60);
   dissolve();
