@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/bits.h"
+#include "base/config.h"
 
 namespace base {
 
@@ -38,7 +39,10 @@ class BitMap {
 
  private:
   static void store(uint64_t& word, uint64_t bits) {
-    __atomic_store_n(&word, bits, __ATOMIC_RELEASE);
+    if (kHasCaches)
+      __atomic_store_n(&word, bits, __ATOMIC_RELEASE);
+    else
+      word = bits;  // in the small library nobody looks without a lock
   }
 
   // Calls act(word, mask) for each word that the range touches; mask holds the range's bits in it.

@@ -445,6 +445,7 @@ size_t usable_size(const void* p) {
     return cache::g_remnants.usable_size(p);
   }
   if (kind == FrameKind::kSlob) {
+    if (!base::kHasCaches) return g_heap.slob().usable_size(frame, p);
     GateEntry entry;
     return g_heap.slob().usable_size(frame, p);
   }
@@ -459,7 +460,7 @@ void* resize(void* p, size_t size) {
   Frame& frame = zone.frame_of(p);
   // An object that is half used or more stays where it is.
   FrameKind kind = frame.kind_now();
-  bool is_object = kind == FrameKind::kSlab || kind == FrameKind::kRemnant;
+  bool is_object = base::kHasCaches && (kind == FrameKind::kSlab || kind == FrameKind::kRemnant);
   if (is_object && size <= have && size > have / 2) return p;
   if (!is_object) {
     GateEntry entry;

@@ -156,7 +156,7 @@ void describe(base::Text& text) {
   }
   text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
   text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
-  if (snapshot.remnants.pages > 0) {
+  if (base::kHasCaches && snapshot.remnants.pages > 0) {
     text.add("left of slabs: ").add_decimal(snapshot.remnants.pages).add(" pages, ");
     text.add_decimal(snapshot.remnants.live_bytes).add(" bytes live\n");
   }

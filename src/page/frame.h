@@ -45,7 +45,11 @@ struct Frame {
 
   /// For who has a block of it and no lock: its slab may just be dissolved. If the class map has
   /// told that the slab is none any more, this does, too.
-  FrameKind kind_now() const { return __atomic_load_n(&kind, __ATOMIC_ACQUIRE); }
+  FrameKind kind_now() const {
+    FrameKind now;
+    __atomic_load(&kind, &now, __ATOMIC_ACQUIRE);
+    return now;
+  }
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");
 

@@ -92,7 +92,8 @@ Remnant& Remnants::adopt(Frame& frame) {
   remnant.begin_change();
   __atomic_store_n(&frame.yard, uint8_t{0}, __ATOMIC_RELAXED);
   frame.tenant = &remnant;
-  __atomic_store_n(&frame.kind, FrameKind::kRemnant, __ATOMIC_RELEASE);
+  FrameKind kind = FrameKind::kRemnant;
+  __atomic_store(&frame.kind, &kind, __ATOMIC_RELEASE);
   return remnant;
 }
 

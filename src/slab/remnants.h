@@ -90,7 +90,7 @@ class Remnants {
   size_t peek_size(const void* object) const;
 
   /// For SlabStock::dissolve: makes frames remnants, all of a slab's or none.
-  class Adoption {
+  class ASHLAR_SCOPED_CAPABILITY Adoption {
    public:
     explicit Adoption(Remnants& to) ASHLAR_ACQUIRES(to.lock_);
     ~Adoption() ASHLAR_RELEASES();
