@@ -13,11 +13,7 @@
 //   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
 //   says so to the zone; others pay nothing. A new slab is hollow until it is used.
 //
-//   Where many slabs are *sparse*, a quarter in use or less, and another size wants memory, they are
-//   dissolved (slab/remnants.h): what lives on is no object of this stock any more, and is told
-//   apart when it comes back. A descriptor is gone then, so nobody reads one without the lock,
-//   but for slabs whose objects keep their state: those are never dissolved, and no more are those
-//   of objects above half a frame or of which one lies in two frames.
+//   *Sparse* slabs may be dissolved (slab/remnants.h).
 //
 //   Where there are several memory nodes (page/nodes.h) each has a *yard* of such lists. Objects
 //   are taken from the slabs of the node that the caller runs on; if it has none with room, a new
@@ -217,6 +213,7 @@ class SlabStock {
   Slab* slab_of(const void* address) ASHLAR_REQUIRES(lock_);
   unsigned gather(void** out, unsigned most, unsigned yard, Growth growth, Unfetched& pages)
       ASHLAR_EXCLUDES(lock_);
+  // False where the slab was dissolved: no descriptor may be read without the lock.
   bool put(void* object) ASHLAR_REQUIRES(lock_);
   void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
   // Of slabs that may be dissolved those of which little is in use. Objects larger than half a
