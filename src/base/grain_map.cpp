@@ -82,8 +82,33 @@ void GrainMap::place(unsigned grain, unsigned count) {
   begin(grain, count);
 }
 
+// The lowest run of up to a word of grains. Each step leaves those bits of two words behind which
+// twice as many are free.
+unsigned GrainMap::find_short(unsigned count) const {
+  for (unsigned i = 0; i < kWords; ++i) {
+    if (~taken_[i] == 0) continue;
+    uint64_t low = ~taken_[i], high = i + 1 < kWords ? ~taken_[i + 1] : 0;
+    for (unsigned have = 1; have < count;) {
+      unsigned step = std::min(have, count - have);
+      low &= low >> step | high << (64 - step);
+      high &= high >> step;
+      have += step;
+    }
+    if (low != 0) return i * 64 + lowest_bit(low);
+  }
+  return kNoGrain;
+}
+
 unsigned GrainMap::take(unsigned count, unsigned align) {
   if (count > longest_) return kNoGrain;
+  if (kHasCaches && count <= 64 && align == 1) {
+    unsigned first = find_short(count);
+    if (first == kNoGrain)
+      longest_ = static_cast<uint16_t>(count - 1);
+    else
+      begin(first, count);
+    return first;
+  }
   unsigned seen = 0;
   for (unsigned run = next_free(0), end; run != kNoGrain; run = next_free(end)) {
     end = next_taken(run);

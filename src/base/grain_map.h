@@ -21,7 +21,8 @@
 //   None here: whoever owns the page has a lock for it. Only peek_length() does without.
 //
 // Cost
-//   At most four words of either map are looked at for each run of free grains in the page.
+//   To take: a few operations on each of four words, however many runs of free grains there are. A
+//   run of more than a word, or an aligned one, is looked for run by run.
 //
 // Source
 //   First fit: D. E. Knuth, The Art of Computer Programming, vol. 1, 2.5. A map of what is taken
@@ -83,6 +84,7 @@ class GrainMap {
   unsigned next_free(unsigned from) const;
   unsigned end_of(unsigned grain) const;
   unsigned run_start(unsigned grain) const;
+  unsigned find_short(unsigned count) const;
   void begin(unsigned grain, unsigned count);
   void mark(unsigned first, unsigned count);
   void unmark(unsigned first, unsigned count);

@@ -49,8 +49,8 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
   } else {
     Request request{.size = size,
                     .align = align,
-                    .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
                     .where = where_of(flags),
+                    .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
                     .is_last = false,
                     .asks_nobody = (flags & ASHLAR_NORETRY) != 0};
     memory.address = try_hard(flags, size, [&] {

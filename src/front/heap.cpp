@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cache/registry.h"
+#include "front/blocks.h"
 #include "front/contract.h"
 #include "front/objects.h"
 #include "front/process.h"
@@ -86,27 +87,6 @@ bool has_cache(uint8_t id) {
   return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
 }
 
-large::Memory alloc_by_slob(size_t size, size_t align) {
-  void* block = g_heap.slob().alloc(size, align);
-  if (block == nullptr) return {};
-  if (base::kHasCaches) g_heap.promotion().note_live(class_of(size), whole_grains(size));
-  return {block, g_heap.pages().slabs().frame_of(block).is_new != 0};
-}
-
-void free_by_slob(const Frame& frame, void* p) {
-  size_t size = g_heap.slob().free(frame, p);
-  if (base::kHasCaches) g_heap.promotion().note_free(class_of(size), size);
-}
-
-void* resize_by_slob(const Frame& frame, void* p, size_t size) {
-  size_t had = g_heap.slob().usable_size(frame, p);
-  if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
-  if (!base::kHasCaches) return p;
-  g_heap.promotion().note_free(class_of(had), had);
-  g_heap.promotion().note_live(class_of(size), whole_grains(size));
-  return p;
-}
-
 ASHLAR_COLD large::Memory alloc_named(const Request& request) {
   if (page::hugetlb_shift(request.where) != 0) start_process();  // a fork ends such a zone
   return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
@@ -114,15 +94,16 @@ ASHLAR_COLD large::Memory alloc_named(const Request& request) {
 }
 
 // The same where the user wants pages that were set apart for all that will fill one.
-ASHLAR_COLD large::Memory alloc_hugetlb(Request request) {
-  if (request.fill != large::Fill::kWhole) return {};
+ASHLAR_COLD large::Memory alloc_hugetlb(const Request& wanted) {
+  if (wanted.fill != large::Fill::kWhole) return {};
+  Request request = wanted;
   bool is_2m = g_heap.options().hugetlb == Options::k2M;
   request.where = is_2m ? page::Manners::Where::kHuge2M : page::Manners::Where::kHuge1G;
   bool is_filling = request.size >> page::hugetlb_shift(request.where) != 0;
   return is_filling ? alloc_named(request) : large::Memory{};
 }
 
-large::Memory alloc_once(Request request) {
+large::Memory alloc_once(const Request& request) {
   if (request.is_named()) return alloc_named(request);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
   if (id != 0 && has_cache(id)) return {alloc_object(id), false};
@@ -133,7 +114,7 @@ large::Memory alloc_once(Request request) {
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
-large::Memory alloc_inside(Request request) {
+large::Memory alloc_inside(const Request& request) {
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
     if (!request.is_last) return memory;
@@ -154,7 +135,6 @@ large::Memory alloc_inside(Request request) {
 
 // Threads with magazines of their own need no gate for them: nobody else looks into them.
 void* alloc_from_own_seat(size_t size) {
-  if (!base::kHasCaches) return nullptr;
   cache::Seat seat = cache::own_seat();
   if (seat.is_none() || size > kMaxCached) return nullptr;
   void* object = seat.pop(class_of(size));
@@ -163,14 +143,24 @@ void* alloc_from_own_seat(size_t size) {
 }
 
 bool free_to_own_seat(Zone& zone, void* p) {
-  if (!base::kHasCaches) return false;
   cache::Seat seat = cache::own_seat();
   uint8_t id = zone.class_at(p);
   if (seat.is_none() || id == 0 || !base::is_aligned(p, kGrain)) return false;
   return !bears_key(p) && seat.push(id, p);
 }
 
-large::Memory alloc_through_gate(Request request) {
+// Without the gate, and without leaving the slow path.
+void* alloc_ready(size_t size) {
+  if (!base::kHasCaches) return nullptr;
+  void* object = alloc_from_own_seat(size);
+  return object != nullptr ? object : alloc_kept(size);
+}
+
+bool free_to_ready(Zone& zone, void* p) {
+  return base::kHasCaches && (free_to_own_seat(zone, p) || try_keep(zone, p));
+}
+
+large::Memory alloc_through_gate(const Request& request) {
   for (uint32_t wait = 0; wait < kMostGateWaits; ++wait) {
     {
       GateEntry entry;
@@ -193,7 +183,7 @@ void leave() {
 }
 
 // The program's own caches are asked when the gate has been left.
-large::Memory alloc_memory(Request request) {
+large::Memory alloc_memory(const Request& request) {
   if (request.size > kMaxRequest || !start_heap()) return {};
   large::Memory memory = alloc_through_gate(request);
   // Called from within the slow path, by a libc function of ours that allocates: the gate is
@@ -295,6 +285,7 @@ bool Heap::promote() {
   if (!base::kHasCaches) return false;
   if (is_published_.load(std::memory_order_acquire)) return true;
   start_process();
+  drop_kept();
   os::Locked held(promotion_lock_);
   if (!is_promoted()) {
     if (!pages_.slabs().cover_classes()) return false;
@@ -352,7 +343,7 @@ bool is_heap_started() {
 }
 
 void* alloc_slow(size_t size) {
-  if (void* object = alloc_from_own_seat(size)) return object;
+  if (void* ready = alloc_ready(size)) return ready;
   return alloc_memory({size}).address;
 }
 
@@ -366,7 +357,7 @@ void* alloc_aligned(size_t size, size_t align) {
 
 void* alloc_zeroed(size_t size) {
   void* object = try_alloc(size);
-  if (object == nullptr) object = alloc_from_own_seat(size);
+  if (object == nullptr) object = alloc_ready(size);
   if (object != nullptr) return std::memset(object, 0, size);
   large::Memory memory = alloc_memory({.size = size, .fill = large::Fill::kSparse});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, size);
@@ -379,9 +370,9 @@ void* alloc_zeroed_in(large::Place place, size_t size, bool is_last) {
   large::Memory memory =
       alloc_memory({.size = bytes,
                     .align = base::kFrameSize,
-                    .fill = large::Fill::kSparse,
-                    .where = place.where,
                     .node = place.node,
+                    .where = place.where,
+                    .fill = large::Fill::kSparse,
                     .is_last = is_last && page::hugetlb_shift(place.where) == 0});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, bytes);
   return memory.address;
@@ -391,7 +382,7 @@ void free_slow(void* p) {
   if (p == nullptr) return;
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
-  if (free_to_own_seat(*zone, p)) return;
+  if (free_to_ready(*zone, p)) return;
   bool is_remnant = base::kHasCaches && zone->class_at(p) == 0 &&
                     zone->frame_of(p).kind_now() == FrameKind::kRemnant;
   if (is_remnant && free_to_magazine(p)) return;

@@ -124,13 +124,13 @@ bool is_heap_started();
 /// Starts it, if it has not. False where the kernel gives no address space.
 bool start_heap();
 
-/// What is asked for.
+/// What is asked for. Without a gap, so that the usual one is written, and read, a word at a time.
 struct Request {
   size_t size;
   size_t align = kGrain;
-  large::Fill fill = large::Fill::kWhole;
-  page::Manners::Where where = page::Manners::Where::kAnywhere;
   unsigned node = page::Nodes::kHere;
+  page::Manners::Where where = page::Manners::Where::kAnywhere;
+  large::Fill fill = large::Fill::kWhole;
   bool is_last = true;       ///< without it nothing gives way
   bool asks_nobody = false;  ///< nor is the program asked for what others want
 
@@ -140,8 +140,10 @@ struct Request {
     return base::kHasCaches && !is_anywhere;  // the small library has one zone for all
   }
 };
+static_assert(sizeof(Request) == 2 * sizeof(size_t) + 8);
+
 /// Every allocation that the fast path does not serve. address is null when memory is out.
-large::Memory alloc_memory(Request request);
+large::Memory alloc_memory(const Request& request);
 
 /// On the way out of the slow path, inside the gate, with no lock held.
 void leave();

@@ -3,16 +3,15 @@
 namespace front {
 namespace {
 
-// So many calls in an interval are worth more than the memory: SLOB takes up to a third of a
-// microsecond more a call than a magazine does, so these cost two milliseconds of a second.
-constexpr uint32_t kManyCalls = 8192;
 // Of one class, once there are object caches: so many cost SLOB less than a millisecond. A slab
 // that is half empty and a magazine that holds objects idle cost ten pages and more.
 constexpr uint32_t kManyOfOne = 2048;
-// But where many classes have nearly as many, this many of one once all that SLOB has served of
-// them are so many.
+// But where many classes have nearly as many, this many of one once SLOB has served so many more
+// than promote.
 constexpr uint32_t kSomeOfOne = 256;
-constexpr uint32_t kManyBySlob = 2 * kManyCalls;
+constexpr uint32_t kManyBySlob = Promotion::kManyCallsOfLarger;
+// Up to so many bytes of SLOB a heap is small beside the slabs that it would get.
+constexpr size_t kSmallHeap = size_t{192} << 10;
 // SLOB holds so much of a class before that is worth a slab, or half the objects of one.
 constexpr size_t kMuchOfOne = size_t{64} << 10;
 constexpr size_t kHalfSlab = 4;
@@ -23,20 +22,26 @@ constexpr size_t kShared = base::kCacheLine;
 
 }  // namespace
 
+uint32_t Promotion::many_calls(const Demand& demand) const {
+  return demand.slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
+}
+
 // Whether the process has outgrown SLOB alone. Once it has, it has for good.
 bool Promotion::is_busy(const Demand& demand) {
   if (is_over()) return true;
   bool is_large = demand.slob_bytes > inherited_ + slob_max_;
-  bool is_over =
-      calls_.load(std::memory_order_relaxed) > kManyCalls || is_large || demand.has_threads;
+  bool is_often = calls_.load(std::memory_order_relaxed) > many_calls(demand);
+  bool is_over = is_often || is_large || demand.has_threads;
   if (is_over) is_over_.store(true, std::memory_order_relaxed);
   return is_over;
 }
 
 bool Promotion::is_worth_a_slab(const Demand& demand) {
-  Class& counts = classes_[demand.id];
-  uint32_t calls = add(counts.calls, 1), all = add(calls_, 1);
-  if (calls > kManyOfOne || (calls > kSomeOfOne && all > kManyBySlob)) return true;
+  const Class& counts = classes_[demand.id];
+  uint32_t calls = counts.calls.load(std::memory_order_relaxed);
+  uint32_t all = calls_.load(std::memory_order_relaxed);
+  if (calls > kManyOfOne || (calls > kSomeOfOne && all > many_calls(demand) + kManyBySlob))
+    return true;
   uint32_t live = counts.live.load(std::memory_order_relaxed);
   if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;
   if (demand.slob_bytes / 2 > slob_max_) return true;
@@ -46,8 +51,8 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
   if (slob_max_ == kUnlimited) return false;
-  bool is_worth = is_worth_a_slab(demand) || demand.has_cache;  // counted in any case
-  return is_busy(demand) && is_worth;
+  note_call(demand.id);
+  return is_busy(demand) && (demand.has_cache || is_worth_a_slab(demand));
 }
 
 void Promotion::end_interval() {

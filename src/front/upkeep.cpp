@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "cache/registry.h"
+#include "front/blocks.h"
 #include "front/heap.h"
 #include "front/pressure.h"
 #include "front/process.h"
@@ -131,7 +132,10 @@ void reap_idle() {
   uint64_t interval = g_heap.interval_ms();
   bool is_due = page::has_come(due, now, interval) &&
                 g_next_reap_ms.compare_exchange_strong(due, now + interval);
-  if (is_due) g_heap.promotion().end_interval();
+  if (is_due) {
+    g_heap.promotion().end_interval();
+    drop_kept();
+  }
   if (is_due && has_objects)
     g_registry.reap();
   else if (grows && !has_just_been(due, now, interval))
@@ -198,6 +202,7 @@ bool Heap::configure(const char* text, base::Text& faults) {
 }
 
 void reap_caches() {
+  if (base::kHasCaches) drop_kept();
   g_heap.slob().reap();
   if (g_heap.is_promoted()) g_registry.reap_everything();
 }
@@ -218,6 +223,13 @@ void maintain() {
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
   if ((ticks & mask) == mask) reap_idle();
+}
+
+bool pass_by() {
+  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
+  if (ticks % kTickEveryBySlob == kTickEveryBySlob - 1) return false;
+  g_ticks.store(ticks + 1, std::memory_order_relaxed);
+  return true;
 }
 
 void attend(Start start) {

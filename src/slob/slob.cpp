@@ -19,6 +19,14 @@ constexpr unsigned grains_of(size_t size) {
   return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
 }
 
+// The length that a place of kept_ is for, and the first place for a length.
+constexpr unsigned length_of_kept(unsigned place) {
+  return place / kKeptOfALength + 1;
+}
+constexpr unsigned first_kept(unsigned length) {
+  return (length - 1) * kKeptOfALength;
+}
+
 }  // namespace
 
 void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready) {
@@ -208,20 +216,22 @@ void* Slob::alloc(size_t size, size_t align) {
 ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
   char* start = zone_->address_of(frame);
+  size_t offset = static_cast<size_t>(static_cast<const char*>(p) - start);
+  unsigned grain = static_cast<unsigned>(offset / base::kGrain);
   if (page->frame != &frame) {  // the first of a long block
-    if (p != start) misuse::interior_free(p, start);
-    return {page, 0};
+    if (offset != 0) misuse::interior_free(p, start);
+  } else {
+    if (!page->is_taken(grain)) misuse::double_free_small(p);
+    bool is_start = page->begins(grain) && page->in_front_of(grain) == 0;
+    if (!is_start || !base::is_aligned(p, base::kGrain)) {
+      unsigned first = page->block_around(grain);
+      size_t in_front = size_t{page->in_front_of(first)} * base::kGrain;
+      misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
+    }
   }
-  unsigned grain = static_cast<unsigned>(static_cast<size_t>(static_cast<const char*>(p) - start) /
-                                         base::kGrain);
-  if (!page->is_taken(grain)) misuse::double_free_small(p);
-  bool is_start = page->begins(grain) && page->in_front_of(grain) == 0;
-  if (!is_start || !base::is_aligned(p, base::kGrain)) {
-    unsigned first = page->block_around(grain);
-    size_t in_front = size_t{page->in_front_of(first)} * base::kGrain;
-    misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
-  }
-  return {page, grain};
+  unsigned count = page->length_at(grain);
+  if (base::kHasCaches && is_kept(p, count)) misuse::double_free_small(p);
+  return {page, grain, count};
 }
 
 // After grains of a page came free: it may have been in no list, or be empty now.
@@ -237,20 +247,60 @@ void Slob::note_free(SlobPage& page, bool was_full) {
 size_t Slob::free(const Frame& frame, void* p) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
-  unsigned before = place.page->free_grains();
+  bool was_full = place.page->free_grains() == 0;
   place.page->put(place.grain);
-  unsigned count = place.page->free_grains() - before;
-  if (place.grain == 0) count += give_front(*place.page);
-  live_ -= count;
-  note_free(*place.page, before == 0);
-  return size_t{count} * base::kGrain;
+  if (place.grain == 0) place.count += give_front(*place.page);
+  live_ -= place.count;
+  note_free(*place.page, was_full);
+  return size_t{place.count} * base::kGrain;
+}
+
+bool Slob::is_kept(const void* p, unsigned count) const {
+  if (count > kMostKept) return false;
+  void* const* first = kept_.data() + first_kept(count);
+  return std::find(first, first + kKeptOfALength, p) != first + kKeptOfALength;
+}
+
+bool Slob::try_keep(const Frame& frame, void* p) ASHLAR_UNCHECKED {
+  // What inherited pages hold is not to be written to, and other pages hold few short blocks.
+  if (apart_ > 0 || static_cast<SlobPage*>(frame.tenant)->shelf != Shelf::kSmall) return false;
+  Place place = place_of(frame, p);
+  if (place.count > kMostKept || place.page->in_front_of(place.grain) > 0) return false;
+  void** first = kept_.data() + first_kept(place.count);
+  void** free = std::find(first, first + kKeptOfALength, nullptr);
+  if (free == first + kKeptOfALength) return false;
+  *free = p;
+  return true;
+}
+
+void* Slob::take_kept(size_t size) ASHLAR_UNCHECKED {
+  if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
+  void** first = kept_.data() + first_kept(grains_of(size));
+  void** last = first + kKeptOfALength - 1;
+  while (*last == nullptr && last != first) --last;
+  return std::exchange(*last, nullptr);
+}
+
+void* Slob::take_any_kept() {
+  os::Locked held(lock_);
+  for (void** at = kept_.end(); at != kept_.begin();)
+    if (*--at != nullptr) return std::exchange(*at, nullptr);
+  return nullptr;
+}
+
+size_t Slob::kept_grains() const {
+  size_t sum = 0;
+  if (!base::kHasCaches) return sum;
+  for (unsigned i = 0; i < kept_.size(); ++i)
+    if (kept_[i] != nullptr) sum += length_of_kept(i);
+  return sum;
 }
 
 size_t Slob::usable_size(const Frame& frame, const void* p) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
   const SlobPage& page = *place.page;
-  return size_t{page.length_at(place.grain) + page.in_front_of(place.grain)} * base::kGrain;
+  return size_t{place.count + page.in_front_of(place.grain)} * base::kGrain;
 }
 
 bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
@@ -291,7 +341,8 @@ void Slob::reap() {
 
 SlobStats Slob::stats() {
   os::Locked held(lock_);
-  return {.pages = pages_.load(std::memory_order_relaxed), .live_bytes = live_ * base::kGrain};
+  return {.pages = pages_.load(std::memory_order_relaxed),
+          .live_bytes = (live_ - kept_grains()) * base::kGrain};
 }
 
 void Slob::audit() {
@@ -325,6 +376,14 @@ void Slob::audit() {
   ASHLAR_CHECK(listed <= pages);
   ASHLAR_CHECK(live_ == pages * kGrains - free);
   ASHLAR_CHECK(empty == (empty_ == nullptr ? 0 : 1));
+  if (!base::kHasCaches) return;
+  for (unsigned i = 0; i < kept_.size(); ++i) {
+    if (kept_[i] == nullptr) continue;
+    const SlobPage& page = *static_cast<SlobPage*>(zone_->frame_of(kept_[i]).tenant);
+    size_t offset = reinterpret_cast<size_t>(kept_[i]) % base::kFrameSize;
+    unsigned grain = static_cast<unsigned>(offset / base::kGrain);
+    ASHLAR_CHECK(page.begins(grain) && page.length_at(grain) == length_of_kept(i));
+  }
 }
 
 }  // namespace slob

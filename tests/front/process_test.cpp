@@ -100,13 +100,13 @@ TEST(ProcessWithoutHandlers, AChildIsNotPromotedForWhatItsParentHasAskedFor) {
   uint64_t slob_max = front::g_heap.options().slob_max;
   if (slob_max == 0 || slob_max == front::Options::kUnlimited || front::g_heap.is_promoted())
     GTEST_SKIP() << "not run: the parent is not what it is about";
-  for (int i = 0; i < 7900; ++i) front::free(front::alloc(100));
+  for (int i = 0; i < 65000; ++i) front::free(front::alloc(100));
   ASSERT_FALSE(front::g_heap.is_promoted());
   pid_t child = fork();
   if (child == 0) {
     for (int i = 0; i < 2000; ++i) front::free(front::alloc(100));
     bool was_small = !front::g_heap.is_promoted();
-    for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
+    for (int i = 0; i < 200000; ++i) front::free(front::alloc(100));
     inspect::audit();
     _exit(was_small && front::g_heap.is_promoted() ? 0 : 1);
   }

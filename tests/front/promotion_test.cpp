@@ -35,6 +35,18 @@ TEST_F(PromotionTest, OneThatAsksOftenDoesNot) {
   EXPECT_TRUE(promotion.note_demand({.id = 3, .size = 48})) << "for good";
 }
 
+TEST_F(PromotionTest, ALargerHeapIsPromotedSooner) {
+  EXPECT_LT(served({.id = 3, .size = 48, .slob_bytes = kMax}, 1000000), 20000u);
+}
+
+TEST_F(PromotionTest, CallsThatAskNoMoreThanWhetherSlobIsAloneCountLikeOthers) {
+  unsigned calls = 0;
+  for (; promotion.is_alone() && calls < 1000000; ++calls) promotion.note_call(3);
+  EXPECT_GT(calls, 2000u);
+  EXPECT_LT(served({.id = 3, .size = 48}, 1000), 2u);
+  EXPECT_FALSE(promotion.is_alone());
+}
+
 TEST_F(PromotionTest, OftenIsMeantWithinAnInterval) {
   for (int interval = 0; interval < 100; ++interval) {
     EXPECT_EQ(served({.id = 3, .size = 48}, 2000), 2000u);
@@ -53,14 +65,14 @@ TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
 // A script of a shell asks for two sizes all the time, and for others a thousand times.
 TEST_F(PromotionTest, OfAProcessThatAsksOftenOnlyTheBusyClassesHaveCaches) {
   unsigned busy = served({.id = 1, .size = 16}, 100000);
-  EXPECT_LT(busy, 20000u);
+  EXPECT_LT(busy, 70000u);
   EXPECT_EQ(served({.id = 4, .size = 64}, 1000), 1000u);
 }
 
 TEST_F(PromotionTest, ManyClassesThatAreHalfBusyDoNotStayWithSlob) {
   unsigned all = 0;
   for (uint8_t id = 1; id <= 80; ++id) all += served({.id = id, .size = size_t{16} * id}, 1500);
-  EXPECT_LT(all, 45000u);
+  EXPECT_LT(all, 90000u);
 }
 
 TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
@@ -76,10 +88,10 @@ TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
 
 // Half a slab of the largest objects is more than all that smaller ones may have in SLOB.
 TEST_F(PromotionTest, AFewLargeObjectsAreNotWorthASlabOfThem) {
-  Demand demand{.id = 90, .size = 32768, .slob_bytes = kMax + 1};
-  promotion.note_live(90, 3 * 32768);
+  Demand demand{.id = 80, .size = 32768, .slob_bytes = kMax + 1};
+  promotion.note_live(80, 3 * 32768);
   EXPECT_FALSE(promotion.note_demand(demand));
-  promotion.note_live(90, 2 * 32768);
+  promotion.note_live(80, 2 * 32768);
   EXPECT_TRUE(promotion.note_demand(demand));
 }
 
@@ -109,6 +121,8 @@ TEST(PromotionExtremes, NeverAndAlways) {
   EXPECT_TRUE(never.note_demand({.id = 1, .size = 16}));
   Promotion always;
   always.start(Promotion::kUnlimited);
+  for (int i = 0; i < 100000; ++i) always.note_call(1);
+  EXPECT_TRUE(always.is_alone());
   for (int i = 0; i < 100000; ++i)
     ASSERT_FALSE(
         always.note_demand({.id = 1, .size = 16, .slob_bytes = SIZE_MAX, .has_threads = true}));

@@ -221,7 +221,7 @@ TEST_F(UpkeepTest, IdleSizesGiveBackBeforeTheHeapGrows) {
   base::Line<256> faults;
   ASSERT_TRUE(front::configure("decay_ms:3600000", faults)) << "no interval ends by time";
   std::vector<void*> objects(300);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 300; ++round) {
     for (void*& object : objects) object = front::alloc(1000);
     for (void* object : objects) front::free(object);
   }

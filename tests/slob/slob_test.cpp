@@ -69,6 +69,46 @@ TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
   EXPECT_LE(slob.stats().pages, 1u);
 }
 
+TEST_F(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
+  char *first = alloc(64), *second = alloc(50), *third = alloc(64);
+  size_t live = slob.stats().live_bytes;
+  EXPECT_TRUE(slob.try_keep(frame_of(first), first));
+  EXPECT_TRUE(slob.try_keep(frame_of(second), second));
+  EXPECT_FALSE(slob.try_keep(frame_of(third), third)) << "one too many of this length";
+  slob.audit();
+  EXPECT_EQ(slob.stats().live_bytes, live - 128) << "nobody has them";
+  EXPECT_EQ(slob.take_kept(80), nullptr);
+  EXPECT_EQ(slob.take_kept(49), second) << "the one that was touched last";
+  EXPECT_EQ(usable(second), 64u);
+  EXPECT_NE(alloc(64), first) << "it is for who asks for what is kept";
+  EXPECT_EQ(slob.take_kept(64), first);
+  EXPECT_EQ(slob.take_kept(64), nullptr);
+  slob.audit();
+}
+
+TEST_F(SlobTest, WhatIsKeptCanAllBeHadToBeFreed) {
+  std::set<void*> kept;
+  for (size_t size = 16; size <= 256; size += 16)
+    for (unsigned i = 0; i < slob::kKeptOfALength; ++i) {
+      char* block = alloc(size);
+      if (slob.try_keep(frame_of(block), block)) kept.insert(block);
+    }
+  EXPECT_GE(kept.size(), 15u * slob::kKeptOfALength);
+  while (void* block = slob.take_any_kept()) {
+    EXPECT_EQ(kept.erase(block), 1u);
+    free(block);
+  }
+  EXPECT_TRUE(kept.empty());
+}
+
+TEST_F(SlobTest, LongBlocksAreNotKept) {
+  for (size_t size : {272u, 1000u, 4000u, 8300u}) {
+    char* block = alloc(size);
+    EXPECT_FALSE(slob.try_keep(frame_of(block), block));
+    free(block);
+  }
+}
+
 // Sixteen bytes a page of waste at most: 200 blocks of 80 bytes are four pages.
 TEST_F(SlobTest, LongListsAreFilledAsWell) {
   // 85 blocks of three grains leave one grain of each page free.
@@ -97,6 +137,16 @@ class SlobOfMany : public SlobTest {
   }
   std::vector<char*> blocks;
 };
+
+TEST_F(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
+  char* kept = alloc(64);
+  char* inherited = alloc(64);
+  ASSERT_TRUE(slob.try_keep(frame_of(kept), kept));
+  slob.restart();
+  EXPECT_EQ(slob.take_kept(64), nullptr);
+  EXPECT_FALSE(slob.try_keep(frame_of(inherited), inherited));
+  EXPECT_FALSE(is_inherited(alloc(64)));
+}
 
 TEST_F(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
   unsigned asked = 0;
@@ -366,6 +416,10 @@ TEST_F(SlobDeathTest, DoubleFree) {
   EXPECT_DEATH(slob.free(frame_of(block), block),
                "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
   EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
+  char* kept = alloc(64);
+  ASSERT_TRUE(slob.try_keep(frame_of(kept), kept));
+  EXPECT_DEATH(slob.try_keep(frame_of(kept), kept), "^ashlar: double free of ");
+  EXPECT_DEATH(slob.free(frame_of(kept), kept), "^ashlar: double free of ");
 }
 
 TEST_F(SlobDeathTest, FreeInsideALongBlock) {

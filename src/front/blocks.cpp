@@ -1,0 +1,55 @@
+#include "front/blocks.h"
+
+#include "front/heap.h"
+#include "front/upkeep.h"
+#include "os/thread.h"
+
+namespace front {
+namespace {
+
+bool may_keep() {
+  return !os::has_other_threads() && g_heap.promotion().is_alone();
+}
+
+}  // namespace
+
+large::Memory alloc_by_slob(size_t size, size_t align) {
+  void* block = g_heap.slob().alloc(size, align);
+  if (block == nullptr) return {};
+  if (base::kHasCaches) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return {block, g_heap.pages().slabs().frame_of(block).is_new != 0};
+}
+
+void free_by_slob(const page::Frame& frame, void* p) {
+  size_t size = g_heap.slob().free(frame, p);
+  if (base::kHasCaches) g_heap.promotion().note_free(class_of(size), size);
+}
+
+void* resize_by_slob(const page::Frame& frame, void* p, size_t size) {
+  size_t had = g_heap.slob().usable_size(frame, p);
+  if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
+  if (!base::kHasCaches) return p;
+  g_heap.promotion().note_free(class_of(had), had);
+  g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return p;
+}
+
+void* alloc_kept(size_t size) {
+  if (!may_keep()) return nullptr;
+  void* block = g_heap.slob().take_kept(size);
+  if (block != nullptr) g_heap.promotion().note_call(class_of(size));
+  return block;
+}
+
+bool try_keep(const page::Zone& zone, void* p) {
+  if (!may_keep()) return false;
+  const page::Frame& frame = zone.frame_of(p);
+  return frame.kind == page::FrameKind::kSlob && pass_by() && g_heap.slob().try_keep(frame, p);
+}
+
+void drop_kept() {
+  while (void* block = g_heap.slob().take_any_kept())
+    free_by_slob(g_heap.pages().slabs().frame_of(block), block);
+}
+
+}  // namespace front

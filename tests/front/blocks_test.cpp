@@ -1,0 +1,99 @@
+// front/blocks_test.cpp -- proves that short blocks which the only thread has dropped serve its
+// next requests, that they are nobody's until then, and that they do not keep a busy process in
+// SLOB.
+
+#include "front/blocks.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "front/heap.h"
+#include "front/upkeep.h"
+#include "inspect/audit.h"
+
+namespace {
+
+class BlocksTest : public testing::Test {
+ protected:
+  ~BlocksTest() override { inspect::audit(); }
+  void SetUp() override {
+    ASSERT_TRUE(front::start_heap());
+    if (!front::g_heap.promotion().is_alone() || front::g_heap.options().slob_max == 0)
+      GTEST_SKIP() << "not run: SLOB does not serve alone here";
+  }
+  static size_t live() { return front::g_heap.slob().stats().live_bytes; }
+};
+using BlocksDeathTest = BlocksTest;
+
+TEST_F(BlocksTest, WhatWasDroppedIsGivenOutAgain) {
+  size_t before = live();
+  void* block = front::alloc(40);
+  EXPECT_EQ(live(), before + 48);
+  front::free(block);
+  EXPECT_EQ(live(), before) << "it is nobody's";
+  EXPECT_EQ(front::alloc(33), block);
+  EXPECT_EQ(front::usable_size(block), 48u);
+  EXPECT_EQ(live(), before + 48);
+  front::free(block);
+}
+
+TEST_F(BlocksTest, ZeroedBlocksAreZeroWhateverWasInThem) {
+  void* block = front::alloc(100);
+  std::memset(block, 0x5a, 100);
+  front::free(block);
+  auto* zeroed = static_cast<char*>(front::alloc_zeroed(100));
+  EXPECT_EQ(zeroed, block);
+  EXPECT_EQ(std::count(zeroed, zeroed + 100, 0), 100);
+  front::free(zeroed);
+}
+
+TEST_F(BlocksTest, WhatIsKeptGoesBackWithTheRest) {
+  size_t before = front::g_heap.slob().stats().pages;
+  std::vector<void*> blocks;
+  for (int i = 0; i < 2000; ++i) blocks.push_back(front::alloc(16 + i % 240));
+  for (void* block : blocks) front::free(block);
+  EXPECT_TRUE(front::reap());
+  EXPECT_LE(front::g_heap.slob().stats().pages, before);
+}
+
+TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
+  if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: nothing ends it here";
+  for (int i = 0; i < 100000 && !front::g_heap.is_promoted(); ++i) {
+    front::free(front::alloc(100));
+    front::free(front::alloc(40));
+  }
+  EXPECT_TRUE(front::g_heap.is_promoted());
+  EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr) << "nobody would ask for them any more";
+}
+
+// Two threads must not be given one block.
+TEST_F(BlocksTest, BesideAnotherThreadNothingIsKept) {
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) std::this_thread::yield();
+  });
+  void* block = front::alloc(200);
+  EXPECT_FALSE(front::try_keep(front::g_heap.pages().slabs(), block));
+  EXPECT_EQ(front::alloc_kept(200), nullptr);
+  front::free(block);
+  is_over = true;
+  other.join();
+}
+
+TEST_F(BlocksDeathTest, ADoubleFreeOfWhatIsKeptIsTold) {
+  void* block = front::alloc(40);
+  front::free(block);
+  EXPECT_DEATH(front::free(block), "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
+  EXPECT_DEATH((void)front::usable_size(block), "^ashlar: double free of ");
+  void* other = front::alloc(40);
+  EXPECT_DEATH(front::free(static_cast<char*>(other) + 16), "^ashlar: free of 0x[0-9a-f]+, which ");
+  front::free(other);
+}
+
+}  // namespace
