@@ -22,7 +22,7 @@
 //
 // Cost
 //   To take: a few operations on each of four words, however many runs of free grains there are. A
-//   run of more than a word, or an aligned one, is looked for run by run.
+//   run of more than a word, or an aligned one, is looked for run by run; in the small library all.
 //
 // Source
 //   First fit: D. E. Knuth, The Art of Computer Programming, vol. 1, 2.5. A map of what is taken

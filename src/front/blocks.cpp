@@ -44,7 +44,10 @@ void* alloc_kept(size_t size) {
 bool try_keep(const page::Zone& zone, void* p) {
   if (!may_keep()) return false;
   const page::Frame& frame = zone.frame_of(p);
-  return frame.kind == page::FrameKind::kSlob && pass_by() && g_heap.slob().try_keep(frame, p);
+  if (frame.kind != page::FrameKind::kSlob || is_look_due()) return false;
+  if (!g_heap.slob().try_keep(frame, p)) return false;
+  note_call();
+  return true;
 }
 
 void drop_kept() {

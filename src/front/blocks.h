@@ -2,10 +2,10 @@
 // the only thread has dropped serve its next requests.
 //
 // Idea
-//   What SLOB holds of a class tells whether that is worth a slab (front/promotion.h). While SLOB
-//   serves alone and there is one thread, which has no need for the gate, most short requests get
-//   a block that Slob keeps (slob/slob.h). They are counted like others, and each so many of them
-//   takes the slow path, where the clock is looked at.
+//   What SLOB holds of a class tells whether that is worth a slab (front/promotion.h). Until
+//   the process has outgrown SLOB, and while there is one thread, which has no need for the gate,
+//   many short requests get a block that Slob keeps (slob/slob.h). They are counted like others,
+//   and each so many of them takes the slow path, where the clock is looked at.
 //
 // Locking
 //   SLOB's, inside the gate; alloc_kept() and try_keep() are outside, and have none.

@@ -82,6 +82,7 @@ bool has_cache(uint8_t id) {
     g_heap.restart();
     return false;
   }
+  if (!was_over && g_heap.promotion().is_over()) drop_kept();  // nobody asks for them any more
   // Readied for the first other thread before it runs, when that costs least: pthread_create asks
   // for memory. (membarrier's registration takes milliseconds once there are two.)
   return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
@@ -285,7 +286,6 @@ bool Heap::promote() {
   if (!base::kHasCaches) return false;
   if (is_published_.load(std::memory_order_acquire)) return true;
   start_process();
-  drop_kept();
   os::Locked held(promotion_lock_);
   if (!is_promoted()) {
     if (!pages_.slabs().cover_classes()) return false;

@@ -70,8 +70,9 @@ class Promotion {
   bool note_demand(const Demand& demand);
   /// Whether it certainly need not be, as far as is known without asking what SLOB holds.
   bool is_alone() const {
-    return !is_over() &&
-           (calls_.load(std::memory_order_relaxed) < kManyCalls || slob_max_ == kUnlimited);
+    bool is_bounded = slob_max_ != kUnlimited;
+    bool is_often = is_bounded && calls_.load(std::memory_order_relaxed) >= kManyCalls;
+    return !is_over() && !is_often && slob_max_ != 0;
   }
   /// Counts a request for a class where is_alone().
   void note_call(uint8_t id) {

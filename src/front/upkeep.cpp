@@ -19,7 +19,7 @@ using cache::g_registry;
 
 namespace {
 
-// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, all
+// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, most
 // calls are slow, and most processes end before there is anything to give back.
 constexpr uint32_t kTickEvery = 8;
 constexpr uint32_t kTickEveryBySlob = 256;
@@ -114,6 +114,11 @@ bool has_grown(size_t held) {
 bool has_just_been(uint64_t due, uint64_t now, uint64_t interval) {
   constexpr uint64_t kShort = 16;
   return due > now + interval - std::min(interval / 8, kShort);
+}
+
+bool is_look_due_at(uint32_t ticks) {
+  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
+  return (ticks & mask) == mask;
 }
 
 // Zones look at the clock themselves, each at its own pace.
@@ -216,20 +221,20 @@ bool give_back() {
 
 void maintain() {
   uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
-  g_ticks.store(ticks + 1, std::memory_order_relaxed);
+  note_call();
   // Slabs first: what they leave empty is the zone's.
   if (g_heap.is_promoted() && cache::g_remnants.has_wish()) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
-  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
-  if ((ticks & mask) == mask) reap_idle();
+  if (is_look_due_at(ticks)) reap_idle();
 }
 
-bool pass_by() {
-  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
-  if (ticks % kTickEveryBySlob == kTickEveryBySlob - 1) return false;
-  g_ticks.store(ticks + 1, std::memory_order_relaxed);
-  return true;
+bool is_look_due() {
+  return is_look_due_at(g_ticks.load(std::memory_order_relaxed));
+}
+
+void note_call() {
+  g_ticks.store(g_ticks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void attend(Start start) {

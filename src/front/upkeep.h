@@ -26,9 +26,10 @@ namespace front {
 /// What the slow path does on its way out: gives back what need not be kept.
 void maintain();
 
-/// Counts a call that would leave by maintain(), while SLOB serves alone. False where that is due:
-/// then the call is not counted.
-bool pass_by();
+/// Whether maintain() will look at the clock when it is next called.
+bool is_look_due();
+/// Counts a call that does without maintain().
+void note_call();
 
 /// The same outside the gate: a thread of our own is woken, or started if that is allowed, where
 /// there is to be one. (libc frees with locks held that the start of a thread takes.)

@@ -15,9 +15,9 @@
 //   the fork it begins new ones, before it takes grains here and there of those that it has
 //   inherited and gets a copy of each. Pages of its own stand in front of them in the lists.
 //
-//   A program takes and drops blocks of the same few lengths. So of each short length the last few
-//   that came free are *kept*: they stay taken, and the next requests of their length get them, for
-//   a tenth of the work. Only where there is one thread, which needs no lock for them.
+//   A program takes and drops blocks of the same few lengths. So of each short length a few that
+//   came free are *kept*: they stay taken, and the next requests of their length get them, for a
+//   quarter of the work. Only where there is one thread.
 //
 //   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
 //   page, whose rest is there for others. When it is freed the frames go back at once. The records
@@ -32,7 +32,8 @@
 //   5. The first frame of a long block is kSlob and names the page where the block ends.
 //
 // Locking
-//   lock_ (LockRank::kSlob); the page heap is called with it held.
+//   lock_ (LockRank::kSlob); the page heap is called with it held. What is kept changes without it
+//   while there is one thread, and under it from then on.
 //
 // Cost
 //   A walk along the pages of a shelf, most of them passed by after one compare: tens of
@@ -103,8 +104,9 @@ class Slob {
   /// block, or free already, is misuse.
   size_t free(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
 
-  /// The same where the caller is the only thread: keeps the block. False where it does not, being
-  /// long or one too many; then nothing has been taken back.
+  /// The same where the caller is the only thread: keeps the block. False where it does not, the
+  /// block being long, one too many, or in a page of long or inherited ones; then nothing has been
+  /// taken back.
   bool try_keep(const page::Frame& frame, void* p) ASHLAR_UNCHECKED;
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.

@@ -23,7 +23,7 @@ class BlocksTest : public testing::Test {
   ~BlocksTest() override { inspect::audit(); }
   void SetUp() override {
     ASSERT_TRUE(front::start_heap());
-    if (!front::g_heap.promotion().is_alone() || front::g_heap.options().slob_max == 0)
+    if (!front::g_heap.promotion().is_alone())
       GTEST_SKIP() << "not run: SLOB does not serve alone here";
   }
   static size_t live() { return front::g_heap.slob().stats().live_bytes; }
@@ -70,6 +70,19 @@ TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
   }
   EXPECT_TRUE(front::g_heap.is_promoted());
   EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr) << "nobody would ask for them any more";
+}
+
+// A cache of the program's own readies magazines, but does not end what SLOB serves.
+TEST_F(BlocksTest, AHeapThatWasPromotedByHandDropsThemWhenItHasOutgrownSlob) {
+  if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: nothing ends it here";
+  ASSERT_TRUE(front::g_heap.promote());
+  for (int i = 0; i < 100000 && !front::g_heap.promotion().is_over(); ++i) {
+    front::free(front::alloc(100));
+    front::free(front::alloc(40));
+  }
+  EXPECT_TRUE(front::g_heap.promotion().is_over());
+  EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr);
 }
 
 // Two threads must not be given one block.

@@ -118,6 +118,7 @@ TEST_F(PromotionTest, SlobItselfIsBounded) {
 TEST(PromotionExtremes, NeverAndAlways) {
   Promotion never;
   never.start(0);
+  EXPECT_FALSE(never.is_alone());
   EXPECT_TRUE(never.note_demand({.id = 1, .size = 16}));
   Promotion always;
   always.start(Promotion::kUnlimited);
