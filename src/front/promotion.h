@@ -4,9 +4,10 @@
 // Idea
 //   Slabs are fast and cost a slab a class; SLOB is slower and costs next to nothing. A process
 //   starts with SLOB alone. It is *promoted*, once, when what SLOB holds has grown past a bound,
-//   when it calls malloc so often that speed matters, or when a second thread starts: from then on
-//   there are object caches, each class has one as soon as it is worth a slab, and what was served
-//   before stays where it is until it is freed.
+//   when it calls malloc so often that speed matters (sooner where slabs would be little beside
+//   what it holds), or when a second thread starts: from then on there are object caches, each
+//   class has one as soon as it is worth a slab, and what was served before stays where it is until
+//   it is freed.
 //
 //   A class is worth a slab when it is asked for often, or when what SLOB holds of it would fill a
 //   half of one. So a process that uses forty sizes a few times each does not pay for forty

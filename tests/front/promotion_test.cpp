@@ -64,15 +64,23 @@ TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
 
 // A script of a shell asks for two sizes all the time, and for others a thousand times.
 TEST_F(PromotionTest, OfAProcessThatAsksOftenOnlyTheBusyClassesHaveCaches) {
-  unsigned busy = served({.id = 1, .size = 16}, 100000);
-  EXPECT_LT(busy, 70000u);
-  EXPECT_EQ(served({.id = 4, .size = 64}, 1000), 1000u);
+  unsigned busy = served({.id = 1, .size = 16, .slob_bytes = kMax}, 100000);
+  EXPECT_LT(busy, 20000u);
+  EXPECT_EQ(served({.id = 4, .size = 64, .slob_bytes = kMax}, 1000), 1000u);
+}
+
+// A hundred KiB, and fifty thousand calls: slabs and their tables would be half as much again.
+TEST_F(PromotionTest, AShellsHeapIsNotPromoted) {
+  EXPECT_EQ(served({.id = 1, .size = 16, .slob_bytes = 140 * 1024}, 52000), 52000u);
+  EXPECT_LT(served({.id = 1, .size = 16, .slob_bytes = 140 * 1024}, 52000), 20000u);
+  EXPECT_EQ(served({.id = 4, .size = 64, .slob_bytes = 140 * 1024}, 1000), 1000u);
 }
 
 TEST_F(PromotionTest, ManyClassesThatAreHalfBusyDoNotStayWithSlob) {
   unsigned all = 0;
-  for (uint8_t id = 1; id <= 80; ++id) all += served({.id = id, .size = size_t{16} * id}, 1500);
-  EXPECT_LT(all, 90000u);
+  for (uint8_t id = 1; id <= 80; ++id)
+    all += served({.id = id, .size = size_t{16} * id, .slob_bytes = kMax}, 1500);
+  EXPECT_LT(all, 45000u);
 }
 
 TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
