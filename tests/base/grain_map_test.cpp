@@ -62,6 +62,20 @@ TEST_F(GrainMapTest, TheLowestRunThatFitsIsTaken) {
   EXPECT_EQ(take(1), kNoGrain);
 }
 
+TEST_F(GrainMapTest, ARefusalHidesNoRunThatIsOneShorter) {
+  for (unsigned i = 0; i < 4; ++i) ASSERT_EQ(take(64), i * 64);
+  put(64);
+  EXPECT_EQ(take(1), 64u);
+  EXPECT_EQ(take(64), kNoGrain);
+  EXPECT_EQ(take(63), 65u);
+  put(0);
+  put(64);
+  EXPECT_EQ(take(65), 0u) << "from one word into the next";
+  put(65);
+  EXPECT_EQ(take(64), kNoGrain);
+  EXPECT_EQ(take(63), 65u);
+}
+
 TEST_F(GrainMapTest, AlignmentIsKeptAndWhatIsSkippedStaysFree) {
   EXPECT_EQ(take(1), 0u);
   EXPECT_EQ(take(4, 64), 64u);
