@@ -66,6 +66,7 @@ unsigned GrainMap::run_start(unsigned grain) const {
 void GrainMap::mark(unsigned first, unsigned count) {
   BitMap(taken_).set(first, count);
   free_grains_ = static_cast<uint16_t>(free_grains_ - count);
+  if (kHasCaches) longest_ = std::min(longest_, free_grains_);
 }
 
 void GrainMap::unmark(unsigned first, unsigned count) {

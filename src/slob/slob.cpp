@@ -42,6 +42,13 @@ bool Slob::is_behind(const SlobPage& page, const SlobPage& other) const {
   return is_inherited == is_other_inherited ? other.frame < page.frame : is_inherited;
 }
 
+// A page in a list may have more room than any there had. (The small library walks anyway.)
+void Slob::note_room(const SlobPage& page) {
+  if (!base::kHasCaches) return;
+  Pages& pages = shelf(page.shelf);
+  pages.longest = std::max(pages.longest, page.longest());
+}
+
 // Into the list of its shelf, behind the pages at lower addresses, as far as it looks.
 void Slob::shelve(SlobPage& page) {
   Pages& pages = shelf(page.shelf);
@@ -55,6 +62,7 @@ void Slob::shelve(SlobPage& page) {
   else
     pages.list.push_behind(*before, page);
   ++pages.count;
+  note_room(page);
 }
 
 void Slob::unshelve(SlobPage& page) {
@@ -135,9 +143,9 @@ void Slob::give_back(SlobPage& page) {
 void Slob::retire(SlobPage& page) {
   unshelve(page);
   count_pages(size_t{0} - 1);
+  if (!base::kHasCaches) return give_back(page);
   apart_ += apart_ > 0 && page.age == age_;
-  bool is_wanted = base::kHasCaches && ready_count_ < most_ready() && !is_apart_from(page);
-  if (!is_wanted) return give_back(page);
+  if (ready_count_ >= most_ready() || is_apart_from(page)) return give_back(page);
   ready_.push_front(page);
   ++ready_count_;
 }
@@ -153,7 +161,7 @@ unsigned Slob::give_front(SlobPage& page) {
   return frames * kGrains;
 }
 
-void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
+ASHLAR_NOINLINE void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
   unsigned grain = page.take(count, align);
   if (grain == kNoGrain) return nullptr;
   live_ += count;
@@ -166,16 +174,19 @@ void* Slob::take(SlobPage& page, unsigned count, unsigned align) {
 // The first page that has room, from the front; in a long list also one that is further behind, or
 // the one that was begun last: its place in the list may come to be looked at much later.
 void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
+  if (base::kHasCaches && count > pages.longest) return nullptr;
   SlobPage* page = pages.list.front();
-  for (unsigned looks = 0; page != nullptr && looks < 2 * kLooks; ++looks) {
+  unsigned looks = 0;
+  for (; page != nullptr && looks < 2 * kLooks; ++looks, page = page->next) {
     if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
+    if (looks >= kLooks) pages.cursor = page->next;
+    if (count > page->longest()) continue;
     if (is_apart_from(*page)) return nullptr;
-    SlobPage* next = page->next;
-    if (looks >= kLooks) pages.cursor = next;
-    if (count <= page->longest())
-      if (void* block = take(*page, count, align)) return block;
-    page = next;
+    if (void* block = take(*page, count, align)) return block;
   }
+  // All were looked at, and none had such a run; where one must be aligned some may have.
+  if (base::kHasCaches && looks <= kLooks && page == nullptr && align == 1)
+    pages.longest = count - 1;
   bool has_room = pages.newest != nullptr && count <= pages.newest->longest();
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
@@ -236,7 +247,10 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
 
 // After grains of a page came free: it may have been in no list, or be empty now.
 void Slob::note_free(SlobPage& page, bool was_full) {
-  if (was_full) shelve(page);
+  if (was_full)
+    shelve(page);
+  else
+    note_room(page);
   if (!page.is_empty()) return;
   // Of two empty pages the one stays that stands in front of the other.
   SlobPage* other = empty_;
@@ -314,6 +328,7 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   live_ -= page.free_grains();
   if (before != 0 && page.free_grains() == 0) unshelve(page);
   if (before == 0 && page.free_grains() != 0) shelve(page);
+  note_room(page);
   return true;
 }
 
@@ -357,6 +372,7 @@ void Slob::audit() {
       for (const Frame* frame : {page.frame, page.frame - page.in_front})
         ASHLAR_CHECK(frame->kind == FrameKind::kSlob && frame->tenant == &page);
       ASHLAR_CHECK(page.free_grains() > 0 && page.shelf == on);
+      ASHLAR_CHECK(!base::kHasCaches || page.longest() <= pages.longest);
       free += page.free_grains();
       empty += page.is_empty();
       ++count;

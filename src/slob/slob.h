@@ -30,6 +30,7 @@
 //   3. At most one page in a list is empty. Those that are ready are in none, and not in pages().
 //   4. A block that is kept is taken, and of the length for which it is kept.
 //   5. The first frame of a long block is kSlob and names the page where the block ends.
+//   6. No page of a list has a longer run of free grains than is known of the list.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held. What is kept changes without it
@@ -37,9 +38,10 @@
 //
 // Cost
 //   A walk along the pages of a shelf, most of them passed by after one compare: tens of
-//   nanoseconds. In a heap of more pages than kLooks only so many are looked at, from the front and
-//   from where the last such walk ended, and the one begun last. A long block is looked for in no
-//   list; its frames come from the page heap and go back to it. bench/micro/slob.
+//   nanoseconds; none where a walk has found that no page has such room. In a heap of more pages
+//   than kLooks only so many are looked at, from the front and from where the last such walk ended,
+//   and the one begun last. A long block is looked for in no list; its frames come from the page
+//   heap and go back to it. bench/micro/slob.
 //
 // Source
 //   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
@@ -153,6 +155,7 @@ class Slob {
     SlobPage* cursor = nullptr;
     SlobPage* newest = nullptr;
     unsigned count = 0;
+    unsigned longest = 0;  // no page's longest() is more
   };
   void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
@@ -170,6 +173,7 @@ class Slob {
     return base::kHasCaches && apart_ > 0 && page.age != age_;
   }
   bool is_behind(const SlobPage& page, const SlobPage& other) const ASHLAR_REQUIRES(lock_);
+  void note_room(const SlobPage& page) ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
