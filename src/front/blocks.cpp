@@ -7,8 +7,8 @@
 namespace front {
 namespace {
 
-bool may_keep() {
-  return !os::has_other_threads() && g_heap.promotion().is_alone();
+bool is_alone() {
+  return !os::has_other_threads() && g_heap.promotion().is_alone(g_heap.slob().bytes());
 }
 
 }  // namespace
@@ -34,19 +34,27 @@ void* resize_by_slob(const page::Frame& frame, void* p, size_t size) {
   return p;
 }
 
-void* alloc_kept(size_t size) {
-  if (!may_keep()) return nullptr;
+void* alloc_alone(size_t size) {
+  if (size >= base::kFrameSize || !is_alone()) return nullptr;
   void* block = g_heap.slob().take_kept(size);
-  if (block != nullptr) g_heap.promotion().note_call(class_of(size));
+  if (block == nullptr) {
+    if (is_look_due()) return nullptr;
+    block = alloc_by_slob(size, kGrain).address;
+    if (block == nullptr) return nullptr;
+    note_call();
+  }
+  g_heap.promotion().note_call(class_of(size));
   return block;
 }
 
-bool try_keep(const page::Zone& zone, void* p) {
-  if (!may_keep()) return false;
+bool free_alone(const page::Zone& zone, void* p) {
   const page::Frame& frame = zone.frame_of(p);
-  if (frame.kind != page::FrameKind::kSlob || is_look_due()) return false;
-  if (!g_heap.slob().try_keep(frame, p)) return false;
+  if (frame.kind != page::FrameKind::kSlob || !is_alone() || is_look_due()) return false;
   note_call();
+  size_t size = g_heap.slob().free_alone(frame, p);
+  if (size == 0) return true;
+  g_heap.promotion().note_free(class_of(size), size);
+  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   return true;
 }
 

@@ -1,14 +1,15 @@
-// front/blocks.h -- blocks of SLOB: what of each class is live is counted, and short blocks that
-// the only thread has dropped serve its next requests.
+// front/blocks.h -- blocks of SLOB: what of each class is live is counted, and the only thread of a
+// small process gets and drops them by a shorter way.
 //
 // Idea
 //   What SLOB holds of a class tells whether that is worth a slab (front/promotion.h). Until
-//   the process has outgrown SLOB, and while there is one thread, which has no need for the gate,
-//   many short requests get a block that Slob keeps (slob/slob.h). They are counted like others,
-//   and each so many of them takes the slow path, where the clock is looked at.
+//   the process has outgrown SLOB, and while there is one thread, it has no need for the gate, for
+//   object caches or for other zones. Many short requests get a block that Slob keeps
+//   (slob/slob.h). All are counted like others, and each so many of them takes the slow path, where
+//   the clock is looked at.
 //
 // Locking
-//   SLOB's, inside the gate; alloc_kept() and try_keep() are outside, and have none.
+//   SLOB's, inside the gate; alloc_alone() and free_alone() are outside.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +26,11 @@ void* resize_by_slob(const page::Frame& frame, void* p, size_t size);
 
 // Not in the small library:
 
-/// A block that is kept; null where there is none for this request.
-void* alloc_kept(size_t size);
-/// Frees a block by keeping it. False where it must be freed otherwise.
-bool try_keep(const page::Zone& zone, void* p);
+/// Of less than a frame, where there is one thread and SLOB serves alone; null where that is not
+/// so, where memory is out, or where it is time for the slow path.
+void* alloc_alone(size_t size);
+/// The same the other way round. False where nothing has been freed.
+bool free_alone(const page::Zone& zone, void* p);
 /// Gives the blocks that are kept back to SLOB.
 void drop_kept();
 

@@ -154,11 +154,11 @@ bool free_to_own_seat(Zone& zone, void* p) {
 void* alloc_ready(size_t size) {
   if (!base::kHasCaches) return nullptr;
   void* object = alloc_from_own_seat(size);
-  return object != nullptr ? object : alloc_kept(size);
+  return object != nullptr ? object : alloc_alone(size);
 }
 
 bool free_to_ready(Zone& zone, void* p) {
-  return base::kHasCaches && (free_to_own_seat(zone, p) || try_keep(zone, p));
+  return base::kHasCaches && (free_to_own_seat(zone, p) || free_alone(zone, p));
 }
 
 large::Memory alloc_through_gate(const Request& request) {

@@ -10,8 +10,6 @@ constexpr uint32_t kManyOfOne = 2048;
 // than promote.
 constexpr uint32_t kSomeOfOne = 256;
 constexpr uint32_t kManyBySlob = Promotion::kManyCallsOfLarger;
-// Up to so many bytes of SLOB a heap is small beside the slabs that it would get.
-constexpr size_t kSmallHeap = size_t{192} << 10;
 // SLOB holds so much of a class before that is worth a slab, or half the objects of one.
 constexpr size_t kMuchOfOne = size_t{64} << 10;
 constexpr size_t kHalfSlab = 4;
@@ -22,16 +20,11 @@ constexpr size_t kShared = base::kCacheLine;
 
 }  // namespace
 
-uint32_t Promotion::many_calls(const Demand& demand) const {
-  return demand.slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
-}
-
 // Whether the process has outgrown SLOB alone. Once it has, it has for good.
 bool Promotion::is_busy(const Demand& demand) {
   if (is_over()) return true;
-  bool is_large = demand.slob_bytes > inherited_ + slob_max_;
-  bool is_often = calls_.load(std::memory_order_relaxed) > many_calls(demand);
-  bool is_over = is_often || is_large || demand.has_threads;
+  bool is_often = calls_.load(std::memory_order_relaxed) > many_calls(demand.slob_bytes);
+  bool is_over = is_often || is_large(demand.slob_bytes) || demand.has_threads;
   if (is_over) is_over_.store(true, std::memory_order_relaxed);
   return is_over;
 }
@@ -40,7 +33,8 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
   const Class& counts = classes_[demand.id];
   uint32_t calls = counts.calls.load(std::memory_order_relaxed);
   uint32_t all = calls_.load(std::memory_order_relaxed);
-  if (calls > kManyOfOne || (calls > kSomeOfOne && all > many_calls(demand) + kManyBySlob))
+  if (calls > kManyOfOne ||
+      (calls > kSomeOfOne && all > many_calls(demand.slob_bytes) + kManyBySlob))
     return true;
   uint32_t live = counts.live.load(std::memory_order_relaxed);
   if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;

@@ -64,16 +64,18 @@ class Promotion {
   /// So many calls in an interval are worth more than the memory: SLOB takes up to a tenth of a
   /// microsecond more a call than a magazine does, so these cost a few milliseconds of a second.
   static constexpr uint32_t kManyCalls = 65536;
-  /// And so many of a heap that is no more so small, where slabs are little beside the rest.
+  /// And so many of a heap of more bytes of SLOB, where slabs are little beside the rest.
   static constexpr uint32_t kManyCallsOfLarger = 8192;
+  static constexpr size_t kSmallHeap = size_t{192} << 10;
 
   /// Counts a request for a class. Whether it shall be served by a cache.
   bool note_demand(const Demand& demand);
-  /// Whether it certainly need not be, as far as is known without asking what SLOB holds.
-  bool is_alone() const {
-    bool is_bounded = slob_max_ != kUnlimited;
-    bool is_often = is_bounded && calls_.load(std::memory_order_relaxed) >= kManyCalls;
-    return !is_over() && !is_often && slob_max_ != 0;
+  /// Whether no request need be, where SLOB holds so much and there is no other thread.
+  bool is_alone(size_t slob_bytes) const {
+    if (slob_max_ == 0 || is_over()) return false;
+    if (slob_max_ == kUnlimited) return true;
+    bool is_often = calls_.load(std::memory_order_relaxed) >= many_calls(slob_bytes);
+    return !is_often && !is_large(slob_bytes);
   }
   /// Counts a request for a class where is_alone().
   void note_call(uint8_t id) {
@@ -90,7 +92,10 @@ class Promotion {
   void end_interval();
 
  private:
-  uint32_t many_calls(const Demand& demand) const;
+  bool is_large(size_t slob_bytes) const { return slob_bytes > inherited_ + slob_max_; }
+  uint32_t many_calls(size_t slob_bytes) const {
+    return slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
+  }
   bool is_busy(const Demand& demand);
   bool is_worth_a_slab(const Demand& demand);
   static uint32_t add(std::atomic<uint32_t>& count, uint32_t more) {

@@ -125,7 +125,7 @@ ASHLAR_NOINLINE SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
   SlobPage* page = in_front == 0 ? take_ready() : new_page(in_front);
   if (page == nullptr) return nullptr;
   page->shelf = on;
-  page->age = age_;
+  set_own(*page);
   count_pages(in_front + 1);
   shelve(*page);
   shelf(on).newest = page;
@@ -165,7 +165,7 @@ ASHLAR_NOINLINE void* Slob::take(SlobPage& page, unsigned count, unsigned align)
   unsigned grain = page.take(count, align);
   if (grain == kNoGrain) return nullptr;
   live_ += count;
-  page.age = age_;
+  set_own(page);
   if (&page == empty_) empty_ = nullptr;
   if (page.free_grains() == 0) unshelve(page);
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
@@ -258,9 +258,8 @@ void Slob::note_free(SlobPage& page, bool was_full) {
   if (other != nullptr) retire(empty_ == &page ? *other : page);
 }
 
-size_t Slob::free(const Frame& frame, void* p) {
-  os::Locked held(lock_);
-  Place place = place_of(frame, p);
+// The bytes of the block, which is free from now on.
+size_t Slob::give(Place place) {
   bool was_full = place.page->free_grains() == 0;
   place.page->put(place.grain);
   if (place.grain == 0) place.count += give_front(*place.page);
@@ -269,16 +268,26 @@ size_t Slob::free(const Frame& frame, void* p) {
   return size_t{place.count} * base::kGrain;
 }
 
+size_t Slob::free(const Frame& frame, void* p) {
+  os::Locked held(lock_);
+  return give(place_of(frame, p));
+}
+
+size_t Slob::free_alone(const Frame& frame, void* p) {
+  os::Locked held(lock_);
+  Place place = place_of(frame, p);
+  return try_keep(place, p) ? 0 : give(place);
+}
+
 bool Slob::is_kept(const void* p, unsigned count) const {
   if (count > kMostKept) return false;
   void* const* first = kept_.data() + first_kept(count);
   return std::find(first, first + kKeptOfALength, p) != first + kKeptOfALength;
 }
 
-bool Slob::try_keep(const Frame& frame, void* p) ASHLAR_UNCHECKED {
+bool Slob::try_keep(const Place& place, void* p) {
   // What inherited pages hold is not to be written to, and other pages hold few short blocks.
-  if (apart_ > 0 || static_cast<SlobPage*>(frame.tenant)->shelf != Shelf::kSmall) return false;
-  Place place = place_of(frame, p);
+  if (apart_ > 0 || place.page->shelf != Shelf::kSmall) return false;
   if (place.count > kMostKept || place.page->in_front_of(place.grain) > 0) return false;
   void** first = kept_.data() + first_kept(place.count);
   void** free = std::find(first, first + kKeptOfALength, nullptr);

@@ -106,10 +106,9 @@ class Slob {
   /// block, or free already, is misuse.
   size_t free(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
 
-  /// The same where the caller is the only thread: keeps the block. False where it does not, the
-  /// block being long, one too many, or in a page of long or inherited ones; then nothing has been
-  /// taken back.
-  bool try_keep(const page::Frame& frame, void* p) ASHLAR_UNCHECKED;
+  /// The same where the caller is the only thread: keeps the block, which is no byte taken back,
+  /// unless it is long, one too many, or in a page of long or inherited ones.
+  size_t free_alone(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.
   void* take_kept(size_t size) ASHLAR_UNCHECKED;
@@ -145,6 +144,8 @@ class Slob {
     unsigned count;
   };
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
+  bool try_keep(const Place& place, void* p) ASHLAR_REQUIRES(lock_);
+  size_t give(Place place) ASHLAR_REQUIRES(lock_);
   bool is_kept(const void* p, unsigned count) const ASHLAR_REQUIRES(lock_);
   size_t kept_grains() const ASHLAR_REQUIRES(lock_);
   void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
@@ -171,6 +172,9 @@ class Slob {
   }
   bool is_apart_from(const SlobPage& page) const ASHLAR_REQUIRES(lock_) {
     return base::kHasCaches && apart_ > 0 && page.age != age_;
+  }
+  void set_own(SlobPage& page) ASHLAR_REQUIRES(lock_) {
+    if (base::kHasCaches) page.age = age_;
   }
   bool is_behind(const SlobPage& page, const SlobPage& other) const ASHLAR_REQUIRES(lock_);
   void note_room(const SlobPage& page) ASHLAR_REQUIRES(lock_);

@@ -23,7 +23,7 @@ class BlocksTest : public testing::Test {
   ~BlocksTest() override { inspect::audit(); }
   void SetUp() override {
     ASSERT_TRUE(front::start_heap());
-    if (!front::g_heap.promotion().is_alone())
+    if (!front::g_heap.promotion().is_alone(0))
       GTEST_SKIP() << "not run: SLOB does not serve alone here";
   }
   static size_t live() { return front::g_heap.slob().stats().live_bytes; }
@@ -72,6 +72,20 @@ TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
   EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr) << "nobody would ask for them any more";
 }
 
+// All sizes that have no place to be kept in, by the short way. What comes free goes back at once,
+// though no call follows.
+TEST_F(BlocksTest, WhatTheOnlyThreadFreesGoesBackToTheKernel) {
+  front::reap();
+  size_t before = front::g_heap.pages().budget().held();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 180; ++i) blocks.push_back(front::alloc(300 + i * 20));
+  size_t full = front::g_heap.pages().budget().held();
+  EXPECT_GT(full, before + 80);
+  for (void* block : blocks) front::free(block);
+  EXPECT_LT(front::g_heap.slob().stats().pages, 32u);
+  EXPECT_FALSE(front::g_heap.pages().wants_trim());
+}
+
 // A cache of the program's own readies magazines, but does not end what SLOB serves.
 TEST_F(BlocksTest, AHeapThatWasPromotedByHandDropsThemWhenItHasOutgrownSlob) {
   if (front::g_heap.options().slob_max == front::Options::kUnlimited)
@@ -92,8 +106,8 @@ TEST_F(BlocksTest, BesideAnotherThreadNothingIsKept) {
     while (!is_over) std::this_thread::yield();
   });
   void* block = front::alloc(200);
-  EXPECT_FALSE(front::try_keep(front::g_heap.pages().slabs(), block));
-  EXPECT_EQ(front::alloc_kept(200), nullptr);
+  EXPECT_FALSE(front::free_alone(front::g_heap.pages().slabs(), block));
+  EXPECT_EQ(front::alloc_alone(200), nullptr);
   front::free(block);
   is_over = true;
   other.join();

@@ -39,6 +39,7 @@ class SlobTest : public testing::Test {
     slob.audit();
     return bytes;
   }
+  bool is_kept_when_freed(void* p) { return slob.free_alone(frame_of(p), p) == 0; }
   uint32_t page_of(const void* p) { return heap.slabs().number_of(p); }
   size_t usable(const void* p) { return slob.usable_size(frame_of(p), p); }
 
@@ -72,11 +73,12 @@ TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
 TEST_F(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
   char *first = alloc(64), *second = alloc(50), *third = alloc(64);
   size_t live = slob.stats().live_bytes;
-  EXPECT_TRUE(slob.try_keep(frame_of(first), first));
-  EXPECT_TRUE(slob.try_keep(frame_of(second), second));
-  EXPECT_FALSE(slob.try_keep(frame_of(third), third)) << "one too many of this length";
+  EXPECT_TRUE(is_kept_when_freed(first));
+  EXPECT_TRUE(is_kept_when_freed(second));
   slob.audit();
   EXPECT_EQ(slob.stats().live_bytes, live - 128) << "nobody has them";
+  EXPECT_EQ(slob.free_alone(frame_of(third), third), 64u) << "one too many of this length";
+  EXPECT_EQ(slob.stats().live_bytes, live - 192);
   EXPECT_EQ(slob.take_kept(80), nullptr);
   EXPECT_EQ(slob.take_kept(49), second) << "the one that was touched last";
   EXPECT_EQ(usable(second), 64u);
@@ -91,7 +93,7 @@ TEST_F(SlobTest, WhatIsKeptCanAllBeHadToBeFreed) {
   for (size_t size = 16; size <= 256; size += 16)
     for (unsigned i = 0; i < slob::kKeptOfALength; ++i) {
       char* block = alloc(size);
-      if (slob.try_keep(frame_of(block), block)) kept.insert(block);
+      if (is_kept_when_freed(block)) kept.insert(block);
     }
   EXPECT_GE(kept.size(), 15u * slob::kKeptOfALength);
   while (void* block = slob.take_any_kept()) {
@@ -104,9 +106,9 @@ TEST_F(SlobTest, WhatIsKeptCanAllBeHadToBeFreed) {
 TEST_F(SlobTest, LongBlocksAreNotKept) {
   for (size_t size : {272u, 1000u, 4000u, 8300u}) {
     char* block = alloc(size);
-    EXPECT_FALSE(slob.try_keep(frame_of(block), block));
-    free(block);
+    EXPECT_FALSE(is_kept_when_freed(block));
   }
+  EXPECT_EQ(slob.stats().live_bytes, 0u);
 }
 
 // Sixteen bytes a page of waste at most: 200 blocks of 80 bytes are four pages.
@@ -141,10 +143,10 @@ class SlobOfMany : public SlobTest {
 TEST_F(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
   char* kept = alloc(64);
   char* inherited = alloc(64);
-  ASSERT_TRUE(slob.try_keep(frame_of(kept), kept));
+  ASSERT_TRUE(is_kept_when_freed(kept));
   slob.restart();
   EXPECT_EQ(slob.take_kept(64), nullptr);
-  EXPECT_FALSE(slob.try_keep(frame_of(inherited), inherited));
+  EXPECT_FALSE(is_kept_when_freed(inherited));
   EXPECT_FALSE(is_inherited(alloc(64)));
 }
 
@@ -417,8 +419,8 @@ TEST_F(SlobDeathTest, DoubleFree) {
                "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
   EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
   char* kept = alloc(64);
-  ASSERT_TRUE(slob.try_keep(frame_of(kept), kept));
-  EXPECT_DEATH(slob.try_keep(frame_of(kept), kept), "^ashlar: double free of ");
+  ASSERT_TRUE(is_kept_when_freed(kept));
+  EXPECT_DEATH(slob.free_alone(frame_of(kept), kept), "^ashlar: double free of ");
   EXPECT_DEATH(slob.free(frame_of(kept), kept), "^ashlar: double free of ");
 }
 
