@@ -308,20 +308,20 @@ void Heap::restart() {
   promotion_.restart(slob_.bytes());
   if (!is_promoted()) return;
   is_published_.store(false, std::memory_order_relaxed);
-  os::g_fast.cached_end = 0;
+  os::g_fast_line.cached_end = 0;
 }
 
 // What leads into the fast path comes last, and no thread sees it before the rest.
 void Heap::publish() {
   if (!base::kHasCaches) return;
-  os::FastPage& page = os::g_fast;
-  static_assert(sizeof page.class_of == sizeof kClassOf);
-  std::memcpy(page.class_of, kClassOf.data(), sizeof page.class_of);
-  page.class_map = pages_.slabs().class_map();
-  page.window = pages_.slabs().window();
+  os::FastLine& line = os::g_fast_line;
+  static_assert(sizeof os::g_fast.class_of == sizeof kClassOf);
+  std::memcpy(os::g_fast.class_of, kClassOf.data(), sizeof os::g_fast.class_of);
+  line.class_map = pages_.slabs().class_map();
+  line.window = pages_.slabs().window();
   if (os::has_other_threads()) os::rseq_fence();
-  pages_.slabs().publish_size(page.window_size);
-  __atomic_store_n(&page.cached_end, kMaxCached + 1, __ATOMIC_RELEASE);
+  pages_.slabs().publish_size(line.window_size);
+  __atomic_store_n(&line.cached_end, kMaxCached + 1, __ATOMIC_RELEASE);
 }
 
 bool start_heap() {
@@ -350,7 +350,7 @@ void* alloc_slow(size_t size) {
 void* alloc_aligned(size_t size, size_t align) {
   align = std::max(align, kGrain);
   uint8_t id = class_of_aligned(size, align);
-  if (base::kHasCaches && id != 0 && os::g_fast.cached_end != 0)
+  if (base::kHasCaches && id != 0 && os::g_fast_line.cached_end != 0)
     if (void* object = try_alloc_class(id)) return object;
   return alloc_memory({size, align}).address;
 }

@@ -3,7 +3,7 @@
 // Idea
 //   A request up to kMaxCached bytes pops its class's magazine; anything else, and every state in
 //   which that does not succeed (not started, empty, no rseq, draining, forking, out of memory), is
-//   the slow path's business. The fast path compares with *variables* of the fast page (os/rseq.h)
+//   the slow path's business. The fast path compares with *variables* of the fast line (os/rseq.h)
 //   that are 0 until the heap is promoted, so that "not started" and "SLOB serves" need no question
 //   of their own, and stay 0 where restartable sequences are not to be had.
 //
@@ -180,7 +180,7 @@ size_t usable_size(const void* p);
 [[noreturn]] void tell_misuse(page::Zone& zone, const void* p);
 
 /// An object of a class from this CPU's magazine; null where it takes the slow path. Only where
-/// the fast page says that there are classes.
+/// the fast line says that there are classes.
 ASHLAR_INLINE void* try_alloc_class(size_t id) {
   auto* object = static_cast<cache::FreeObject*>(os::rseq_pop(id));
   if (object == nullptr) [[unlikely]]
@@ -191,12 +191,11 @@ ASHLAR_INLINE void* try_alloc_class(size_t id) {
 
 ASHLAR_INLINE void* try_alloc(size_t size) {
   if (!base::kHasCaches) return nullptr;
-  const os::FastPage& page = os::g_fast;
-  if (size >= page.cached_end) [[unlikely]]
+  if (size >= os::g_fast_line.cached_end) [[unlikely]]
     return nullptr;
   // What cached_end says is not known where a constant is compiled in.
   if (__builtin_constant_p(size) && size > base::kMaxCached) return nullptr;
-  return try_alloc_class(page.class_of[grains_of(size)]);
+  return try_alloc_class(os::g_fast.class_of[grains_of(size)]);
 }
 
 ASHLAR_INLINE void* alloc(size_t size) {
@@ -207,10 +206,10 @@ ASHLAR_INLINE void* alloc(size_t size) {
 
 ASHLAR_INLINE void free(void* p) {
   if (!base::kHasCaches) return free_slow(p);
-  const os::FastPage& page = os::g_fast;
-  size_t offset = static_cast<size_t>(static_cast<char*>(p) - page.window);
-  if (offset < page.window_size) [[likely]]
-    if (os::rseq_push(page.class_map[offset >> base::kFrameShift], p)) [[likely]]
+  const os::FastLine& line = os::g_fast_line;
+  size_t offset = static_cast<size_t>(static_cast<char*>(p) - line.window);
+  if (offset < line.window_size) [[likely]]
+    if (os::rseq_push(line.class_map[offset >> base::kFrameShift], p)) [[likely]]
       return;
   free_slow(p);
 }

@@ -446,9 +446,9 @@ size_t TypedCache::put_some(void* const* objects, size_t count) {
   os::CpuArea* area = os::rseq_area();
   uint64_t loaded = __atomic_load_n(&area->words[word_], __ATOMIC_RELAXED), word = loaded;
   // Copies: what is written to objects might, for all the compiler knows, change the originals.
-  char* const window = os::g_fast.window;
-  const size_t window_size = os::g_fast.window_size, lead = lead_;
-  const uint8_t *const class_map = os::g_fast.class_map, map = map_;
+  char* const window = os::g_fast_line.window;
+  const size_t window_size = os::g_fast_line.window_size, lead = lead_;
+  const uint8_t *const class_map = os::g_fast_line.class_map, map = map_;
   const size_t most = std::min(count, cache::room_in(word));
   uint64_t height = cache::height_of(word);
   size_t put = 0;

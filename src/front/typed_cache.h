@@ -85,9 +85,9 @@ class TypedCache {
   }
   /// Whether the fast path may take it back: it is this cache's, and nothing else is to be done.
   ASHLAR_INLINE bool is_free_fast(const void* object) const {
-    const os::FastPage& page = os::g_fast;
-    size_t offset = static_cast<size_t>(static_cast<const char*>(object) - page.window);
-    return offset < page.window_size && page.class_map[offset >> base::kFrameShift] == map_;
+    const os::FastLine& line = os::g_fast_line;
+    size_t offset = static_cast<size_t>(static_cast<const char*>(object) - line.window);
+    return offset < line.window_size && line.class_map[offset >> base::kFrameShift] == map_;
   }
   ASHLAR_INLINE bool try_free_handle(void* handle) const { return os::rseq_push(word_, handle); }
   ASHLAR_INLINE bool try_free(void* object) const {

@@ -61,6 +61,7 @@ bool is_kernel_broken() {
 
 }  // namespace
 
+ASHLAR_START_DATA constinit FastLine g_fast_line{};
 FastPage g_fast;
 constinit const CpuArea kNullArea = closed_area();
 
@@ -74,13 +75,13 @@ RseqMode start_rseq(bool allowed) {
   bool has_mm_cid = getauxval(kAuxFeatureSize) >= kSizeWithMmCid;
   // No id reaches the bound, so no section needs to look.
   std::fill_n(g_fast.areas, cpu_bound(), const_cast<CpuArea*>(&kNullArea));
-  g_fast.rseq_offset = __rseq_offset;
-  g_fast.id_offset = __rseq_offset + (has_mm_cid ? kMmCidAt : kCpuIdAt);
+  g_fast_line.rseq_offset = __rseq_offset;
+  g_fast_line.id_offset = __rseq_offset + (has_mm_cid ? kMmCidAt : kCpuIdAt);
   return has_mm_cid ? RseqMode::kMmCid : RseqMode::kCpuId;
 }
 
 bool is_rseq_registered() {
-  return load_id(g_fast.rseq_offset + kCpuIdAt) >= 0;
+  return load_id(g_fast_line.rseq_offset + kCpuIdAt) >= 0;
 }
 
 CpuArea* rseq_area() {
@@ -90,12 +91,12 @@ CpuArea* rseq_area() {
 }
 
 int rseq_cpu() {
-  return is_rseq_registered() ? load_id(g_fast.id_offset) : -1;
+  return is_rseq_registered() ? load_id(g_fast_line.id_offset) : -1;
 }
 
 unsigned current_cpu() {
-  if (g_fast.rseq_offset != 0 && is_rseq_registered())
-    return static_cast<unsigned>(load_id(g_fast.rseq_offset + kCpuIdAt));
+  if (g_fast_line.rseq_offset != 0 && is_rseq_registered())
+    return static_cast<unsigned>(load_id(g_fast_line.rseq_offset + kCpuIdAt));
   unsigned cpu = 0;
   call(SYS_getcpu, &cpu, 0, 0);
   return cpu;

@@ -24,10 +24,12 @@
 //   whose words are empty and full at once: there every section leaves by its slow exit. "Not
 //   started", "drained", "no area yet" are all that one state. Nothing else is asked.
 //
-//   What the fast paths load, ours and malloc's, is in one *fast page*, so that one register leads
-//   to all of it and no linker's choice decides where in a page it lies: a processor takes a load
-//   for dependent on an older store when their addresses agree in the lowest twelve bits, and
-//   programs write mostly at the starts of pages and at multiples of large powers of two.
+//   The tables that the fast paths load from, ours and malloc's, are in one *fast page*, so that
+//   one register leads to both and no linker's choice decides where in a page they lie: a processor
+//   takes a load for dependent on an older store when their addresses agree in the lowest twelve
+//   bits, and programs write mostly at the starts of pages and at multiples of large powers of two.
+//   What tells whether there is a fast path at all is in one *fast line*, elsewhere: a process
+//   without object caches never touches the page.
 //
 //   The id is mm_cid where the kernel has it (dense: bounded by the threads and CPUs in use), else
 //   cpu_id. A thread that is not registered has a negative cpu_id and leaves by the slow exit.
@@ -60,25 +62,30 @@ struct alignas(base::kCacheLine) CpuArea {
   uint64_t words[2 * base::kMaxCaches];
 };
 
-/// What the fast paths load. Nothing of it changes but the areas, when a CPU gets one, and the
-/// window's size. All zero until whoever fills it has started.
-struct alignas(base::kFrameSize) FastPage {
-  /// Keeps what follows away from the addresses at which pages, and objects in them, begin.
-  char gap[704];
-  uint8_t class_of[base::kMaxCached / base::kGrain + 1];  ///< cache ids by size, in grains
-
-  alignas(base::kCacheLine) size_t cached_end;  ///< requests below this size have a class
-  char* window;                                 ///< where slabs live
+/// What every malloc and free looks at. Nothing of it changes but the window's size. All zero until
+/// whoever fills it has started. It lies in the page that every process writes to: a small one
+/// needs no other for it.
+struct alignas(base::kCacheLine) FastLine {
+  size_t cached_end;  ///< requests below this size have a class
+  char* window;       ///< where slabs live
   /// Bytes of it that have a class. Written atomically by the zone and read plainly, since an
   /// atomic read costs an instruction: who frees a block has seen the size that covers it.
   size_t window_size;
   uint8_t* class_map;  ///< cache ids by frame
   long rseq_offset;    ///< struct rseq, from the thread pointer
   long id_offset;      ///< mm_cid or cpu_id, from the thread pointer
+};
 
+/// What the fast paths load where there are classes. Nothing of it changes but the areas, when a
+/// CPU gets one.
+struct alignas(base::kFrameSize) FastPage {
+  /// Keeps what follows away from the addresses at which pages, and objects in them, begin.
+  char gap[704];
+  uint8_t class_of[base::kMaxCached / base::kGrain + 1];  ///< cache ids by size, in grains
   alignas(base::kCacheLine) CpuArea* areas[kMaxCpus];
 };
 
+ASHLAR_HIDDEN extern FastLine g_fast_line;
 ASHLAR_HIDDEN extern FastPage g_fast;
 ASHLAR_HIDDEN extern const CpuArea kNullArea;
 

@@ -44,8 +44,8 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
       "   str %[below], [%[area], %[cache], lsl #3]\n"   // commit
       "4:\n"
       : [object] "=&r"(object), [area] "=&r"(area), [below] "=&r"(below)
-      : [cache] "r"(cache), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
-        [id] "r"(thread_pointer() + g_fast.id_offset), [table] "r"(g_fast.areas)
+      : [cache] "r"(cache), [rseq] "r"(thread_pointer() + g_fast_line.rseq_offset),
+        [id] "r"(thread_pointer() + g_fast_line.id_offset), [table] "r"(g_fast.areas)
       : "memory", "cc"
       : slow);
   if (object == nullptr) __builtin_unreachable();  // tested in the section
@@ -62,25 +62,25 @@ ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
-  asm volatile goto(
-      ASHLAR_RSEQ_FRAME
-      "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
-      "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
-      "   ldr %[top], [%[object], #8]\n"               // if (object->key == key)
-      "   cmp %[top], %[page]\n"
-      "   b.eq %l[slow]\n"                      //   it may be free already
-      "   stp %[word], %[page], [%[object]]\n"  // object->link = word, ->key = key
-      "   add %[word], %[word], #1\n"
-      "   lsl %[top], %[object], #16\n"  // top = object << 16 | height + 1
-      "   bfxil %[top], %[word], #0, #16\n"
-      "   str %[top], [%[area], %[cache], lsl #3]\n"  // commit
-      "4:\n"
-      : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
-        [id] "r"(thread_pointer() + g_fast.id_offset), [page] "r"(&g_fast),
-        [table] "r"(g_fast.areas)
-      : "memory", "cc"
-      : slow);
+  asm volatile goto(ASHLAR_RSEQ_FRAME
+                    "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
+                    "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
+                    "   ldr %[top], [%[object], #8]\n"               // if (object->key == key)
+                    "   cmp %[top], %[page]\n"
+                    "   b.eq %l[slow]\n"                      //   it may be free already
+                    "   stp %[word], %[page], [%[object]]\n"  // object->link = word, ->key = key
+                    "   add %[word], %[word], #1\n"
+                    "   lsl %[top], %[object], #16\n"  // top = object << 16 | height + 1
+                    "   bfxil %[top], %[word], #0, #16\n"
+                    "   str %[top], [%[area], %[cache], lsl #3]\n"  // commit
+                    "4:\n"
+                    : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
+                    : [cache] "r"(cache), [object] "r"(object),
+                      [rseq] "r"(thread_pointer() + g_fast_line.rseq_offset),
+                      [id] "r"(thread_pointer() + g_fast_line.id_offset), [page] "r"(&g_fast),
+                      [table] "r"(g_fast.areas)
+                    : "memory", "cc"
+                    : slow);
   return true;
 slow:
   return false;
@@ -100,8 +100,8 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word)
       : [mine] "r"(expected_area), [index] "r"(index), [expected] "r"(expected),
-        [desired] "r"(desired), [rseq] "r"(thread_pointer() + g_fast.rseq_offset),
-        [id] "r"(thread_pointer() + g_fast.id_offset), [table] "r"(g_fast.areas)
+        [desired] "r"(desired), [rseq] "r"(thread_pointer() + g_fast_line.rseq_offset),
+        [id] "r"(thread_pointer() + g_fast_line.id_offset), [table] "r"(g_fast.areas)
       : "memory", "cc"
       : slow);
   return true;

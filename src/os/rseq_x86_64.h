@@ -52,7 +52,7 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
       "   mov %[below], (%[area], %[cache], 8)\n"   // commit
       "4:\n"
       : [object] "=&a"(object), [area] "=&r"(area), [below] "=&r"(below)
-      : [cache] "r"(cache), [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
+      : [cache] "r"(cache), [rseq] "r"(g_fast_line.rseq_offset), [id] "r"(g_fast_line.id_offset),
         [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
       : "memory", "cc"
       : slow);
@@ -92,7 +92,7 @@ ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
                     : [area] "=&r"(area), [word] "=&r"(word), [object] "=&r"(object),
                       [count] "=&r"(count), [guess] "=&r"(guess), [step] "=&r"(step)
                     : [cache] "r"(cache), [objects] "r"(objects), [most] "r"(most),
-                      [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
+                      [rseq] "r"(g_fast_line.rseq_offset), [id] "r"(g_fast_line.id_offset),
                       [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
                     : "memory", "cc"
                     : slow);
@@ -118,8 +118,8 @@ ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
       "   mov %[top], (%[area], %[cache], 8)\n"  // commit
       "4:\n"
       : [area] "=&r"(area), [word] "=&r"(word), [top] "=&r"(top)
-      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(g_fast.rseq_offset),
-        [id] "r"(g_fast.id_offset), [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
+      : [cache] "r"(cache), [object] "r"(object), [rseq] "r"(g_fast_line.rseq_offset),
+        [id] "r"(g_fast_line.id_offset), [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
       : "memory", "cc"
       : slow);
   return true;
@@ -140,8 +140,8 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
       "4:\n"
       : [area] "=&r"(area)
       : [mine] "r"(expected_area), [index] "r"(index), [expected] "r"(expected),
-        [desired] "r"(desired), [rseq] "r"(g_fast.rseq_offset), [id] "r"(g_fast.id_offset),
-        [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
+        [desired] "r"(desired), [rseq] "r"(g_fast_line.rseq_offset),
+        [id] "r"(g_fast_line.id_offset), [page] "r"(&g_fast), [areas] "i"(offsetof(FastPage, areas))
       : "memory", "cc"
       : slow);
   return true;

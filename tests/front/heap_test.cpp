@@ -256,14 +256,14 @@ TEST_F(HeapTest, ModeIsWhatWasAskedFor) {
   for (int i = 0; i < 100000; ++i) front::free(front::alloc(1));
   if (is_set("slob_max:unlimited")) {
     EXPECT_FALSE(front::g_heap.is_promoted());
-    EXPECT_EQ(os::g_fast.cached_end, 0u) << "the fast path may not run";
+    EXPECT_EQ(os::g_fast_line.cached_end, 0u) << "the fast path may not run";
   } else if (is_set("rseq:0")) {
     EXPECT_EQ(front::g_heap.mode(), os::RseqMode::kNone);
-    EXPECT_EQ(os::g_fast.cached_end, 0u) << "the fast path may not run";
+    EXPECT_EQ(os::g_fast_line.cached_end, 0u) << "the fast path may not run";
   } else if (front::g_heap.mode() == os::RseqMode::kNone) {
     GTEST_SKIP() << "not run: no restartable sequences here";
   } else {
-    EXPECT_EQ(os::g_fast.cached_end, base::kMaxCached + 1);
+    EXPECT_EQ(os::g_fast_line.cached_end, base::kMaxCached + 1);
   }
 }
 

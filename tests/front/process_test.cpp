@@ -76,21 +76,21 @@ TEST_F(ProcessTest, AChildBeginsWithSlobAndIsPromotedAgain) {
     GTEST_SKIP() << "not run: the child inherits its thread's magazines here";
   for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
   void* of_parent = front::alloc(100);
-  ASSERT_NE(os::g_fast.cached_end, 0u);
+  ASSERT_NE(os::g_fast_line.cached_end, 0u);
   pid_t child = fork();
   if (child == 0) {
     size_t before = front::g_heap.slob().stats().live_bytes;
     void* own = front::alloc(100);
     bool is_small =
-        os::g_fast.cached_end == 0 && front::g_heap.slob().stats().live_bytes == before + 112;
+        os::g_fast_line.cached_end == 0 && front::g_heap.slob().stats().live_bytes == before + 112;
     front::free(of_parent);
     for (int i = 0; i < 100000; ++i) front::free(front::alloc(100));
     front::free(own);
     inspect::audit();
-    _exit(is_small && os::g_fast.cached_end != 0 ? 0 : 1);
+    _exit(is_small && os::g_fast_line.cached_end != 0 ? 0 : 1);
   }
   EXPECT_TRUE(test::wait_for(child, 20).clean());
-  EXPECT_NE(os::g_fast.cached_end, 0u) << "the parent goes on as before";
+  EXPECT_NE(os::g_fast_line.cached_end, 0u) << "the parent goes on as before";
   front::free(of_parent);
 }
 
