@@ -273,10 +273,11 @@ size_t Slob::free(const Frame& frame, void* p) {
   return give(place_of(frame, p));
 }
 
-size_t Slob::free_alone(const Frame& frame, void* p) {
-  os::Locked held(lock_);
+size_t Slob::free_alone(const Frame& frame, void* p) ASHLAR_UNCHECKED {
   Place place = place_of(frame, p);
-  return try_keep(place, p) ? 0 : give(place);
+  if (try_keep(place, p)) return 0;
+  os::Locked held(lock_);
+  return give(place);
 }
 
 bool Slob::is_kept(const void* p, unsigned count) const {
