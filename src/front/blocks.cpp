@@ -7,8 +7,10 @@
 namespace front {
 namespace {
 
+// Who asks the program's own caches comes by the slow path.
 bool is_alone() {
-  return !os::has_other_threads() && g_heap.promotion().is_alone(g_heap.slob().bytes());
+  return !os::has_other_threads() && !g_heap.has_wish() &&
+         g_heap.promotion().is_alone(g_heap.slob().bytes());
 }
 
 }  // namespace
@@ -48,8 +50,9 @@ void* alloc_alone(size_t size) {
 }
 
 bool free_alone(const page::Zone& zone, void* p) {
+  if (!is_alone() || is_look_due()) return false;
   const page::Frame& frame = zone.frame_of(p);
-  if (frame.kind != page::FrameKind::kSlob || !is_alone() || is_look_due()) return false;
+  if (frame.kind != page::FrameKind::kSlob) return false;
   note_call();
   size_t size = g_heap.slob().free_alone(frame, p);
   if (size == 0) return true;

@@ -87,6 +87,7 @@ class Heap {
       return 0;
     return wish_.exchange(0, std::memory_order_relaxed);
   }
+  bool has_wish() const { return wish_.load(std::memory_order_relaxed) != 0; }
   void set_wish(size_t bytes) { wish_.store(bytes, std::memory_order_relaxed); }
   /// Whether the container's bound and the kernel's word of pressure count.
   bool follows_container() const { return follows_container_.load(std::memory_order_relaxed); }

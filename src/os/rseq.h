@@ -28,8 +28,9 @@
 //   one register leads to both and no linker's choice decides where in a page they lie: a processor
 //   takes a load for dependent on an older store when their addresses agree in the lowest twelve
 //   bits, and programs write mostly at the starts of pages and at multiples of large powers of two.
-//   What tells whether there is a fast path at all is in one *fast line*, elsewhere: a process
-//   without object caches never touches the page.
+//   What tells whether there is a fast path at all is in one *fast line*, elsewhere, so that a
+//   process without object caches never touches the page. Where in its page that lies is the
+//   linker's choice: close to the end in the shared library.
 //
 //   The id is mm_cid where the kernel has it (dense: bounded by the threads and CPUs in use), else
 //   cpu_id. A thread that is not registered has a negative cpu_id and leaves by the slow exit.
@@ -63,8 +64,8 @@ struct alignas(base::kCacheLine) CpuArea {
 };
 
 /// What every malloc and free looks at. Nothing of it changes but the window's size. All zero until
-/// whoever fills it has started. It lies in the page that every process writes to: a small one
-/// needs no other for it.
+/// whoever fills it has started. In the shared library it lies in the page that every process
+/// writes to: a small one needs no other for it.
 struct alignas(base::kCacheLine) FastLine {
   size_t cached_end;  ///< requests below this size have a class
   char* window;       ///< where slabs live

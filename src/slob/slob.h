@@ -108,7 +108,7 @@ class Slob {
 
   /// The same where the caller is the only thread: keeps the block, which is no byte taken back,
   /// unless it is long, one too many, or in a page of long or inherited ones.
-  size_t free_alone(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
+  size_t free_alone(const page::Frame& frame, void* p) ASHLAR_UNCHECKED;
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.
   void* take_kept(size_t size) ASHLAR_UNCHECKED;

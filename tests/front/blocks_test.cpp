@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "cache/registry.h"
 #include "front/heap.h"
 #include "front/upkeep.h"
 #include "inspect/audit.h"
@@ -72,18 +73,48 @@ TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
   EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr) << "nobody would ask for them any more";
 }
 
-// All sizes that have no place to be kept in, by the short way. What comes free goes back at once,
-// though no call follows.
+// By the short way, though no call comes that looks at the clock.
 TEST_F(BlocksTest, WhatTheOnlyThreadFreesGoesBackToTheKernel) {
-  front::reap();
-  size_t before = front::g_heap.pages().budget().held();
+  if (front::g_heap.options().slob_max != front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: SLOB does not serve so much alone here";
+  constexpr size_t kBlocks = 240;
   std::vector<void*> blocks;
-  for (int i = 0; i < 180; ++i) blocks.push_back(front::alloc(300 + i * 20));
-  size_t full = front::g_heap.pages().budget().held();
-  EXPECT_GT(full, before + 80);
+  for (size_t i = 0; i < kBlocks; ++i) blocks.push_back(front::alloc(3900));
+  EXPECT_GE(front::g_heap.pages().budget().held(), kBlocks);
   for (void* block : blocks) front::free(block);
-  EXPECT_LT(front::g_heap.slob().stats().pages, 32u);
-  EXPECT_FALSE(front::g_heap.pages().wants_trim());
+  EXPECT_LT(front::g_heap.pages().budget().held(), kBlocks / 2);
+}
+
+TEST_F(BlocksTest, WhatTheyHoldEndsThemBeforeTheirNumberDoes) {
+  if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: nothing ends it here";
+  for (size_t sum = 0; sum < (front::g_heap.options().slob_max + 64) * 1024; sum += 1000)
+    ASSERT_NE(front::alloc(1000), nullptr);
+  EXPECT_TRUE(front::g_heap.promotion().is_over());
+}
+
+// A size of which little was live at a time is worth no slab, however much of it came and went.
+TEST_F(BlocksTest, WhatIsFreedCountsNoMore) {
+  if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+    GTEST_SKIP() << "not run: nothing ends it here";
+  for (int i = 0; i < 200; ++i) front::free(front::alloc(1000));
+  for (size_t sum = 0; sum < (front::g_heap.options().slob_max + 64) * 1024; sum += 700)
+    ASSERT_NE(front::alloc(700), nullptr);
+  ASSERT_TRUE(front::g_heap.promotion().is_over());
+  ASSERT_NE(front::alloc(1000), nullptr);
+  EXPECT_TRUE(cache::g_registry.at(front::class_of(700)).is_started());
+  EXPECT_FALSE(cache::g_registry.at(front::class_of(1000)).is_started());
+}
+
+// The program's own caches are asked from the slow path alone.
+TEST_F(BlocksTest, AWishForMemoryIsNotPassedBy) {
+  void* block = front::alloc(100);
+  front::free(block);
+  front::g_heap.set_wish(1 << 20);
+  EXPECT_EQ(front::alloc_alone(100), nullptr);
+  void* other = front::alloc(100);
+  EXPECT_FALSE(front::g_heap.has_wish()) << "it was seen to";
+  front::free(other);
 }
 
 // A cache of the program's own readies magazines, but does not end what SLOB serves.
