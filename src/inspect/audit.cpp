@@ -18,7 +18,7 @@ SlabCount count_slabs() {
   SlabCount count;
   cache::g_registry.for_each([&](cache::ObjectCache& cache) {
     slab::StockStats stats = cache.stock().stats();
-    count.frames += stats.slabs * cache.stock().layout().frames;
+    count.frames += stats.frames;
     count.changes += stats.carved + stats.retired;
   });
   return count;

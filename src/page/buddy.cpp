@@ -97,6 +97,19 @@ uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
   return kNone;
 }
 
+uint32_t Buddy::take_warm(const Choices& choices, FrameKind kind) {
+  for (unsigned i = 0; i < choices.count; ++i) {
+    Pages pages = choices.of[i];
+    uint32_t lists = nonempty_ & ~((1u << Order::ceil(pages).n) - 1);
+    for (bool is_least = true; lists != 0; lists &= lists - 1, is_least = false) {
+      uint32_t first = lists_[base::lowest_bit(lists)].first;  // dirty ones stand in front
+      if (dirty_map_.count(first, pages.n) * 2 < pages.n) continue;
+      return i == 0 && is_least ? take(pages, Order(0), kind) : take_front(first, pages, kind);
+    }
+  }
+  return kNone;
+}
+
 uint32_t Buddy::take_scrap(FrameKind kind) {
   for (unsigned order = 0; order <= 1; ++order) {
     uint32_t first = lists_[order].first;  // dirty blocks stand in front of clean ones

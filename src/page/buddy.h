@@ -45,6 +45,15 @@ namespace page {
 /// No frame.
 inline constexpr uint32_t kNone = UINT32_MAX;
 
+/// Counts of frames any of which will do, the best first.
+struct Choices {
+  static constexpr unsigned kMost = 8;
+  base::Pages of[kMost];
+  unsigned count = 0;
+  void add(base::Pages pages) { of[count++] = pages; }
+  Choices best() const { return {{of[0]}, 1}; }
+};
+
 class Buddy {
  public:
   /// None yet, all zero: it can be asked how much it has, which is nothing.
@@ -58,6 +67,10 @@ class Buddy {
 
   /// As take, but only from a block that holds no memory; kNone where there is none.
   uint32_t take_clean(base::Pages pages, FrameKind kind);
+
+  /// Takes the first of these counts for which there is a block that holds memory, in half of the
+  /// frames that are wanted or more; kNone where there is none.
+  uint32_t take_warm(const Choices& choices, FrameKind kind);
 
   /// Takes a frame that holds memory out of a block of up to two that do; kNone where none stands
   /// first in its list.

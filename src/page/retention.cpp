@@ -14,6 +14,9 @@ constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 // two. So memory that waits by this measure costs one to four percent of the time at most when it
 // is wanted just after it went by age.
 constexpr size_t kFramesPerMs = 16;
+// But of small blocks it waits for such a share of what was set, for their sum tells little of how
+// soon they are wanted.
+constexpr uint32_t kLeastShare = 8;
 // Live and kept memory may be more than the peak by this share of it. With less, blocks of
 // different sizes that replace one another are purged and fetched over and over
 // (bench/workloads/large_blocks).
@@ -68,8 +71,9 @@ size_t Keeping::worth_beyond(size_t keep) const {
 }
 
 uint64_t Keeping::interval_ms(Frames now) const {
-  if (!keeps_to_peak()) return retention_.interval_ms;
-  return std::min<uint64_t>(retention_.interval_ms, now.dirty / kFramesPerMs);
+  if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
+  uint64_t least = keeps_to_peak() ? 0 : retention_.interval_ms / kLeastShare;
+  return std::clamp<uint64_t>(now.dirty / kFramesPerMs, least, retention_.interval_ms);
 }
 
 // Time pays for what was fetched. (Where a clock jumps, for all of it.)

@@ -19,7 +19,9 @@
 //   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
 //   a pace that costs a little, and up to half of the live memory stays.
 //
-//   The interval of large blocks follows from the cost of fetching the memory again.
+//   The interval follows from the cost of fetching the memory again: what is little is soon
+//   fetched, so it goes sooner. It is no longer than what was set, and an eighth of that at least
+//   but where blocks are large.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //

@@ -20,6 +20,9 @@ constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 // A window grows by a MiB at a time up to eight times this, and so hardly ever has a huge page
 // before; and a smaller heap opens no file.
 constexpr size_t kLeastUnasked = size_t{16} << 20;
+// Where more than this share of what is live is held free, its short pieces are used. Where it is
+// less they had better wait until their neighbours come free, too.
+constexpr size_t kMuchFreeShare = 8;
 
 }  // namespace
 
@@ -141,6 +144,23 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   // No block of a power of two is whole any more, but their parts may be neighbours.
   if (block == kNone && is_plain_large)
     block = buddy_.take_run(pages, Pages(1), Buddy::Run::kFree, kind);
+  return let(block, before);
+}
+
+Frame* Zone::alloc_any(const Choices& choices, FrameKind kind) {
+  if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
+  os::Locked held(lock_);
+  if (is_abandoned()) return nullptr;
+  auto fits = [&](Pages pages) { return has_room(pages.n, Budget::For::kSmall); };
+  size_t before = dirty_frames();
+  uint32_t block = kNone;
+  if (fits(choices.of[0])) {
+    bool is_much_free = before * kMuchFreeShare > live_;
+    block = buddy_.take_warm(is_much_free ? choices : choices.best(), kind);
+    if (block == kNone) block = take(choices.of[0], Order(0), kind);
+  }
+  for (unsigned i = 1; block == kNone && i < choices.count; ++i)
+    if (fits(choices.of[i])) block = buddy_.take(choices.of[i], Order(0), kind);
   return let(block, before);
 }
 

@@ -168,11 +168,14 @@ class Zone {
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
   Frame* alloc(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_EXCLUDES(lock_);
 
+  /// As alloc of the first of these counts; of another one where much memory is held free and makes
+  /// up no more, or where memory is out.
+  Frame* alloc_any(const Choices& choices, FrameKind kind) ASHLAR_EXCLUDES(lock_);
+
   /// As alloc of a kLarge block, from memory that reads as zero if there is any.
   Frame* alloc_clean(base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
-  /// A frame that holds memory from among those that are too few for a slab; null where there is
-  /// none.
+  /// A free frame that holds memory and has at most one free neighbour; null where there is none.
   Frame* alloc_scrap(FrameKind kind) ASHLAR_EXCLUDES(lock_);
 
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more

@@ -133,7 +133,10 @@ unsigned Remnants::take(const SlabLayout& layout, void** out, unsigned most) {
   unsigned count = static_cast<unsigned>(layout.object_size / kGrain), taken = 0;
   size_t lowest = layout.object_size & (~size_t{layout.object_size} + 1);
   unsigned align = static_cast<unsigned>(std::min(lowest, base::kFrameSize) / kGrain);
-  if (count > kGrains) return 0;
+  if (count > kGrains) {  // nothing here ever fits
+    wish_.store(true, std::memory_order_relaxed);
+    return 0;
+  }
   os::Locked held(lock_);
   for (unsigned bucket = bucket_for(count); bucket <= kBuckets && taken < most; ++bucket) {
     Remnant* remnant = buckets_[bucket].front();

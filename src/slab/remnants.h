@@ -15,7 +15,8 @@
 //
 //   Pages stand in lists by the longest free run in them. What fits is looked for from the fullest
 //   on, so that others come free. Where none has room, *scraps* become pages: free frames that hold
-//   memory, and are too few for a slab. An empty page is no remnant any more: its frame goes back.
+//   memory, and have at most one free neighbour. An empty page is no remnant any more: its frame
+//   goes back.
 //
 // Invariants (audit())
 //   1. Each remnant stands in the list of its longest run, full ones in none.

@@ -24,13 +24,16 @@ Slab::Pages pages_between(char* first, const char* end) {
 
 }  // namespace
 
-void Slab::start(const SlabLayout& layout, char* block, size_t colour_bytes) {
-  colour = static_cast<uint16_t>(colour_bytes + layout.lead);
+void Slab::start(const SlabLayout& layout, char* block, unsigned frame_count, unsigned colours) {
+  frames = static_cast<uint8_t>(frame_count);
+  count = static_cast<uint16_t>(layout.count_in(frame_count));
+  size_t left = bytes() - size_t{count} * layout.object_size;
+  size_t offset = colours % (left / layout.colour_step + 1) * layout.colour_step;
+  colour = static_cast<uint16_t>(offset + layout.lead);
   objects = block + colour;
-  count = layout.count;
-  free_count = layout.count;
+  free_count = count;
   hint = 0;
-  for (unsigned word = 0, left = layout.count; left > 0; ++word) {
+  for (unsigned word = 0, left = count; left > 0; ++word) {
     unsigned here = left < 64 ? left : 64;
     bits_[word] = base::low_mask(here);
     if (layout.lead != 0) bits_[words_for(count) + word] = 0;
@@ -46,7 +49,7 @@ unsigned Slab::take(const SlabLayout& layout, void** out, unsigned most) {
   unsigned want = most < free_count ? most : free_count;
   for (unsigned word = hint; taken < want; ++word) {
     uint64_t bits = bits_[word];
-    hint = static_cast<uint8_t>(word);
+    hint = word & 15;
     while (bits != 0 && taken < want) {
       uint32_t index = word * 64 + base::lowest_bit(bits);
       bits &= bits - 1;
@@ -72,7 +75,7 @@ Slab::Put Slab::put(const SlabLayout& layout, void* object) {
   uint32_t index = layout.index_of(static_cast<size_t>(p - objects));
   if (is_free(index)) return Put::kWasFree;
   bits_[index / 64] |= uint64_t{1} << (index % 64);
-  if (index / 64 < hint) hint = static_cast<uint8_t>(index / 64);
+  if (index / 64 < hint) hint = index / 64 & 15;
   ++free_count;
   if (may_vacate(layout, index)) vacant = static_cast<uint8_t>(vacant + vacated_by(layout, p));
   return Put::kDone;
@@ -133,11 +136,34 @@ bool Slab::is_frame_straddled(const SlabLayout& layout, unsigned number) const {
   return index < count && objects + size_t{index} * layout.object_size != frame && !is_free(index);
 }
 
+Slab::Span Slab::span_in_use(const SlabLayout& layout) const {
+  uint64_t used = ~bits_[0] & base::low_mask(count);
+  size_t from = colour + size_t{base::lowest_bit(used)} * layout.object_size;
+  size_t to = colour + (base::log2_floor(used) + size_t{1}) * layout.object_size;
+  unsigned first = static_cast<unsigned>(from >> base::kFrameShift);
+  size_t end = base::round_up(to, base::kFrameSize) >> base::kFrameShift;
+  return {first, static_cast<unsigned>(end) - first};
+}
+
+void Slab::shorten(const SlabLayout& layout, Span span) {
+  size_t skipped = size_t{span.first} << base::kFrameShift;
+  size_t before = skipped <= colour ? 0 : skipped - colour;
+  unsigned index = layout.index_of(before + layout.object_size - 1);
+  objects += size_t{index} * layout.object_size;
+  colour = static_cast<uint16_t>(colour + size_t{index} * layout.object_size - skipped);
+  first += span.first;
+  frames = static_cast<uint8_t>(span.frames);
+  count = static_cast<uint16_t>((bytes() - colour) / layout.object_size);
+  bits_[0] = bits_[0] >> index & base::low_mask(count);
+  free_count = static_cast<uint16_t>(std::popcount(bits_[0]));
+  hint = 0;
+}
+
 // Frames of the pages that are vacant since this object is free.
 unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
   if (layout.lead != 0) return 0;
   size_t page_size = os::page_size();
-  const char* end = block() + layout.bytes();
+  const char* end = block() + bytes();
   unsigned frames = 0;
   size_t start = base::round_down(reinterpret_cast<size_t>(object), page_size);
   for (auto* page = reinterpret_cast<const char*>(start); page < object + layout.object_size;
@@ -149,7 +175,7 @@ unsigned Slab::vacated_by(const SlabLayout& layout, const char* object) const {
 
 Slab::Pages Slab::next_vacant(const SlabLayout& layout, const char* from) const {
   size_t page_size = os::page_size();
-  const char* end = block() + layout.bytes();
+  const char* end = block() + bytes();
   char* first = page_up(std::max<const char*>(from, block()));
   while (first + page_size <= end && !is_vacant(layout, first, page_size)) first += page_size;
   char* behind = first;
@@ -157,11 +183,11 @@ Slab::Pages Slab::next_vacant(const SlabLayout& layout, const char* from) const 
   return pages_between(first, behind);
 }
 
-Slab::Pages Slab::pages_of(const SlabLayout& layout, const void* first, const void* last) const {
+Slab::Pages Slab::pages_of(const void* first, const void* last) const {
   char* from = page_down(static_cast<const char*>(first));
   const char* to = page_up(static_cast<const char*>(last) + 1);
   return pages_between(std::max(from, page_up(block())),
-                       std::min<const char*>(to, page_down(block() + layout.bytes())));
+                       std::min<const char*>(to, page_down(block() + bytes())));
 }
 
 unsigned Slab::count_vacant(const SlabLayout& layout) const {
@@ -174,7 +200,7 @@ unsigned Slab::count_vacant(const SlabLayout& layout) const {
 }
 
 void Slab::audit(const SlabLayout& layout) const {
-  ASHLAR_CHECK(count == layout.count);
+  ASHLAR_CHECK(colour - layout.lead + size_t{count} * layout.object_size <= bytes());
   unsigned set = 0;
   for (unsigned word = 0; word < words_for(count); ++word) {
     set += static_cast<unsigned>(std::popcount(bits_[word]));

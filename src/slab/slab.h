@@ -41,16 +41,18 @@ class Slab {
   uint16_t free_count;
   uint16_t count;
   uint16_t colour;       ///< bytes of the block in front of the first object, or its handle
-  uint8_t bucket;        ///< which list of the stock it is in
-  uint8_t hint;          ///< no word of the bitmap before this one has a bit
+  uint8_t bucket : 4;    ///< which list of the stock it is in
+  uint8_t hint : 4;      ///< no word of the bitmap before this one has a bit
+  uint8_t frames;        ///< of the block
   uint8_t vacant;        ///< frames of vacant pages that may hold memory
   uint8_t hollow;        ///< frames of vacant pages that hold none
   uint8_t node : 7;      ///< whose memory it is
   uint8_t is_fresh : 1;  ///< what is hollow has not been touched since the slab was carved
   uint8_t yard;          ///< which of the stock's
 
-  /// Makes all objects free, the first one `colour_bytes` behind the start of the block.
-  void start(const SlabLayout& layout, char* block, size_t colour_bytes);
+  /// Makes as many objects as `frame_count` frames hold, all free. The first one lies so many
+  /// colours behind the start of the block, as far as it has room for them.
+  void start(const SlabLayout& layout, char* block, unsigned frame_count, unsigned colours);
 
   /// Takes up to `most` objects, lowest addresses first, into `out`. How many. Whoever had vacant
   /// or hollow pages counts them anew afterwards.
@@ -89,7 +91,7 @@ class Slab {
   /// The next vacant ones at `from` or behind; no frames where there are none.
   Pages next_vacant(const SlabLayout& layout, const char* from) const;
   /// Those from the one that `first` lies in to the one that `last` lies in.
-  Pages pages_of(const SlabLayout& layout, const void* first, const void* last) const;
+  Pages pages_of(const void* first, const void* last) const;
   /// Whether no object in use overlaps the frame with this number in the block, and whether one
   /// begins in front of it and ends in it.
   bool is_frame_vacant(const SlabLayout& layout, unsigned number) const;
@@ -107,6 +109,15 @@ class Slab {
       if (!is_free(index)) visit(object);
     }
   }
+  /// Which frames lie from the first object in use to the last, of a slab that is not empty and has
+  /// one word of bits.
+  struct Span {
+    unsigned first = 0, frames = 0;
+  };
+  Span span_in_use(const SlabLayout& layout) const;
+  /// Only these are the slab from now on. Its vacant pages are to be counted anew.
+  void shorten(const SlabLayout& layout, Span span);
+
   /// Frames of all vacant pages.
   unsigned count_vacant(const SlabLayout& layout) const;
 
@@ -124,6 +135,7 @@ class Slab {
   }
   uint64_t& made_word(uint32_t index) { return bits_[words_for(count) + index / 64]; }
   char* block() const { return objects - colour; }
+  size_t bytes() const { return size_t{frames} << base::kFrameShift; }
   bool are_free(uint32_t first_index, uint32_t last_index) const;
   bool may_vacate(const SlabLayout& layout, uint32_t index) const;
   bool is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const;

@@ -6,6 +6,9 @@
 //   waste is small and which holds enough objects. Since the page heap serves exact counts, five
 //   frames are as good as four.
 //
+//   Where memory that came free lies in shorter pieces, a slab is shorter, too: it holds fewer
+//   objects, in as few frames as these need, if no more than an eighth of them is wasted.
+//
 //   What is left at the end moves in front, a cache line more in each successive slab, so that the
 //   first fields of objects in different slabs do not share cache sets: *colouring*.
 //
@@ -48,6 +51,18 @@ struct SlabLayout {
   uint16_t lead = 0;        ///< from an object to its handle; 0 where they are the same
   bool has_poison = false;  ///< free objects hold a pattern (harden/poison.h)
 
+  /// How many objects lie in so many frames.
+  constexpr unsigned count_in(unsigned frame_count) const {
+    unsigned fitting = (frame_count << base::kFrameShift) / object_size;
+    return fitting < count ? fitting : count;
+  }
+  /// How many frames a slab has that is made of so many at most: none in which no object begins or
+  /// ends, and none at all where more than an eighth would be wasted.
+  constexpr unsigned frames_within(unsigned most) const {
+    size_t used = count_in(most) * object_size;
+    size_t whole = base::round_up(used, base::kFrameSize);
+    return (whole - used) * 8 > whole ? 0 : static_cast<unsigned>(whole >> base::kFrameShift);
+  }
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
   /// Whether neighbours share cache lines to speak of.
   constexpr bool shares_lines() const {

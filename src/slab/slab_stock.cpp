@@ -10,13 +10,6 @@ namespace slab {
 using page::Frame;
 using page::FrameKind;
 
-namespace {
-
-// So many slabs of a list are looked at for one that may be dissolved.
-constexpr unsigned kLooks = 8;
-
-}  // namespace
-
 void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t cache_id,
                       const char* name, Empties empties) {
   lock_.set_rank(os::LockRank::kStock);
@@ -26,59 +19,6 @@ void SlabStock::start(page::PageHeap& heap, const SlabLayout& layout, uint8_t ca
   name_ = name;
   empties_are_ = empties;
   colour_ = 0;  // of another layout's, where caches come and go
-}
-
-// A new slab of a node, for a yard that is there.
-Slab* SlabStock::carve(unsigned node, unsigned number) {
-  page::Zone* zones = heap_->slabs_for(node);
-  if (zones == nullptr) return nullptr;
-  page::Zone& zone = *zones;
-  Slab* slab = static_cast<Slab*>(
-      page::alloc_record(zone, heap_->meta(), descriptor_bytes(), base::kCacheLine));
-  if (slab == nullptr) return nullptr;
-  Frame* frame = zone.alloc(base::Pages(layout_->frames), base::Order(0), FrameKind::kSlab);
-  if (frame == nullptr) {
-    heap_->meta().free(slab, descriptor_bytes());
-    return nullptr;
-  }
-  slab->stock = this;
-  slab->node = node & 127;
-  slab->first = zone.number_of(*frame);
-  slab->bucket = kNoBucket;
-  // Successive slabs start one cache line apart, so that the hot first fields of their objects do
-  // not all fall into the same cache sets.
-  slab->start(*layout_, zone.address_of(*frame), size_t{colour_} * layout_->colour_step);
-  colour_ = static_cast<uint16_t>(colour_ + 1 == layout_->colours ? 0 : colour_ + 1);
-  zone.mark_slab(*frame, slab, cache_id_);
-  set_yard(*slab, number);
-  ++slabs_;
-  ++carved_;
-  vacant_ += slab->vacant;
-  if (frame->is_new != 0 && slab->vacant != 0) {
-    Slab::Pages all = slab->next_vacant(*layout_, zone.address_of(*frame));
-    zone.hollow_out(zone.number_of(all.first), base::Pages(all.frames));
-    slab->is_fresh = true;
-    recount(*slab, all.frames);
-  }
-  file(*slab);
-  return slab;
-}
-
-void SlabStock::retire(Slab& slab) {
-  forget(slab);
-  move_to(slab, kNoBucket);
-  page::Zone& zone = zone_of(slab);
-  zone.unmark_slab(zone.frame_at(slab.first), base::Pages(layout_->frames));
-  zone.free(slab.first, base::Pages(layout_->frames));
-  drop(slab);
-}
-
-// What is known of a slab that is none any more.
-void SlabStock::drop(Slab& slab) {
-  vacant_ -= slab.vacant;
-  hollow_ -= slab.hollow;
-  heap_->meta().free(&slab, descriptor_bytes());
-  --slabs_;
 }
 
 // Counts a slab's vacant frames, of which `hollow` hold no memory.
@@ -97,14 +37,14 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unf
   if (slab.hollow != 0) {
     page::Zone& zone = zone_of(slab);
     char* last = static_cast<char*>(objects[count - 1]);
-    Slab::Pages used = slab.pages_of(*layout_, objects[0], last + layout_->object_size - 1);
+    Slab::Pages used = slab.pages_of(objects[0], last + layout_->object_size - 1);
     touched = zone.touch(zone.number_of(used.first), base::Pages(used.frames));
     if (!slab.is_fresh) heap_->vacancy().note_wanted(touched);
     // Of the pages only the first may have been in use, by the object in front of the batch. Then
     // each begins another of its objects, which whoever has it now writes a link into.
     size_t page = os::page_size() / base::kFrameSize;
     size_t shared = objects[0] == used.first || objects[0] == slab.objects ? 0 : page;
-    Slab::Pages begun = slab.pages_of(*layout_, objects[0], last);
+    Slab::Pages begun = slab.pages_of(objects[0], last);
     bool are_new = touched + shared == used.frames && layout_->object_size <= base::kFrameSize;
     if (are_new && touched > page && begun.frames > page) pages.add(begun);
   }
@@ -117,7 +57,7 @@ void SlabStock::note_taken(Slab& slab, void* const* objects, unsigned count, Unf
 // Once for each batch: other stocks tell it, too.
 void SlabStock::tell_vacancy() {
   page::Vacancy& vacancy = heap_->vacancy();
-  size_t sparse = size_t{sparse_} * layout_->frames;
+  size_t sparse = sparse_;
   sparse -= std::min<size_t>(sparse, hollow_);
   size_t told_sparse = told_sparse_.load(std::memory_order_relaxed);
   if (sparse != told_sparse) {
@@ -193,68 +133,6 @@ unsigned SlabStock::flush(void** objects, unsigned count) {
   return strangers;
 }
 
-// One of which little is in use, and from which nothing is taken just now.
-Slab* SlabStock::pick_sparse() {
-  Slab* found = nullptr;
-  for_each_yard([&](const Yard& yard, unsigned) ASHLAR_UNCHECKED {
-    for (uint8_t bucket = 2 * kQuarters; found == nullptr && bucket-- > 2 * (kQuarters - 1);) {
-      Slab* slab = yard.buckets[bucket].front();
-      for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
-        if (found == nullptr && slab != yard.current && can_dissolve(*slab)) found = slab;
-    }
-  });
-  return found;
-}
-
-// Objects that lie in two frames would be in two remnants.
-bool SlabStock::can_dissolve(const Slab& slab) const {
-  for (unsigned i = 1; i < layout_->frames; ++i)
-    if (slab.is_frame_straddled(*layout_, i)) return false;
-  return true;
-}
-
-// Each frame in which something is in use becomes a remnant, the others go back. Whoever reads the
-// class map and finds nothing there has to find the remnant.
-void SlabStock::give_to(Remnants::Adoption& adoption, Slab& slab) {
-  page::Zone& zone = zone_of(slab);
-  unsigned count = static_cast<unsigned>(layout_->object_size / base::kGrain);
-  for (unsigned i = 0; i < layout_->frames; ++i) {
-    if (slab.is_frame_vacant(*layout_, i)) continue;
-    Frame& frame = zone.frame_at(slab.first + i);
-    Remnant& remnant = adoption.adopt(frame);
-    const char* start = zone.address_of(frame);
-    slab.for_each_taken_in(*layout_, i, [&](const char* object) {
-      remnant.place(static_cast<unsigned>(static_cast<size_t>(object - start) / base::kGrain),
-                    count);
-    });
-    adoption.file(remnant);
-  }
-  zone.unmark_slab(zone.frame_at(slab.first), base::Pages(layout_->frames));
-  for (unsigned i = 0, end; i < layout_->frames; i = end + 1) {
-    for (end = i; end < layout_->frames && slab.is_frame_vacant(*layout_, end);) ++end;
-    if (end > i) zone.free(slab.first + i, base::Pages(end - i));
-  }
-}
-
-size_t SlabStock::dissolve(Remnants& remnants, size_t most) {
-  os::Locked held(lock_);
-  size_t frames = 0;
-  while (frames < most) {
-    Slab* slab = pick_sparse();
-    if (slab == nullptr) break;
-    Remnants::Adoption adoption(remnants);
-    if (!adoption.make_room(layout_->frames)) break;
-    forget(*slab);
-    move_to(*slab, kNoBucket);
-    give_to(adoption, *slab);
-    live_ -= size_t{slab->count} - slab->free_count;
-    drop(*slab);
-    frames += layout_->frames;
-  }
-  tell_vacancy();
-  return frames;
-}
-
 Slab* SlabStock::take_empty(size_t spared) {
   os::Locked held(lock_);
   if (empties_ <= spared) return nullptr;
@@ -284,8 +162,7 @@ void SlabStock::reap(bool now) {
 }
 
 unsigned SlabStock::hollow_in(const Slab& slab) {
-  return static_cast<unsigned>(
-      zone_of(slab).count_hollow(slab.first, base::Pages(layout_->frames)));
+  return static_cast<unsigned>(zone_of(slab).count_hollow(slab.first, base::Pages(slab.frames)));
 }
 
 // From now on nothing is taken from the slab, and its vacant pages stay so.
@@ -378,12 +255,12 @@ SlabStock::Around SlabStock::object_around(const void* address) {
 
 StockStats SlabStock::stats() {
   os::Locked held(lock_);
-  size_t held_objects = layout_ == nullptr ? 0 : size_t{slabs_} * layout_->count;
   return {.slabs = slabs_,
           .carved = carved_,
           .retired = carved_ - slabs_,
-          .held = held_objects,
+          .held = held_,
           .live = live_,
+          .frames = frames_,
           .vacant = vacant_,
           .hollow = hollow_};
 }
@@ -396,6 +273,7 @@ void SlabStock::audit() {
     auto count = [&](const Slab& slab) {
       slab.audit(*layout_);
       ASHLAR_CHECK(slab.stock == this && slab.yard == number);
+      ASHLAR_CHECK(zone_of(slab).address_of(slab.first) == slab.objects - slab.colour);
       ++listed;
       free += slab.free_count;
       vacant += slab.vacant;
@@ -417,7 +295,7 @@ void SlabStock::audit() {
   });
   ASHLAR_CHECK(vacant == vacant_ && vacant == told_ && hollow == hollow_);
   ASHLAR_CHECK(listed <= slabs_ && empties == empties_);
-  ASHLAR_CHECK(slabs_ == 0 || live_ == size_t{slabs_} * layout_->count - free);
+  ASHLAR_CHECK(slabs_ == 0 || live_ == held_ - free);
 }
 
 }  // namespace slab

@@ -13,7 +13,8 @@
 //   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
 //   says so to the zone; others pay nothing. A new slab is hollow until it is used.
 //
-//   *Sparse* slabs may be dissolved (slab/remnants.h).
+//   *Sparse* slabs may be dissolved (slab/remnants.h). Where objects are too large for that, the
+//   frames in front of the first one in use and behind the last go back.
 //
 //   Where there are several memory nodes (page/nodes.h) each has a *yard* of such lists. Objects
 //   are taken from the slabs of the node that the caller runs on; if it has none with room, a new
@@ -29,9 +30,9 @@
 //   and a slab for each. When nodes are found later, slabs leave their seats' yards for their
 //   nodes'.
 //
-//   A batch of objects leaves with a link written into each: where several pages in a row come
-//   into use by it, they are fetched in one call. Of objects larger than a frame only the first
-//   page has a link, so theirs are not.
+//   Work is done in batches, one lock for many objects. They leave with a link written into each:
+//   where several pages in a row come into use by it, they are fetched in one call. Of objects
+//   larger than a frame only the first page has a link, so theirs are not.
 //
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
@@ -40,11 +41,9 @@
 //   Where objects that keep their state have to be ended one by one, empty slabs are not retired
 //   here: whoever can end objects takes them, one by one, and says when it is done.
 //
-//   Work is done in batches, one lock for many objects.
-//
 // Invariants (audit())
-//   1. Each slab stands in the list of its bucket in its yard, full ones in none; slabs() counts
-//      them all.
+//   1. Each slab begins where its first frame does, and stands in the list of its bucket in its
+//      yard, full ones in none; slabs() counts them all.
 //   2. live() is the number of objects taken and not put back.
 //   3. At most one slab of a yard is empty that is not isolated, but where empty slabs are kept;
 //      empties() counts them.
@@ -75,6 +74,7 @@ namespace slab {
 struct StockStats {
   size_t slabs = 0, carved = 0, retired = 0;
   size_t held = 0, live = 0;      ///< objects in all slabs; those of them that have been taken
+  size_t frames = 0;              ///< of all slabs
   size_t vacant = 0, hollow = 0;  ///< frames not in use: with memory, and without
 };
 
@@ -160,7 +160,7 @@ class SlabStock {
   static constexpr uint8_t kHalfFree = kQuarters;  // from this bucket on
   static constexpr uint8_t kEmptyBucket = 2 * kQuarters;
   static constexpr uint8_t kIsolated = kEmptyBucket + 1;
-  static constexpr uint8_t kNoBucket = 255;
+  static constexpr uint8_t kNoBucket = 15;
   // What is purged at once. One slab's vacant pages alternate with others at most.
   struct Batch {
     static constexpr unsigned kMostOfOne = kMaxFrames / 2;
@@ -204,6 +204,7 @@ class SlabStock {
   void send_home(Slab& slab) ASHLAR_REQUIRES(lock_);
   void send_all_home() ASHLAR_REQUIRES(lock_);
   Slab* pick_whole() ASHLAR_REQUIRES(lock_);
+  page::Frame* alloc_frames(page::Zone& zone) const;
   Slab* carve(unsigned node, unsigned number) ASHLAR_REQUIRES(lock_);
   page::Zone& zone_of(const Slab& slab) const { return heap_->slabs(slab.node); }
   size_t descriptor_bytes() const { return Slab::bytes_for(*layout_); }
@@ -216,15 +217,18 @@ class SlabStock {
   // False where the slab was dissolved: no descriptor may be read without the lock.
   bool put(void* object) ASHLAR_REQUIRES(lock_);
   void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
-  // Of slabs that may be dissolved those of which little is in use. Objects larger than half a
-  // frame mostly lie in two, and none in what others leave.
+  // Of slabs that may be dissolved those of which little is in use.
   bool is_sparse(uint8_t bucket) const {
-    return bucket / 2 == kQuarters - 1 && cache_id_ < base::kMaxClasses &&
-           layout_->object_size <= base::kFrameSize / 2;
+    return bucket / 2 == kQuarters - 1 && cache_id_ < base::kMaxClasses;
   }
+  // Objects larger than half a frame mostly lie in two, and none in what others leave. Of their
+  // slabs the ends go back.
+  bool loses_ends() const { return layout_->object_size > base::kFrameSize / 2; }
   Slab* pick_sparse() ASHLAR_REQUIRES(lock_);
   bool can_dissolve(const Slab& slab) const ASHLAR_REQUIRES(lock_);
   void give_to(Remnants::Adoption& adoption, Slab& slab) ASHLAR_REQUIRES(lock_);
+  void give_frames(page::Zone& zone, uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
+  size_t shorten(Slab& slab) ASHLAR_REQUIRES(lock_);
   void recount(Slab& slab, unsigned hollow) ASHLAR_REQUIRES(lock_);
   void note_taken(Slab& slab, void* const* objects, unsigned count, Unfetched& pages)
       ASHLAR_REQUIRES(lock_);
@@ -257,10 +261,12 @@ class SlabStock {
   Yards* further_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   uint32_t empties_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t held_ ASHLAR_GUARDED_BY(lock_) = 0;    // objects in all slabs
+  size_t frames_ ASHLAR_GUARDED_BY(lock_) = 0;  // of all slabs
   size_t carved_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t vacant_ ASHLAR_GUARDED_BY(lock_) = 0, hollow_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames
   uint32_t told_ ASHLAR_GUARDED_BY(lock_) = 0;    // of vacant_, to the vacancy
-  uint32_t sparse_ ASHLAR_GUARDED_BY(lock_) = 0;  // slabs of which little is in use
+  uint32_t sparse_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames of slabs of which little is in use
   std::atomic<uint32_t> told_sparse_{0};          // frames of them, to the vacancy
 };
 

@@ -34,7 +34,7 @@ SlabStock::Yard& SlabStock::yard_of(const Slab& slab) {
 void SlabStock::set_yard(Slab& slab, unsigned number) {
   slab.yard = static_cast<uint8_t>(number);
   page::Zone& zone = zone_of(slab);
-  for (unsigned i = 0; i < layout_->frames; ++i)
+  for (unsigned i = 0; i < slab.frames; ++i)
     __atomic_store_n(&zone.frame_at(slab.first + i).yard, slab.yard, __ATOMIC_RELAXED);
 }
 
@@ -57,9 +57,9 @@ void SlabStock::move_to(Slab& slab, uint8_t bucket) {
   if (slab.bucket != kNoBucket) yard.buckets[slab.bucket].remove(slab);
   empties_ -= slab.bucket == kEmptyBucket;
   empties_ += bucket == kEmptyBucket;
-  sparse_ -= is_sparse(slab.bucket);
-  sparse_ += is_sparse(bucket);
-  slab.bucket = bucket;
+  if (is_sparse(slab.bucket)) sparse_ -= slab.frames;
+  if (is_sparse(bucket)) sparse_ += slab.frames;
+  slab.bucket = bucket & 15;
   if (bucket != kNoBucket) yard.buckets[bucket].push_front(slab);
 }
 

@@ -141,7 +141,7 @@ struct SlabModel {
         stock.stock.audit();
         slab::StockStats stats = stock.stock.stats();
         MODEL_REQUIRE(stats.live == stock.held.size());
-        frames += stats.slabs * stock.layout.frames;
+        frames += stats.frames;
         vacant += stats.vacant;
         hollow += stats.hollow;
       }

@@ -168,6 +168,31 @@ TEST_F(BuddyTest, AScrapHoldsMemoryAndHasTooFewNeighbours) {
   EXPECT_EQ(take_scrap(), kNone);
 }
 
+TEST_F(BuddyTest, OfSeveralCountsTheFirstThatHoldsMemoryIsTaken) {
+  auto take_warm = [&] {
+    page::Choices choices;
+    for (size_t pages : {5, 4, 2}) choices.add(Pages(pages));
+    uint32_t first = buddy.take_warm(choices, FrameKind::kLarge);
+    buddy.audit();
+    return std::pair(first, first == kNone ? 0 : frames[first].count);
+  };
+  using Answer = std::pair<uint32_t, uint32_t>;
+  extend(0, 128);
+  EXPECT_EQ(take_warm(), Answer(kNone, 0)) << "none of it was ever touched";
+  ASSERT_EQ(take(128), 0u);
+  give(10, 1);
+  give(20, 2);
+  give(32, 4);
+  dirty.clear(41, 7);
+  buddy.give_partly_dirty(40, Pages(8));
+  EXPECT_EQ(take_warm(), Answer(32, 4)) << "of the longer one an eighth holds memory";
+  EXPECT_EQ(take_warm(), Answer(20, 2));
+  EXPECT_EQ(take_warm(), Answer(40, 2)) << "half of these do";
+  EXPECT_EQ(take_warm(), Answer(kNone, 0)) << "one frame is too short, the others are cold";
+  give(64, 16);
+  EXPECT_EQ(take_warm(), Answer(64, 5)) << "the best, though nothing else needs cutting up";
+}
+
 TEST_F(BuddyTest, OddCountsFollowOnOneAnotherAndLeaveNothingBetween) {
   extend(0, 64);
   for (uint32_t i = 0; i < 7; ++i) EXPECT_EQ(take(9), 9 * i);

@@ -87,6 +87,28 @@ TEST_F(RetentionTest, WhatWasPurgedAndSoonWantedAgainIsKeptTheNextTime) {
   EXPECT_EQ(zone.stats().dirty, 1024u);
 }
 
+// What is little is soon fetched again; what is much might be wanted for just as long again.
+TEST_F(RetentionTest, ByAgeLittleGoesSoonerThanMuch) {
+  auto goes_after = [&](size_t pages) {
+    vm.now_ms += 1001;
+    zone.trim();  // with nothing to wait for an interval begins that is as short as can be
+    free(alloc(pages));
+    double waited = 0;
+    for (; waited < 3000 && zone.stats().dirty != 0; waited += 25) {
+      vm.now_ms += 25;
+      zone.trim();
+    }
+    return waited;
+  };
+  start({.percent = 1000, .least_bytes = 1024 * kMiB, .interval_ms = 1000});
+  Frame* live = alloc(10);
+  goes_after(1);  // the very first interval
+  EXPECT_NEAR(goes_after(256), 125 + 125, 25) << "an eighth of an interval, twice";
+  EXPECT_NEAR(goes_after(8000), 125 + 500, 25) << "as long as its memory costs";
+  EXPECT_NEAR(goes_after(32000), 125 + 1000, 25) << "and no longer than was set";
+  free(live);
+}
+
 // A process that is moved to another machine may find a clock that has run for a shorter time.
 TEST_F(RetentionTest, AClockThatJumpsBackStopsNoInterval) {
   start({.percent = 1000, .least_bytes = 64 * kMiB, .interval_ms = 1000});

@@ -1,5 +1,6 @@
-// page/zone_layout_test.cpp -- proves that a zone asks for no more than it needs, that one within
-// given memory keeps to it, and that one that ends leaves nothing behind.
+// page/zone_layout_test.cpp -- proves that a zone asks for no more than it needs and goes around
+// obstacles, that one within given memory keeps to it, and that one that ends leaves nothing
+// behind.
 
 #include <gtest/gtest.h>
 
@@ -11,13 +12,18 @@
 
 namespace {
 
+using base::kFrameSize;
+using base::Order;
+using base::Pages;
 using page::Frame;
 using page::FrameKind;
 using page::Zone;
+using test::kKeepAll;
+using test::kMiB;
 
 class ZoneLayoutTest : public test::ZoneGround {
  protected:
-  ZoneLayoutTest() : ZoneGround(1024 * test::kMiB) {}
+  ZoneLayoutTest() : ZoneGround(1024 * kMiB) {}
 };
 
 TEST_F(ZoneLayoutTest, TablesThatNobodyNeedsAreNotThere) {
@@ -37,16 +43,16 @@ TEST_F(ZoneLayoutTest, ARefusedClassMapIsAskedForAgain) {
   start();
   alloc(1);
   vm.failing_commits = 1;
-  EXPECT_EQ(zone.alloc(base::Pages(4), base::Order(0), FrameKind::kSlab), nullptr);
+  EXPECT_EQ(zone.alloc(Pages(4), Order(0), FrameKind::kSlab), nullptr);
   EXPECT_NE(alloc(1000), nullptr) << "what needs no class map grows without it";
-  EXPECT_NE(zone.alloc(base::Pages(4), base::Order(0), FrameKind::kSlab), nullptr);
+  EXPECT_NE(zone.alloc(Pages(4), Order(0), FrameKind::kSlab), nullptr);
 }
 
 TEST_F(ZoneLayoutTest, AWindowEndsWhereItWasToldTo) {
-  ASSERT_TRUE(zone.start(vm.vm(), test::kKeepAll, 3 * test::kMiB));
+  ASSERT_TRUE(zone.start(vm.vm(), kKeepAll, 3 * kMiB));
   size_t frames = 0;
   while (alloc(1) != nullptr) ++frames;
-  EXPECT_EQ(frames, 3 * test::kMiB / 4096);
+  EXPECT_EQ(frames, 3 * kMiB / 4096);
 }
 
 TEST_F(ZoneLayoutTest, ASmallZoneHasNoNameAndALargeOneHasOneThroughout) {
@@ -89,8 +95,8 @@ TEST_F(ZoneLayoutTest, HugePagesAreAskedForNeverOrAlwaysWhereMemoryComes) {
     vm.advised.clear();
     Zone other;
     other.set_manners({.huge_pages = mode});
-    ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 64 * test::kMiB));
-    Frame* block = other.alloc(base::Pages(4096), base::Order(0), FrameKind::kLarge);
+    ASSERT_TRUE(other.start(vm.vm(), kKeepAll, 64 * kMiB));
+    Frame* block = other.alloc(Pages(4096), Order(0), FrameKind::kLarge);
     ASSERT_NE(block, nullptr);
     other.advise_huge(*block);
     size_t bytes = 0;
@@ -174,9 +180,9 @@ class ZoneUnaskedTest : public ZoneLayoutTest {
   }
   // A slab of which the second frame goes, the tenth, and one in another huge page.
   void purge_some(size_t pages) {
-    Frame* slab = zone.alloc(base::Pages(pages), base::Order(9), FrameKind::kSlab);
+    Frame* slab = zone.alloc(Pages(pages), Order(9), FrameKind::kSlab);
     char* at = bytes(slab);
-    os::Range ranges[] = {{at + 4096, 4096}, {at + 40960, 4096}, {at + 2 * test::kMiB, 4096}};
+    os::Range ranges[] = {{at + 4096, 4096}, {at + 40960, 4096}, {at + 2 * kMiB, 4096}};
     EXPECT_EQ(zone.purge_let(ranges, 3), 3u);
     zone.audit();
   }
@@ -243,12 +249,11 @@ TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
   for (bool is_reserving : {false, true}) {
     vm.is_reserving = is_reserving;
     Zone other;
-    ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 64 * test::kMiB));
+    ASSERT_TRUE(other.start(vm.vm(), kKeepAll, 64 * kMiB));
     ASSERT_TRUE(other.cover_classes());
     for (int i = 0; i < 20; ++i)
-      std::memset(
-          other.address_of(*other.alloc(base::Pages(300), base::Order(0), FrameKind::kLarge)), 1,
-          300 * 4096);
+      std::memset(other.address_of(*other.alloc(Pages(300), Order(0), FrameKind::kLarge)), 1,
+                  300 * 4096);
     EXPECT_GT(vm.committed_bytes(), 20u * 300 * 4096);
     other.stop();
     EXPECT_EQ(vm.committed_bytes(), 0u);
@@ -259,11 +264,11 @@ TEST_F(ZoneLayoutTest, AnEndLeavesNothingCommitted) {
 // The fake kernel refuses to unmap what is not committed.
 TEST_F(ZoneLayoutTest, AnEndGoesAroundSomebodyElsesMappings) {
   Zone other;
-  ASSERT_TRUE(other.start(vm.vm(), test::kKeepAll, 512 * test::kMiB));
+  ASSERT_TRUE(other.start(vm.vm(), kKeepAll, 512 * kMiB));
   for (size_t hole = 0; hole < 3; ++hole) {
     char* end = other.window() + other.window_size();
-    vm.occupied.push_back({end, test::kMiB});
-    Frame* block = other.alloc(base::Pages(2000), base::Order(0), FrameKind::kLarge);
+    vm.occupied.push_back({end, kMiB});
+    Frame* block = other.alloc(Pages(2000), Order(0), FrameKind::kLarge);
     ASSERT_NE(block, nullptr);
     EXPECT_GT(other.address_of(*block), end);
   }
@@ -274,18 +279,18 @@ TEST_F(ZoneLayoutTest, AnEndGoesAroundSomebodyElsesMappings) {
 // Whatever the memory's bounds: frames lie within, tables do, and what was there is not taken for
 // zeros.
 TEST_F(ZoneLayoutTest, OneWithinMemoryKeepsToIt) {
-  for (size_t size : {size_t{8192}, size_t{20000}, size_t{65536}, 3 * test::kMiB + 17})
+  for (size_t size : {size_t{8192}, size_t{20000}, size_t{65536}, 3 * kMiB + 17})
     for (size_t offset : {0u, 1u, 16u, 4095u}) {
       constexpr unsigned char kMark = 0xa5;
       std::vector<unsigned char> memory(size + offset + 4096, kMark);
       char* first = reinterpret_cast<char*>(memory.data() + offset);
       Zone within;
-      if (!within.start_within(vm.vm(), test::kKeepAll, first, size)) {
+      if (!within.start_within(vm.vm(), kKeepAll, first, size)) {
         EXPECT_LT(size, 3u * 4096);
         continue;
       }
       size_t frames = 0;
-      while (Frame* frame = within.alloc(base::Pages(1), base::Order(0), FrameKind::kLarge)) {
+      while (Frame* frame = within.alloc(Pages(1), Order(0), FrameKind::kLarge)) {
         char* at = within.address_of(*frame);
         ASSERT_TRUE(at >= first && at + 4096 <= first + size);
         ASSERT_EQ(reinterpret_cast<size_t>(at) % 4096, 0u);
@@ -301,6 +306,54 @@ TEST_F(ZoneLayoutTest, OneWithinMemoryKeepsToIt) {
     }
   EXPECT_EQ(vm.commits, 0u);
   EXPECT_EQ(vm.reserves, 0u);
+}
+
+TEST_F(ZoneLayoutTest, TakesAsLittleAsItNeedsWhenTheKernelIsShort) {
+  start();
+  while (zone.window_size() < 64 * kMiB) ASSERT_NE(alloc(256), nullptr);
+  while (zone.stats().free >= 16) ASSERT_NE(alloc(16), nullptr);
+  vm.limit = vm.committed_bytes() + 128 * 1024;
+  EXPECT_NE(alloc(16), nullptr) << "128 KiB were there to be had";
+}
+
+// Growth that does not lead to the block it was made for is address space for nothing.
+TEST_F(ZoneLayoutTest, OneGrowthIsEnoughForAnyCount) {
+  for (size_t pages : {300, 500, 900, 1000, 1023, 1025, 3000, 5000}) {
+    Zone fresh;
+    ASSERT_TRUE(fresh.start(vm.vm(), kKeepAll, size_t{1} << 40));
+    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
+    EXPECT_EQ(fresh.stats().growths, 1u) << pages;
+    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
+  }
+}
+
+TEST_F(ZoneLayoutTest, GoesAroundSomebodyElsesMapping) {
+  start();
+  Frame* first = alloc(1);
+  ASSERT_NE(first, nullptr);
+  char* end = zone.window() + zone.window_size();
+  vm.occupied.push_back({end, kMiB});
+  Frame* beyond = alloc(Pages::ceil(4 * kMiB).n);
+  ASSERT_NE(beyond, nullptr);
+  EXPECT_GE(bytes(beyond), end + kMiB);
+  std::memset(bytes(beyond), 1, 4 * kMiB);
+  page::ZoneStats stats = zone.stats();
+  EXPECT_LT(stats.committed * kFrameSize, zone.window_size()) << "the hole is not memory of ours";
+  EXPECT_EQ(stats.committed, stats.live + stats.free);
+  free(beyond);
+  free(first);
+}
+
+TEST_F(ZoneLayoutTest, AReservedPlaceHasNoObstaclesToGoAround) {
+  vm.is_reserving = true;
+  start();
+  ASSERT_NE(alloc(1), nullptr);
+  vm.failing_commits = 1000;
+  unsigned commits = vm.commits;
+  EXPECT_EQ(alloc(Pages::ceil(4 * kMiB).n), nullptr);
+  EXPECT_LE(vm.commits - commits, 8u) << "there is nothing to skip";
+  vm.failing_commits = 0;
+  EXPECT_NE(alloc(Pages::ceil(4 * kMiB).n), nullptr);
 }
 
 }  // namespace

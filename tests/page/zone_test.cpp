@@ -1,5 +1,5 @@
 // page/zone_test.cpp -- proves what a zone promises with a kernel that a test commands: memory
-// where and as it was asked for, growth around obstacles, and nothing lost when the kernel says no.
+// where and as it was asked for, and nothing lost when the kernel says no.
 
 #include "page/zone.h"
 
@@ -89,6 +89,55 @@ TEST_F(ZoneTest, FillsTheWholeWindowAndThenSaysNo) {
   EXPECT_NE(alloc(256), nullptr);
 }
 
+page::Choices eight_or_two() {
+  page::Choices choices;
+  choices.add(Pages(8));
+  choices.add(Pages(2));
+  return choices;
+}
+
+TEST_F(ZoneTest, OfSeveralCountsAShorterOneIsTakenThatHoldsMemory) {
+  start();
+  std::vector<Frame*> pairs;
+  for (int i = 0; i < 8; ++i) pairs.push_back(zone.alloc(Pages(2), Order(0), FrameKind::kLarge));
+  for (size_t i : {0, 4}) zone.free(zone.number_of(*pairs[i]), Pages(2));
+  size_t held = zone.stats().live + zone.stats().dirty;
+  for (int i = 0; i < 2; ++i) {
+    Frame* block = zone.alloc_any(eight_or_two(), FrameKind::kSlab);
+    zone.audit();
+    EXPECT_EQ(block->count, 2u);
+    EXPECT_FALSE(block->is_new);
+  }
+  EXPECT_EQ(zone.stats().live + zone.stats().dirty, held) << "there was memory for them";
+  EXPECT_EQ(zone.alloc_any(eight_or_two(), FrameKind::kSlab)->count, 8u);
+  zone.audit();
+}
+
+TEST_F(ZoneTest, WhereLittleIsFreeItsPiecesWaitToBecomeWhole) {
+  start();
+  Frame* pair = zone.alloc(Pages(2), Order(0), FrameKind::kLarge);
+  for (size_t pages : {2, 4, 24})
+    ASSERT_NE(zone.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr);
+  zone.free(zone.number_of(*pair), Pages(2));
+  ASSERT_EQ(zone.stats().dirty, 2u);
+  EXPECT_EQ(zone.alloc_any(eight_or_two(), FrameKind::kSlab)->count, 8u);
+  EXPECT_EQ(zone.stats().dirty, 2u);
+  zone.audit();
+}
+
+TEST_F(ZoneTest, OfSeveralCountsAShorterOneIsTakenWhereMemoryIsOut) {
+  start();
+  std::vector<Frame*> blocks;
+  while (Frame* block = zone.alloc(Pages(2), Order(0), FrameKind::kLarge)) blocks.push_back(block);
+  EXPECT_EQ(zone.alloc_any(eight_or_two(), FrameKind::kSlab), nullptr);
+  zone.free(zone.number_of(*blocks[9]), Pages(2));
+  zone.purge(0);
+  Frame* block = zone.alloc_any(eight_or_two(), FrameKind::kSlab);
+  ASSERT_NE(block, nullptr) << "two frames are left";
+  EXPECT_EQ(block->count, 2u);
+  zone.audit();
+}
+
 // Every commit of a growing heap fails once: before and after, nothing is lost.
 TEST_F(ZoneTest, NothingIsLostWhenACommitFails) {
   for (unsigned nth = 0; nth < 12; ++nth) {
@@ -112,54 +161,6 @@ TEST_F(ZoneTest, NothingIsLostWhenACommitFails) {
     EXPECT_EQ(fresh.stats().live, 0u);
     EXPECT_EQ(fresh.stats().free, fresh.stats().committed);
   }
-}
-
-TEST_F(ZoneTest, TakesAsLittleAsItNeedsWhenTheKernelIsShort) {
-  start();
-  while (zone.window_size() < 64 * kMiB) ASSERT_NE(alloc(256), nullptr);
-  while (zone.stats().free >= 16) ASSERT_NE(alloc(16), nullptr);
-  vm.limit = vm.committed_bytes() + 128 * 1024;
-  EXPECT_NE(alloc(16), nullptr) << "128 KiB were there to be had";
-}
-
-// Growth that does not lead to the block it was made for is address space for nothing.
-TEST_F(ZoneTest, OneGrowthIsEnoughForAnyCount) {
-  for (size_t pages : {300, 500, 900, 1000, 1023, 1025, 3000, 5000}) {
-    Zone fresh;
-    ASSERT_TRUE(fresh.start(vm.vm(), kKeepAll, size_t{1} << 40));
-    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
-    EXPECT_EQ(fresh.stats().growths, 1u) << pages;
-    EXPECT_NE(fresh.alloc(Pages(pages), Order(0), FrameKind::kLarge), nullptr) << pages;
-  }
-}
-
-TEST_F(ZoneTest, GoesAroundSomebodyElsesMapping) {
-  start();
-  Frame* first = alloc(1);
-  ASSERT_NE(first, nullptr);
-  char* end = zone.window() + zone.window_size();
-  vm.occupied.push_back({end, kMiB});
-  Frame* beyond = alloc(Pages::ceil(4 * kMiB).n);
-  ASSERT_NE(beyond, nullptr);
-  EXPECT_GE(bytes(beyond), end + kMiB);
-  std::memset(bytes(beyond), 1, 4 * kMiB);
-  page::ZoneStats stats = zone.stats();
-  EXPECT_LT(stats.committed * kFrameSize, zone.window_size()) << "the hole is not memory of ours";
-  EXPECT_EQ(stats.committed, stats.live + stats.free);
-  free(beyond);
-  free(first);
-}
-
-TEST_F(ZoneTest, AReservedPlaceHasNoObstaclesToGoAround) {
-  vm.is_reserving = true;
-  start();
-  ASSERT_NE(alloc(1), nullptr);
-  vm.failing_commits = 1000;
-  unsigned commits = vm.commits;
-  EXPECT_EQ(alloc(Pages::ceil(4 * kMiB).n), nullptr);
-  EXPECT_LE(vm.commits - commits, 8u) << "there is nothing to skip";
-  vm.failing_commits = 0;
-  EXPECT_NE(alloc(Pages::ceil(4 * kMiB).n), nullptr);
 }
 
 TEST_F(ZoneTest, KnowsItsOwnAddresses) {

@@ -184,6 +184,97 @@ TEST_F(RemnantsTest, FramesThatAreTooFewForASlabServeToo) {
   EXPECT_FALSE(remnants.take_wish());
 }
 
+class ShortenedSlab : public RemnantsTest {
+ public:
+  ShortenedSlab() : RemnantsTest(4608) {}  // eight in nine frames, each in two of them
+};
+
+// Where nothing fits a page by itself, the frames at the ends of sparse slabs are of use all the
+// same.
+TEST_F(ShortenedSlab, LosesTheFramesAtItsEnds) {
+  scatter(20, 8);
+  for (void* object : full) fill(object);
+  size_t live_before = frames_live(), held = stock.stats().held;
+  size_t gone = dissolve();
+  EXPECT_EQ(gone, 20u * (layout.frames - 2u)) << "an object lies in two frames";
+  EXPECT_EQ(frames_live(), live_before - gone);
+  EXPECT_EQ(stock.stats().frames, 20u * 2 + frames_of_full());
+  EXPECT_EQ(stock.stats().held, held - 20u * 7);
+  EXPECT_EQ(heap.slabs().slab_frames().marked, stock.stats().frames);
+  EXPECT_EQ(heap.slabs().slab_frames().strays, 0u) << "the class map gives away what is gone";
+  EXPECT_EQ(remnants.stats().pages, 0u);
+  EXPECT_EQ(heap.vacancy().sparse(), 0u);
+  expect_content();
+  for (void* object : full) EXPECT_TRUE(is_filled(object));
+  EXPECT_EQ(dissolve(), 0u) << "nothing is left to give";
+  for (void* object : live) EXPECT_EQ(stock.object_around(object).object, object);
+  put(live);
+  live.clear();
+  put(full);
+  stock.reap(true);
+  audit_all();
+  EXPECT_EQ(frames_live(), 0u) << "and all the rest goes when it comes free";
+}
+
+TEST_F(ShortenedSlab, WhatIsLeftBetweenServesOn) {
+  std::vector<void*> objects = take_all(5u * layout.count), gone;
+  // Of each of the first four the third and the fifth stay.
+  for (size_t i = 0; i < 4u * layout.count; ++i) {
+    bool stays = i % layout.count == 2 || i % layout.count == 4;
+    (stays ? live : gone).push_back(objects[i]);
+  }
+  for (void* object : live) fill(object);
+  put(gone);
+  EXPECT_GT(dissolve(), 4u * 4);
+  std::vector<void*> between = take(4);
+  ASSERT_EQ(between.size(), 4u);
+  for (void* object : between) {
+    fill(object);
+    auto* at = static_cast<char*>(object);
+    EXPECT_TRUE(std::find(live.begin(), live.end(), at - layout.object_size) != live.end() &&
+                std::find(live.begin(), live.end(), at + layout.object_size) != live.end());
+  }
+  expect_content();
+  EXPECT_EQ(stock.stats().frames, 4u * 4 + 9);
+  put(between);
+  expect_content();
+}
+
+TEST_F(ShortenedSlab, KnowsWhatIsHollow) {
+  scatter(20, 8);
+  ASSERT_GT(purge_all().frames, 0u);
+  ASSERT_GT(stock.stats().hollow, 0u);
+  dissolve();
+  expect_content();
+  EXPECT_EQ(stock.stats().hollow, 0u);
+  EXPECT_EQ(heap.slabs().stats().hollow, 0u);
+  put(live);
+}
+
+TEST_F(ShortenedSlab, OneThatServesJustNowStaysWhole) {
+  std::vector<void*> one = take(1);
+  EXPECT_EQ(dissolve(), 0u);
+  EXPECT_EQ(stock.stats().frames, 9u);
+  put(one);
+}
+
+TEST_F(ShortenedSlab, StrangersAreToldAsBefore) {
+  scatter(20, 8);
+  dissolve();
+  EXPECT_DEATH(put({live[3], live[3]}), "double free");
+  EXPECT_DEATH(put({static_cast<char*>(live[3]) + 16}), "");
+}
+
+// For them slabs are dissolved all the same: the free frames may be theirs.
+TEST_F(RemnantsTest, ObjectsLargerThanAPageWishForMoreToo) {
+  constexpr SlabLayout kLarger = slab::layout_for(5120, 1024);
+  scatter(20, 60);
+  dissolve();
+  EXPECT_FALSE(remnants.has_wish());
+  EXPECT_TRUE(take_left(kLarger, 1).empty());
+  EXPECT_TRUE(remnants.take_wish());
+}
+
 TEST_F(RemnantsTest, ItIsWorthItWhereMuchLiesIdle) {
   EXPECT_FALSE(remnants.are_worth_it());
   scatter(200, 60);

@@ -51,6 +51,27 @@ TEST(SlabLayout, TheTailBelongsToNoObject) {
   }
 }
 
+TEST(SlabLayout, AShorterSlabHasNoFrameForNothingAndWastesAnEighthAtMost) {
+  size_t shortened = 0;
+  for (size_t size = 16; size <= base::kMaxCached; size += 16) {
+    SlabLayout layout = slab::layout_for(size, 16);
+    for (unsigned most = 1; most < layout.frames; ++most) {
+      unsigned frames = layout.frames_within(most);
+      if (frames == 0) continue;
+      ++shortened;
+      size_t bytes = size_t{frames} * base::kFrameSize, used = layout.count_in(frames) * size;
+      ASSERT_LE(frames, most) << size;
+      ASSERT_EQ(layout.count_in(frames), layout.count_in(most)) << size << " within " << most;
+      ASSERT_LT(bytes - used, base::kFrameSize) << size << ": a frame that nothing lies in";
+      ASSERT_LE((bytes - used) * 8, bytes) << size << " within " << most;
+    }
+  }
+  EXPECT_GT(shortened, 1000u);
+  EXPECT_EQ(slab::layout_for(4608, 16).frames_within(4), 0u) << "three in four: a sixth is wasted";
+  EXPECT_EQ(slab::layout_for(5120, 16).frames_within(4), 4u);
+  EXPECT_EQ(slab::layout_for(16, 16).frames_within(3), 3u);
+}
+
 TEST(SlabLayout, AnUnevenDivisionIsCaught) {
   SlabLayout layout = slab::layout_for(48, 16);
   layout.reciprocal -= 1;

@@ -21,7 +21,7 @@ using slab::SlabLayout;
 class SlabTest : public testing::TestWithParam<size_t> {
  protected:
   SlabTest() : layout(slab::layout_for(GetParam(), 16)), bytes(Slab::bytes_for(layout) / 8) {
-    object->start(layout, first, 0);
+    object->start(layout, first, layout.frames, 0);
     object->audit(layout);
   }
   unsigned take(void** out, unsigned most) {
@@ -53,6 +53,24 @@ TEST_P(SlabTest, GivesEveryObjectOnceInOrder) {
   for (unsigned i = 0; i < layout.count; ++i) EXPECT_EQ(out[i], first + i * GetParam());
   EXPECT_EQ(take(out.data(), 5), 0u);
   EXPECT_EQ(object->free_count, 0u);
+}
+
+TEST_P(SlabTest, AShorterOneHasFewerObjectsAndAllOfThemWithin) {
+  for (unsigned frames = 1; frames < layout.frames; ++frames)
+    for (unsigned colours : {0u, 1u, 5u}) {
+      object->start(layout, first, frames, colours);
+      object->audit(layout);
+      unsigned fitting = static_cast<unsigned>(frames * base::kFrameSize / GetParam());
+      ASSERT_EQ(object->count, std::min<unsigned>(fitting, layout.count));
+      std::vector<void*> out(object->count + 1u);
+      ASSERT_EQ(take(out.data(), object->count + 1u), object->count);
+      if (object->count == 0) continue;
+      EXPECT_GE(out[0], first);
+      char* end = static_cast<char*>(out[object->count - 1u]) + GetParam();
+      EXPECT_LE(end, first + frames * base::kFrameSize);
+      EXPECT_EQ(put(end), Slab::Put::kNoObject) << "what lies behind is somebody else's";
+      EXPECT_EQ(put(out[object->count - 1u]), Slab::Put::kDone);
+    }
 }
 
 TEST_P(SlabTest, WhatCameBackGoesOutAgainLowestFirst) {
@@ -110,9 +128,10 @@ TEST_P(SlabTest, IsEmptyWhenAllAreBack) {
 unsigned vacant_by_hand(const Slab& slab, const SlabLayout& layout, char* block, size_t page_size) {
   unsigned frames = 0;
   char* page = reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(block), page_size));
-  for (; page + page_size <= block + layout.bytes(); page += page_size) {
+  const char* end = block + slab.frames * base::kFrameSize;
+  for (; page + page_size <= end; page += page_size) {
     unsigned all = 0, free = 0;
-    for (unsigned i = 0; i < layout.count; ++i) {
+    for (unsigned i = 0; i < slab.count; ++i) {
       char* object = slab.objects + i * layout.object_size;
       if (object >= page + page_size || object + layout.object_size <= page) continue;
       ++all;
@@ -126,9 +145,11 @@ unsigned vacant_by_hand(const Slab& slab, const SlabLayout& layout, char* block,
 TEST_P(SlabTest, CountsTheVacantPagesAsObjectsComeAndGo) {
   for (size_t page_size : {4096, 16384, 65536}) {
     test::PageSize page(page_size);
-    for (size_t colour : {size_t{0}, size_t{layout.colours - 1u} * layout.colour_step}) {
+    for (auto [frames, colour] : {std::pair{layout.frames + 0u, 0u},
+                                  {layout.frames, layout.colours - 1u},
+                                  {layout.frames / 2u, 1u}}) {
       char* block = first + 5 * base::kFrameSize;  // at a frame, not at a large page
-      object->start(layout, block, colour);
+      object->start(layout, block, frames, colour);
       EXPECT_EQ(object->vacant, vacant_by_hand(*object, layout, block, page_size));
       test::Rng rng(page_size + colour);
       std::vector<void*> held;
@@ -165,7 +186,7 @@ TEST_P(SlabTest, NamesTheVacantPagesInOrder) {
     frames += run.frames;
   }
   EXPECT_EQ(frames, object->vacant);
-  Slab::Pages pages = object->pages_of(layout, live, live + GetParam() - 1);
+  Slab::Pages pages = object->pages_of(live, live + GetParam() - 1);
   EXPECT_LE(pages.first, live);
   EXPECT_GE(pages.end(), live + GetParam());
 }

@@ -1,0 +1,44 @@
+// slab/slab_frames_test.cpp -- proves that slabs are shorter where memory that is held already has
+// no longer pieces, and that nothing else about them changes.
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+#include "slab/slab_stock.h"
+#include "support/stock_ground.h"
+
+namespace {
+
+using page::FrameKind;
+
+using SlabLengths = test::StockGround;
+
+TEST_F(SlabLengths, SlabsAreAsLongAsTheMemoryThatIsHeldAlready) {
+  page::Zone& zone = heap.slabs();
+  std::vector<page::Frame*> pairs;
+  for (int i = 0; i < 6; ++i)
+    pairs.push_back(zone.alloc(base::Pages(2), base::Order(0), FrameKind::kLarge));
+  for (size_t i : {0, 4}) zone.free(zone.number_of(*pairs[i]), base::Pages(2));
+  size_t held = frames_live() + zone.stats().dirty, pairs_left = frames_live();
+  std::vector<void*> objects = take_all(layout.count);
+  EXPECT_EQ(stock.stats().slabs, 2u) << "each half as long as it might be";
+  EXPECT_EQ(stock.stats().frames, 4u);
+  EXPECT_EQ(stock.stats().held, layout.count);
+  EXPECT_EQ(frames_live() + zone.stats().dirty, held) << "memory was fetched though some was free";
+  std::set<void*> distinct(objects.begin(), objects.end());
+  EXPECT_EQ(distinct.size(), layout.count);
+  for (void* object : objects) EXPECT_EQ(zone.class_map()[zone.number_of(object)], 7);
+  std::vector<void*> more = take(1);
+  EXPECT_EQ(stock.stats().frames, 4u + layout.frames) << "no piece is left";
+  put(objects);
+  put(more);
+  stock.reap(true);
+  audit();
+  EXPECT_EQ(stock.stats().frames, 0u);
+  EXPECT_EQ(frames_live(), pairs_left);
+  for (void* object : objects) EXPECT_EQ(zone.class_map()[zone.number_of(object)], 0);
+}
+
+}  // namespace
