@@ -285,7 +285,7 @@ void Registry::dissolve() {
     if (left == 0 || cache.stock().sparse() < kLeastSparse) return;
     left -= std::min(left, cache.stock().dissolve(g_remnants, std::min(left, kDissolvedAtOnce)));
   });
-  undissolved_.store(left < kMuchDissolved ? 0 : sparse + kMuchDissolved,
+  undissolved_.store(kMuchDissolved - left >= kLeastSparse ? 0 : sparse + kMuchDissolved,
                      std::memory_order_relaxed);
 }
 

@@ -393,8 +393,8 @@ size_t TypedCache::end_empties(size_t spared) {
     inside([&] { slab = stock.take_empty(spared); });
     if (slab == nullptr) return ended;
     slab->for_each_made(stock.layout(), [&](void* handle) { destruct_(object_of(handle), data_); });
+    ended += slab->bytes();
     inside([&] { stock.retire_taken(*slab); });
-    ended += stock.layout().bytes();
   }
 }
 
@@ -402,11 +402,11 @@ size_t TypedCache::shrink() {
   size_t ended = end_waiting();
   if (cache_ == nullptr) return ended;
   slab::SlabStock& stock = cache_->stock();
-  size_t before = stock.stats().slabs;
+  size_t before = stock.stats().frames;
   inside([&] { g_registry.empty(*cache_); });
   if (ends()) return ended + end_empties(0);
   inside([&] { stock.reap(true); });
-  return ended + (before - std::min(before, stock.stats().slabs)) * stock.layout().bytes();
+  return ended + ((before - std::min(before, stock.stats().frames)) << base::kFrameShift);
 }
 
 size_t TypedCache::shrink_asked(void* cache, size_t) {

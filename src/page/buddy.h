@@ -137,6 +137,7 @@ class Buddy {
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
+  uint32_t take_odd(uint32_t block, base::Pages pages, FrameKind kind);
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
   bool is_of(uint32_t block, Run kind) const {
     const Frame& frame = frames_[block];
@@ -145,6 +146,7 @@ class Buddy {
   uint32_t run_start(uint32_t end, Run kind) const;
   uint32_t run_end(uint32_t first, uint32_t enough, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
+  bool is_warm(uint32_t first, base::Pages pages) const;
   bool follows_on(base::Pages pages, bool are_others_dirty) const;
   template <class Visit>
   void for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const;

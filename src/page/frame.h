@@ -35,7 +35,7 @@ struct Frame {
   uint8_t order;   ///< kFree: the block has 2^order frames
   uint8_t is_new;  ///< kLarge: the block was zero when it was given out
   uint8_t yard;    ///< kSlab: whom the slab serves, as a hint for who has no lock
-  uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge, kSlab: its frames
+  uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge: its frames
   union {
     struct {
       uint32_t next, prev;  ///< kFree: neighbours in the list, by frame number

@@ -14,9 +14,10 @@ constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 // two. So memory that waits by this measure costs one to four percent of the time at most when it
 // is wanted just after it went by age.
 constexpr size_t kFramesPerMs = 16;
-// But of small blocks it waits for such a share of what was set, for their sum tells little of how
-// soon they are wanted.
-constexpr uint32_t kLeastShare = 8;
+// Small blocks wait half as long, for what is wanted again is regretted and kept the next time; but
+// for such a share of what was set, for their sum tells little of how soon they are wanted.
+constexpr size_t kSmallFramesPerMs = 32;
+constexpr uint32_t kLeastShare = 16;
 // Live and kept memory may be more than the peak by this share of it. With less, blocks of
 // different sizes that replace one another are purged and fetched over and over
 // (bench/workloads/large_blocks).
@@ -72,8 +73,11 @@ size_t Keeping::worth_beyond(size_t keep) const {
 
 uint64_t Keeping::interval_ms(Frames now) const {
   if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
-  uint64_t least = keeps_to_peak() ? 0 : retention_.interval_ms / kLeastShare;
-  return std::clamp<uint64_t>(now.dirty / kFramesPerMs, least, retention_.interval_ms);
+  if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
+  size_t frames = now.dirty + lately_purged_;
+  uint64_t most = retention_.interval_ms, least = most / kLeastShare;
+  if (keeps_to_peak()) return std::min<uint64_t>(frames / kFramesPerMs, most);
+  return std::clamp<uint64_t>(frames / kSmallFramesPerMs, least, most);
 }
 
 // Time pays for what was fetched. (Where a clock jumps, for all of it.)
@@ -85,13 +89,13 @@ void Keeping::pay(uint64_t now_ms) {
 size_t Keeping::limit(Frames now, uint64_t now_ms) {
   pay(now_ms);
   size_t keep = most(now);
-  if (!has_come(interval_end_, now_ms, retention_.interval_ms))
+  if (!has_come(interval_begin_ + interval_ms(now), now_ms, retention_.interval_ms))
     return is_worth_it(now, keep) ? keep : now.dirty;
-  size_t unneeded = interval_end_ == 0 ? 0 : std::min(low_dirty_, now.dirty);
+  size_t unneeded = std::min(low_dirty_, now.dirty);
   regretted_ -= std::min(regretted_, unneeded);
   lately_purged_ = 0;
   last_peak_ = std::exchange(peak_, now.live + now.other);
-  interval_end_ = now_ms + interval_ms(now);
+  interval_begin_ = now_ms;
   low_dirty_ = std::min(most(now), now.dirty - unneeded);
   return low_dirty_;
 }

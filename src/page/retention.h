@@ -19,9 +19,9 @@
 //   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
 //   a pace that costs a little, and up to half of the live memory stays.
 //
-//   The interval follows from the cost of fetching the memory again: what is little is soon
-//   fetched, so it goes sooner. It is no longer than what was set, and an eighth of that at least
-//   but where blocks are large.
+//   The interval follows from the cost of fetching again what waits or has just gone: what is
+//   little is soon fetched, so it goes sooner. It is no longer than what was set, and a sixteenth
+//   of that at least but where blocks are large.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //
@@ -109,7 +109,7 @@ class Keeping {
   uint32_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
   uint32_t paid_at_ms_ = 0;          // when that was true, modulo 2^32
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
-  uint64_t interval_end_ = 0;
+  uint64_t interval_begin_ = 0;
 };
 
 }  // namespace page

@@ -155,7 +155,7 @@ Frame* Zone::alloc_any(const Choices& choices, FrameKind kind) {
   size_t before = dirty_frames();
   uint32_t block = kNone;
   if (fits(choices.of[0])) {
-    bool is_much_free = before * kMuchFreeShare > live_;
+    bool is_much_free = buddy_.dirty_frames() * kMuchFreeShare > live_ - hollow_;
     block = buddy_.take_warm(is_much_free ? choices : choices.best(), kind);
     if (block == kNone) block = take(choices.of[0], Order(0), kind);
   }

@@ -175,7 +175,7 @@ class Zone {
   /// As alloc of a kLarge block, from memory that reads as zero if there is any.
   Frame* alloc_clean(base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
-  /// A free frame that holds memory and has at most one free neighbour; null where there is none.
+  /// A frame that holds memory of a free block of one or two such; null where there is none.
   Frame* alloc_scrap(FrameKind kind) ASHLAR_EXCLUDES(lock_);
 
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more

@@ -134,7 +134,7 @@ unsigned Remnants::take(const SlabLayout& layout, void** out, unsigned most) {
   size_t lowest = layout.object_size & (~size_t{layout.object_size} + 1);
   unsigned align = static_cast<unsigned>(std::min(lowest, base::kFrameSize) / kGrain);
   if (count > kGrains) {  // nothing here ever fits
-    wish_.store(true, std::memory_order_relaxed);
+    if (!has_wish()) wish_.store(true, std::memory_order_relaxed);
     return 0;
   }
   os::Locked held(lock_);

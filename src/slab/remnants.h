@@ -14,8 +14,8 @@
 //   tells, without a lock: whoever changes a map makes its version odd meanwhile.
 //
 //   Pages stand in lists by the longest free run in them. What fits is looked for from the fullest
-//   on, so that others come free. Where none has room, *scraps* become pages: free frames that hold
-//   memory, and have at most one free neighbour. An empty page is no remnant any more: its frame
+//   on, so that others come free. Where none has room, *scraps* become pages: frames that hold
+//   memory, of free blocks of one or two such. An empty page is no remnant any more: its frame
 //   goes back.
 //
 // Invariants (audit())

@@ -65,6 +65,7 @@ class Slab {
 
   bool is_free(uint32_t index) const { return (bits_[index / 64] >> (index % 64) & 1) != 0; }
   bool is_empty() const { return free_count == count; }
+  size_t bytes() const { return size_t{frames} << base::kFrameShift; }
 
   /// Whether an object with a lead has been made, and that it has. Whoever holds the object asks;
   /// others may do so for its neighbours.
@@ -135,7 +136,6 @@ class Slab {
   }
   uint64_t& made_word(uint32_t index) { return bits_[words_for(count) + index / 64]; }
   char* block() const { return objects - colour; }
-  size_t bytes() const { return size_t{frames} << base::kFrameShift; }
   bool are_free(uint32_t first_index, uint32_t last_index) const;
   bool may_vacate(const SlabLayout& layout, uint32_t index) const;
   bool is_vacant(const SlabLayout& layout, const char* page, size_t page_size) const;

@@ -12,8 +12,8 @@ using page::FrameKind;
 
 namespace {
 
-// So many slabs of a list are looked at for one that may be dissolved.
-constexpr unsigned kLooks = 8;
+// So many slabs are looked at that cannot be dissolved.
+constexpr unsigned kMostInVain = 64;
 
 }  // namespace
 
@@ -83,25 +83,11 @@ void SlabStock::drop(Slab& slab) {
   --slabs_;
 }
 
-// One of which little is in use, and from which nothing is taken just now.
-Slab* SlabStock::pick_sparse() {
-  Slab* found = nullptr;
-  for_each_yard([&](const Yard& yard, unsigned) ASHLAR_UNCHECKED {
-    for (uint8_t bucket = 2 * kQuarters; found == nullptr && bucket-- > 2 * (kQuarters - 1);) {
-      Slab* slab = yard.buckets[bucket].front();
-      for (unsigned looks = 0; slab != nullptr && looks < kLooks; ++looks, slab = slab->next)
-        if (found == nullptr && slab != yard.current && can_dissolve(*slab)) found = slab;
-    }
-  });
-  return found;
-}
-
-// Objects that lie in two frames would be in two remnants. Of large ones, frames at the ends go.
-bool SlabStock::can_dissolve(const Slab& slab) const {
-  if (loses_ends()) return slab.span_in_use(*layout_).frames < slab.frames;
+// Whether an object in use lies in two frames: it would be in two remnants.
+bool SlabStock::is_straddled(const Slab& slab) const {
   for (unsigned i = 1; i < slab.frames; ++i)
-    if (slab.is_frame_straddled(*layout_, i)) return false;
-  return true;
+    if (slab.is_frame_straddled(*layout_, i)) return true;
+  return false;
 }
 
 // Each frame in which something is in use becomes a remnant, the others go back. Whoever reads the
@@ -150,25 +136,38 @@ size_t SlabStock::shorten(Slab& slab) {
   return gone;
 }
 
+// How many frames went, or became remnants: none where there is no memory for their records, or all
+// are in use.
+size_t SlabStock::dissolve(Slab& slab, Remnants& remnants) {
+  if (is_straddled(slab)) {
+    bool has_ends = slab.count <= 64 && slab.span_in_use(*layout_).frames < slab.frames;
+    return has_ends ? shorten(slab) : 0;
+  }
+  size_t frames = slab.frames;
+  Remnants::Adoption adoption(remnants);
+  if (!adoption.make_room(slab.frames)) return 0;
+  forget(slab);
+  move_to(slab, kNoBucket);
+  give_to(adoption, slab);
+  live_ -= size_t{slab.count} - slab.free_count;
+  drop(slab);
+  return frames;
+}
+
 size_t SlabStock::dissolve(Remnants& remnants, size_t most) {
   os::Locked held(lock_);
   size_t frames = 0;
-  while (frames < most) {
-    Slab* slab = pick_sparse();
-    if (slab == nullptr) break;
-    if (loses_ends()) {
-      frames += shorten(*slab);
-      continue;
-    }
-    Remnants::Adoption adoption(remnants);
-    if (!adoption.make_room(slab->frames)) break;
-    forget(*slab);
-    move_to(*slab, kNoBucket);
-    give_to(adoption, *slab);
-    live_ -= size_t{slab->count} - slab->free_count;
-    frames += slab->frames;
-    drop(*slab);
-  }
+  unsigned in_vain = 0;
+  for_each_yard([&](Yard& yard, unsigned) ASHLAR_UNCHECKED {
+    for (uint8_t bucket = 2 * kQuarters; bucket-- > 2 * (kQuarters - 1);)
+      for (Slab *slab = yard.buckets[bucket].front(), *next; slab != nullptr; slab = next) {
+        if (frames >= most || in_vain >= kMostInVain) return;
+        next = slab->next;
+        size_t gone = slab == yard.current ? 0 : dissolve(*slab, remnants);
+        in_vain += gone == 0;
+        frames += gone;
+      }
+  });
   tell_vacancy();
   return frames;
 }

@@ -36,6 +36,8 @@ namespace slab {
 inline constexpr unsigned kMaxObjects = 1024;
 /// The least number of objects that fill a slab.
 inline constexpr size_t kLeastObjects = 8;
+/// And one that is shorter.
+inline constexpr unsigned kLeastOfShort = 3;
 /// The most frames a slab may have.
 inline constexpr unsigned kMaxFrames = 2 * kLeastObjects * base::kMaxCached / base::kFrameSize;
 static_assert(kMaxFrames < 256, "frames of a slab are counted in a byte");
@@ -57,11 +59,12 @@ struct SlabLayout {
     return fitting < count ? fitting : count;
   }
   /// How many frames a slab has that is made of so many at most: none in which no object begins or
-  /// ends, and none at all where more than an eighth would be wasted.
+  /// ends, and none at all where more than an eighth would be wasted, or it would hold few objects.
   constexpr unsigned frames_within(unsigned most) const {
     size_t used = count_in(most) * object_size;
     size_t whole = base::round_up(used, base::kFrameSize);
-    return (whole - used) * 8 > whole ? 0 : static_cast<unsigned>(whole >> base::kFrameShift);
+    bool is_worth_it = count_in(most) >= kLeastOfShort && (whole - used) * 8 <= whole;
+    return !is_worth_it ? 0 : static_cast<unsigned>(whole >> base::kFrameShift);
   }
   constexpr size_t bytes() const { return size_t{frames} << base::kFrameShift; }
   /// Whether neighbours share cache lines to speak of.

@@ -13,8 +13,8 @@
 //   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
 //   says so to the zone; others pay nothing. A new slab is hollow until it is used.
 //
-//   *Sparse* slabs may be dissolved (slab/remnants.h). Where objects are too large for that, the
-//   frames in front of the first one in use and behind the last go back.
+//   *Sparse* slabs may be dissolved (slab/remnants.h). Where an object in use lies in two frames,
+//   those in front of the first one in use and behind the last go back instead.
 //
 //   Where there are several memory nodes (page/nodes.h) each has a *yard* of such lists. Objects
 //   are taken from the slabs of the node that the caller runs on; if it has none with room, a new
@@ -221,11 +221,8 @@ class SlabStock {
   bool is_sparse(uint8_t bucket) const {
     return bucket / 2 == kQuarters - 1 && cache_id_ < base::kMaxClasses;
   }
-  // Objects larger than half a frame mostly lie in two, and none in what others leave. Of their
-  // slabs the ends go back.
-  bool loses_ends() const { return layout_->object_size > base::kFrameSize / 2; }
-  Slab* pick_sparse() ASHLAR_REQUIRES(lock_);
-  bool can_dissolve(const Slab& slab) const ASHLAR_REQUIRES(lock_);
+  bool is_straddled(const Slab& slab) const ASHLAR_REQUIRES(lock_);
+  size_t dissolve(Slab& slab, Remnants& remnants) ASHLAR_REQUIRES(lock_);
   void give_to(Remnants::Adoption& adoption, Slab& slab) ASHLAR_REQUIRES(lock_);
   void give_frames(page::Zone& zone, uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
   size_t shorten(Slab& slab) ASHLAR_REQUIRES(lock_);

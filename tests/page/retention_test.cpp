@@ -100,13 +100,31 @@ TEST_F(RetentionTest, ByAgeLittleGoesSoonerThanMuch) {
     }
     return waited;
   };
-  start({.percent = 1000, .least_bytes = 1024 * kMiB, .interval_ms = 1000});
+  start({.percent = 1000, .least_bytes = 1024 * kMiB, .interval_ms = 800});
   Frame* live = alloc(10);
   goes_after(1);  // the very first interval
-  EXPECT_NEAR(goes_after(256), 125 + 125, 25) << "an eighth of an interval, twice";
-  EXPECT_NEAR(goes_after(8000), 125 + 500, 25) << "as long as its memory costs";
-  EXPECT_NEAR(goes_after(32000), 125 + 1000, 25) << "and no longer than was set";
+  EXPECT_NEAR(goes_after(256), 2 * 50, 25) << "a sixteenth of an interval, twice";
+  EXPECT_NEAR(goes_after(8000), 2 * 250, 25) << "as long as its memory costs";
+  EXPECT_NEAR(goes_after(30000), 2 * 800, 25) << "and no longer than was set";
   free(live);
+}
+
+// By amount it went at once, and little was left: the regret has its time all the same.
+TEST_F(RetentionTest, WhatIsMuchIsRegrettedForLonger) {
+  start(kKeepNothing);
+  auto wait = [&](int ms) {
+    for (int waited = 0; waited < ms; waited += 25) {
+      vm.now_ms += 25;
+      zone.trim();
+    }
+  };
+  wait(2000);
+  free(alloc(16000));
+  wait(400);
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  free(alloc(16000));
+  wait(25);
+  EXPECT_EQ(zone.stats().dirty, 16000u) << "it was wanted within half a second";
 }
 
 // A process that is moved to another machine may find a clock that has run for a shorter time.

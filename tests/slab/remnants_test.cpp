@@ -184,6 +184,30 @@ TEST_F(RemnantsTest, FramesThatAreTooFewForASlabServeToo) {
   EXPECT_FALSE(remnants.take_wish());
 }
 
+class SlabOfPages : public RemnantsTest {
+ public:
+  SlabOfPages() : RemnantsTest(4096) {}
+};
+
+// No object lies in two frames.
+TEST_F(SlabOfPages, IsDissolvedToTheFramesInUse) {
+  std::vector<void*> objects = take_all(5u * layout.count), gone;
+  // Of each of the first four the first and the last stay, and all of the fifth.
+  for (size_t i = 0; i < 4u * layout.count; ++i) {
+    bool stays = i % layout.count == 0 || i % layout.count + 1 == layout.count;
+    (stays ? live : gone).push_back(objects[i]);
+  }
+  for (void* object : live) fill(object);
+  put(gone);
+  EXPECT_EQ(dissolve(), 4u * layout.frames);
+  EXPECT_EQ(remnants.stats().pages, live.size());
+  EXPECT_EQ(frames_live(), live.size() + layout.frames);
+  expect_content();
+  remnants.put(live.data(), static_cast<unsigned>(live.size()));
+  audit_all();
+  EXPECT_EQ(frames_live(), layout.frames);
+}
+
 class ShortenedSlab : public RemnantsTest {
  public:
   ShortenedSlab() : RemnantsTest(4608) {}  // eight in nine frames, each in two of them
@@ -262,7 +286,7 @@ TEST_F(ShortenedSlab, StrangersAreToldAsBefore) {
   scatter(20, 8);
   dissolve();
   EXPECT_DEATH(put({live[3], live[3]}), "double free");
-  EXPECT_DEATH(put({static_cast<char*>(live[3]) + 16}), "");
+  EXPECT_DEATH(put({static_cast<char*>(live[3]) + 16}), "which points into a block that starts at");
 }
 
 // For them slabs are dissolved all the same: the free frames may be theirs.

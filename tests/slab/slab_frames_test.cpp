@@ -29,7 +29,11 @@ TEST_F(SlabLengths, SlabsAreAsLongAsTheMemoryThatIsHeldAlready) {
   EXPECT_EQ(frames_live() + zone.stats().dirty, held) << "memory was fetched though some was free";
   std::set<void*> distinct(objects.begin(), objects.end());
   EXPECT_EQ(distinct.size(), layout.count);
-  for (void* object : objects) EXPECT_EQ(zone.class_map()[zone.number_of(object)], 7);
+  for (void* object : objects) {
+    const page::Frame& frame = zone.frame_of(object);
+    EXPECT_EQ(static_cast<slab::Slab*>(frame.tenant)->bytes(), 2 * base::kFrameSize);
+    EXPECT_EQ(zone.class_map()[zone.number_of(object)], 7);
+  }
   std::vector<void*> more = take(1);
   EXPECT_EQ(stock.stats().frames, 4u + layout.frames) << "no piece is left";
   put(objects);

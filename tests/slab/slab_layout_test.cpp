@@ -64,6 +64,7 @@ TEST(SlabLayout, AShorterSlabHasNoFrameForNothingAndWastesAnEighthAtMost) {
       ASSERT_EQ(layout.count_in(frames), layout.count_in(most)) << size << " within " << most;
       ASSERT_LT(bytes - used, base::kFrameSize) << size << ": a frame that nothing lies in";
       ASSERT_LE((bytes - used) * 8, bytes) << size << " within " << most;
+      ASSERT_GE(layout.count_in(frames), 3u) << size << ": a trip for an object or two";
     }
   }
   EXPECT_GT(shortened, 1000u);
