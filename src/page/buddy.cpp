@@ -73,32 +73,20 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
   uint32_t fitting = nonempty_ & ~((1u << order) - 1);
   uint32_t block = fitting == 0 ? kNone : lists_[base::lowest_bit(fitting)].first;
   bool is_odd = align.n == 0 && !std::has_single_bit(pages.n) && pages.bytes() < base::kHugeSize;
-  return is_odd ? take_odd(block, pages, kind) : take_front(block, pages, kind);
-}
-
-// A count that is no power of two: from where the last one ended, or else from the block, which may
-// be none.
-uint32_t Buddy::take_odd(uint32_t block, Pages pages, FrameKind kind) {
-  if (follows_on(pages, block != kNone && frames_[block].count != 0))
+  if (is_odd && follows_on(pages, block != kNone && frames_[block].count != 0))
     block = take_within(next_, next_, pages, kind);
-  else
+  else if (block != kNone)
     block = take_front(block, pages, kind);
-  if (block != kNone) next_ = block + static_cast<uint32_t>(pages.n);
+  if (is_odd && block != kNone) next_ = block + static_cast<uint32_t>(pages.n);
   return block;
 }
 
-// Whether `pages` frames hold memory, half of them or more. The small library goes by their block.
-bool Buddy::is_warm(uint32_t first, Pages pages) const {
-  if (!base::kHasCaches) return frames_[first].count != 0;
-  return dirty_map_.count(first, pages.n) * 2 >= pages.n;
-}
-
-// Whether `pages` frames are free from where the last odd count ended, and hold memory if others of
-// these do.
+// Whether `pages` frames are free from where the last odd count ended, and are used already if
+// others of these are to be had.
 bool Buddy::follows_on(Pages pages, bool are_others_dirty) const {
   if (next_ >= end_ || frames_[next_].kind != FrameKind::kFree) return false;
-  return is_run_free(next_, next_ + static_cast<uint32_t>(pages.n)) &&
-         (!are_others_dirty || is_warm(next_, pages));
+  if (are_others_dirty && frames_[next_].count == 0) return false;
+  return is_run_free(next_, next_ + static_cast<uint32_t>(pages.n));
 }
 
 uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
@@ -109,15 +97,25 @@ uint32_t Buddy::take_clean(Pages pages, FrameKind kind) {
   return kNone;
 }
 
+// Whether `pages` frames hold memory, half of them or more.
+bool Buddy::is_warm(uint32_t first, Pages pages) const {
+  return dirty_map_.count(first, pages.n) * 2 >= pages.n;
+}
+
 uint32_t Buddy::take_warm(const Choices& choices, FrameKind kind) {
   for (unsigned i = 0; i < choices.count; ++i) {
     Pages pages = choices.of[i];
+    bool is_odd = !std::has_single_bit(pages.n);
     uint32_t lists = nonempty_ & ~((1u << Order::ceil(pages).n) - 1);
     for (; lists != 0; lists &= lists - 1) {
       uint32_t block = lists_[base::lowest_bit(lists)].first;  // dirty ones stand in front
       if (!is_warm(block, pages)) continue;
-      return std::has_single_bit(pages.n) ? take_front(block, pages, kind)
-                                          : take_odd(block, pages, kind);
+      if (is_odd && follows_on(pages, true) && is_warm(next_, pages))
+        block = take_within(next_, next_, pages, kind);
+      else
+        take_front(block, pages, kind);
+      if (is_odd) next_ = block + static_cast<uint32_t>(pages.n);
+      return block;
     }
   }
   return kNone;
@@ -135,7 +133,6 @@ uint32_t Buddy::take_scrap(FrameKind kind) {
 // Takes the front of a free block and gives back what lies behind: one block for each step down
 // from the block's order.
 uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {
-  if (block == kNone) return kNone;
   Content content = content_of(block);
   size_t rest = Order(frames_[block].order).pages().n - pages.n;
   remove(block);

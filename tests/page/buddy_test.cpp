@@ -193,6 +193,26 @@ TEST_F(BuddyTest, OfSeveralCountsTheFirstThatHoldsMemoryIsTaken) {
   EXPECT_EQ(take_warm(), Answer(64, 5)) << "the best, though nothing else needs cutting up";
 }
 
+TEST_F(BuddyTest, OfSeveralCountsNoneFollowsOnOverColdFramesWhereOthersAreWarm) {
+  auto take_warm = [&](size_t pages) {
+    page::Choices choices;
+    choices.add(Pages(pages));
+    uint32_t first = buddy.take_warm(choices, FrameKind::kLarge);
+    buddy.audit();
+    return first;
+  };
+  extend(0, 128);
+  ASSERT_EQ(take(128), 0u);
+  dirty.clear(16, 16);
+  buddy.give_partly_dirty(16, Pages(16));
+  give(8, 8);
+  EXPECT_EQ(take_warm(5), 8u);
+  give(64, 16);
+  EXPECT_EQ(take_warm(9), 64u) << "of the nine that follow three hold memory";
+  give(96, 16);
+  EXPECT_EQ(take_warm(3), 73u) << "and of these all";
+}
+
 TEST_F(BuddyTest, OddCountsFollowOnOneAnotherAndLeaveNothingBetween) {
   extend(0, 64);
   for (uint32_t i = 0; i < 7; ++i) EXPECT_EQ(take(9), 9 * i);
