@@ -73,7 +73,6 @@ size_t Keeping::worth_beyond(size_t keep) const {
 
 uint64_t Keeping::interval_ms(Frames now) const {
   if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
-  if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
   size_t frames = now.dirty + lately_purged_;
   uint64_t most = retention_.interval_ms, least = most / kLeastShare;
   if (keeps_to_peak()) return std::min<uint64_t>(frames / kFramesPerMs, most);
