@@ -14,8 +14,9 @@ constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 // two. So memory that waits by this measure costs one to four percent of the time at most when it
 // is wanted just after it went by age.
 constexpr size_t kFramesPerMs = 16;
-// Small blocks wait half as long, for what is wanted again is regretted and kept the next time; but
-// for such a share of what was set, for their sum tells little of how soon they are wanted.
+// Small blocks wait half as long, for what is wanted again is regretted and kept the next time. But
+// they wait for such a share of what was set at least: their sum tells little of how soon they are
+// wanted.
 constexpr size_t kSmallFramesPerMs = 32;
 constexpr uint32_t kLeastShare = 16;
 // Live and kept memory may be more than the peak by this share of it. With less, blocks of

@@ -64,12 +64,17 @@ Slab* SlabStock::carve(unsigned node, unsigned number) {
   return slab;
 }
 
+// Frames of a slab are none of it any more.
+void SlabStock::give_frames(page::Zone& zone, uint32_t first, uint32_t end) {
+  if (first == end) return;
+  zone.unmark_slab(zone.frame_at(first), base::Pages(end - first));
+  zone.free(first, base::Pages(end - first));
+}
+
 void SlabStock::retire(Slab& slab) {
   forget(slab);
   move_to(slab, kNoBucket);
-  page::Zone& zone = zone_of(slab);
-  zone.unmark_slab(zone.frame_at(slab.first), base::Pages(slab.frames));
-  zone.free(slab.first, base::Pages(slab.frames));
+  give_frames(zone_of(slab), slab.first, slab.first + slab.frames);
   drop(slab);
 }
 
@@ -111,12 +116,6 @@ void SlabStock::give_to(Remnants::Adoption& adoption, Slab& slab) {
     for (end = i; end < slab.frames && slab.is_frame_vacant(*layout_, end);) ++end;
     if (end > i) zone.free(slab.first + i, base::Pages(end - i));
   }
-}
-
-void SlabStock::give_frames(page::Zone& zone, uint32_t first, uint32_t end) {
-  if (first == end) return;
-  zone.unmark_slab(zone.frame_at(first), base::Pages(end - first));
-  zone.free(first, base::Pages(end - first));
 }
 
 // The frames in front of the first object in use and behind the last one go back. How many.
