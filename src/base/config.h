@@ -35,6 +35,11 @@ inline constexpr unsigned kMaxClasses = 82;
 /// breaks up the other's address space and growth in place mostly finds its neighbour free.
 inline constexpr size_t kGiantSize = size_t{1} << 20;
 
+/// Where that zone is as large as this, requests of so much and more live there, too: they fill
+/// what giants have left between them.
+inline constexpr size_t kManyGiants = size_t{16} << 20;
+inline constexpr size_t kBesideGiants = size_t{64} << 10;
+
 /// The processor's next larger page: 2 MiB on x86-64, and on aarch64 with 4 KiB pages.
 inline constexpr size_t kHugeSize = size_t{2} << 20;
 
@@ -46,6 +51,7 @@ inline constexpr size_t kAdviseFrom = 2 * kHugeSize;
 inline constexpr size_t kCacheLine = 64;
 
 static_assert(kMaxCached >= kFrameSize, "classes end above one frame");
+static_assert(kBesideGiants > kMaxCached, "what shares a zone with giants is a count of frames");
 static_assert(kMaxCaches < 255, "a cache's id is one byte in the class map, 255 is no id");
 static_assert(kMaxOrder + kFrameShift < 40, "a block fits a zone");
 

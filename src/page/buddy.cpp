@@ -37,6 +37,7 @@ void Buddy::insert(uint32_t block, unsigned order, size_t dirty) {
   frame.kind = FrameKind::kFree;
   frame.order = static_cast<uint8_t>(order);
   frame.count = static_cast<uint32_t>(dirty);
+  frames_[block + Order(order).pages().n - 1].order = frame.order;
   free_ += Order(order).pages().n;
   dirty_ += dirty;
 
@@ -158,20 +159,15 @@ void Buddy::for_blocks(unsigned least_order, unsigned most, Run run, Visit visit
   }
 }
 
-// The first of the adjacent free blocks that end in front of `end`.
+// The first of the adjacent free blocks that end in front of `end`. If one does, its last record
+// tells its order; what else may stand there the first record does not confirm.
 uint32_t Buddy::run_start(uint32_t end, Run kind) const {
-  for (unsigned order = 0; order <= kMaxOrder && end >> order != 0;) {
-    uint32_t before = end - (uint32_t{1} << order);
-    const Frame& frame = frames_[before];
-    if (frame.kind == FrameKind::kFree && frame.order == order &&
-        (kind == Run::kFree || frame.count != 0)) {
-      end = before;
-      order = 0;
-    } else if ((end >> order & 1) != 0) {
-      break;  // a larger block in front would not be aligned
-    } else {
-      ++order;
-    }
+  while (end > 0) {
+    unsigned order = frames_[end - 1].order;
+    uint32_t size = uint32_t{1} << order;
+    uint32_t before = end - size;
+    if (end % size != 0 || frames_[before].order != order || !is_of(before, kind)) break;
+    end = before;
   }
   return end;
 }
@@ -201,9 +197,7 @@ uint32_t Buddy::run_end(uint32_t first, uint32_t enough, Run kind) const {
 }
 
 bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
-  while (first < end && first < end_ && frames_[first].kind == FrameKind::kFree)
-    first += static_cast<uint32_t>(Order(frames_[first].order).pages().n);
-  return first >= end;
+  return run_end(first, end, Run::kFree) >= end;
 }
 
 uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
@@ -222,7 +216,7 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     if (first == best || end < first + count) return;
     size_t dirty = dirty_map_.count(first, pages.n);
     bool is_better = dirty > best_dirty || (dirty == best_dirty && end - start < shortest);
-    if (best != kNone && !is_better) return;
+    if (!is_better) return;
     best = first;
     best_start = start;
     shortest = end - start;
@@ -365,6 +359,7 @@ void Buddy::audit() const {
       uint32_t buddy = at ^ size;
       ASHLAR_CHECK(order == kMaxOrder || buddy >= end_ || frames_[buddy].kind != FrameKind::kFree ||
                    frames_[buddy].order != order);
+      ASHLAR_CHECK(frames_[at + size - 1].order == order);
       ASHLAR_CHECK(frame.count == dirty_map_.count(at, size));
       ASHLAR_CHECK(frame.count == 0 || !seen_clean);
       seen_clean |= frame.count == 0;

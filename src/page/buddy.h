@@ -19,7 +19,8 @@
 //   2. A frame is in list n  <=>  it is kFree, of order n, and first in its block.
 //   3. Below kMaxOrder no two free blocks are buddies: they would have been merged.
 //   4. A free block's count is the number of its dirty bits; dirty blocks come before clean ones.
-//   5. free_frames() and dirty_frames() are the sums over all lists.
+//   5. A free block's last record tells its order, too, for who comes from behind.
+//   6. free_frames() and dirty_frames() are the sums over all lists.
 //
 // Locking
 //   None here. Callers hold their zone's lock (LockRank::kZone).

@@ -32,7 +32,7 @@ enum class FrameKind : uint8_t {
 
 struct Frame {
   FrameKind kind;
-  uint8_t order;   ///< kFree: the block has 2^order frames
+  uint8_t order;   ///< kFree: the block has 2^order frames; its last record says so, too
   uint8_t is_new;  ///< kLarge: the block was zero when it was given out
   uint8_t yard;    ///< kSlab: whom the slab serves, as a hint for who has no lock
   uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge: its frames

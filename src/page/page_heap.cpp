@@ -113,8 +113,17 @@ Zone* PageHeap::start_giants(unsigned node) {
   return &giants;
 }
 
+// A giant, or what finds room between them where there are many.
+bool PageHeap::is_for_giants(Pages pages, unsigned node) const {
+  if (!base::kHasCaches || pages.bytes() < base::kBesideGiants) return false;
+  if (pages.bytes() >= base::kGiantSize) return true;
+  const Node* zones = node == 0 ? nullptr : nodes_.find(node);
+  if (node != 0 && zones == nullptr) return false;
+  return (node == 0 ? giants_ : zones->giants).window_size() >= base::kManyGiants;
+}
+
 PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
-  if (pages.bytes() >= base::kGiantSize)
+  if (is_for_giants(pages, node))
     if (Zone* giants = start_giants(node))
       if (Frame* frame = giants->alloc(pages, align, FrameKind::kLarge)) return {giants, frame};
   Zone* slabs = slabs_for(node);

@@ -219,6 +219,7 @@ class PageHeap {
   Node* start_node(unsigned node);
   Zone* start_giants(unsigned node);
   Zone* start_named(Manners::Where where, unsigned node);
+  bool is_for_giants(base::Pages pages, unsigned node) const;
   Block alloc_near(base::Pages pages, base::Order align, unsigned node);
   // null where there is none; also for a moment in a child whose fork has interrupted the caller.
   Zone* beside() const {

@@ -56,12 +56,12 @@ size_t Keeping::least(Frames now) const {
 
 size_t Keeping::most(Frames now) const {
   bool are_large = keeps_to_peak();
-  size_t wanted = are_large ? std::max(least(now), now.live / 2) : least(now) + regretted_;
   size_t live = now.live + now.other;
+  size_t costly = std::min<size_t>(debt_ms_ / kMsPerFrame, live / kShareOfCostly);
+  size_t wanted = are_large ? std::max(least(now), now.live / 2) + costly : least(now) + regretted_;
   size_t peak = std::max({peak_, last_peak_, live});
   size_t in_bounds = now.dirty - std::min(now.dirty, now.over);
   size_t allowed = now.over == 0 ? SIZE_MAX : in_bounds;
-  size_t costly = std::min<size_t>(debt_ms_ / kMsPerFrame, live / kShareOfCostly);
   size_t above = peak / (are_large ? kPeakShareOfLarge : kPeakShare) + costly;
   size_t below_peak = peak - live + above;
   return std::min({wanted, below_peak - std::min(below_peak, now.kept), allowed});

@@ -16,8 +16,8 @@
 //   is live.
 //
 //   Where that costs more than a little of the time, for memory goes and is fetched again and
-//   again, page by page, what was fetched lifts the bound, and time lowers it: fetching goes on at
-//   a pace that costs a little, and up to half of the live memory stays.
+//   again, page by page, what was fetched lifts these bounds, and time lowers them: fetching goes
+//   on at a pace that costs a little, and up to half of the live memory stays beyond them.
 //
 //   The interval follows from the cost of fetching again what waits or has just gone: what is
 //   little is soon fetched, so it goes sooner. It is no longer than what was set, and a sixteenth
@@ -89,6 +89,11 @@ class Keeping {
   /// Ends the interval if its time has come.
   size_t limit(Frames now, uint64_t now_ms);
 
+  /// Whether what is kept is reckoned as large blocks need it.
+  bool keeps_to_peak() const {  // nothing in the small library does
+    return base::kHasCaches && retention_.more == Retention::More::kToPeak;
+  }
+
  private:
   size_t least(Frames now) const;
   size_t most(Frames now) const;
@@ -97,10 +102,6 @@ class Keeping {
   uint64_t interval_ms(Frames now) const;
 
   void pay(uint64_t now_ms);
-
-  bool keeps_to_peak() const {  // nothing in the small library does
-    return base::kHasCaches && retention_.more == Retention::More::kToPeak;
-  }
 
   Retention retention_{};
   size_t low_dirty_ = 0;      // least in this interval

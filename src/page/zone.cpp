@@ -128,7 +128,8 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (is_plain_large)
     if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);
   uint32_t block = kNone;
-  if (is_plain_large && pages.bytes() >= base::kGiantSize) {
+  size_t least_by_fit = keeping_.keeps_to_peak() ? base::kBesideGiants : base::kGiantSize;
+  if (is_plain_large && pages.bytes() >= least_by_fit) {
     end_waiting();
     // Where address space is short, any run will do before a whole block is broken up.
     Buddy::Run run = is_short_ ? Buddy::Run::kFree : Buddy::Run::kDirty;

@@ -372,6 +372,16 @@ TEST_F(BuddyTest, ARangeIsTakenWholeOrNotAtAll) {
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
 }
 
+TEST_F(BuddyTest, ABlockThatIsShorterNowReachesNoFurther) {
+  extend(0, 32);
+  take(32);
+  give(16, 16);
+  EXPECT_EQ(buddy.free_tail().n, 16u);
+  ASSERT_EQ(buddy.isolate(Order(0), Pages(8)), 24u);
+  buddy.audit();
+  EXPECT_EQ(buddy.free_tail().n, 0u);
+}
+
 TEST_F(BuddyTest, OfRunsThatHoldAsMuchTheShortestIsTaken) {
   extend(0, 1024);
   // Runs of 300, 90 and 120 frames between others, all used.

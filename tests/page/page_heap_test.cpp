@@ -57,6 +57,24 @@ TEST_F(PageHeapTest, GiantsLiveApart) {
   EXPECT_EQ(heap.slabs().stats().live + heap.giants().stats().live, 0u);
 }
 
+TEST_F(PageHeapTest, WhereGiantsAreManySmallerBlocksFillWhatTheyLeave) {
+  start();
+  constexpr size_t kMany = base::kManyGiants / base::kFrameSize, kOdd = 24;
+  static_assert(kOdd * base::kFrameSize > base::kBesideGiants, "and no power of two");
+  alloc(kGiantPages);
+  EXPECT_EQ(alloc(kGiantPages - 1).zone, &heap.slabs()) << "few giants are there";
+  PageHeap::Block gone = alloc(kMany);
+  alloc(kGiantPages);
+  char* first = gone.zone->address_of(*gone.frame);
+  heap.free_large(gone);
+  PageHeap::Block giant = alloc(kMany - kOdd);
+  ASSERT_EQ(giant.zone->address_of(*giant.frame), first);
+  EXPECT_EQ(alloc(base::kBesideGiants / base::kFrameSize - 1).zone, &heap.slabs());
+  PageHeap::Block filler = alloc(kOdd);
+  ASSERT_EQ(filler.zone, &heap.giants());
+  EXPECT_EQ(filler.zone->address_of(*filler.frame), first + (kMany - kOdd) * base::kFrameSize);
+}
+
 TEST_F(PageHeapTest, WithoutASecondZoneTheFirstServesGiants) {
   start();
   vm.failing_reserves = 1;

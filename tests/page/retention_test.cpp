@@ -348,6 +348,16 @@ TEST_F(CostTest, LargeBlocksAreNoExceptionFromIt) {
   EXPECT_EQ(limit(), 1000u / 8 + 300);
 }
 
+TEST_F(CostTest, NeitherIsHalfOfWhatIsLiveOfThem) {
+  Retention retention = kKeepNothing;
+  retention.more = Retention::More::kToPeak;
+  keeping.set(retention);
+  keeping.note_demand({.live = 4000, .dirty = 0}, 0);
+  EXPECT_EQ(limit(), 500u);
+  fetch(300);
+  EXPECT_EQ(limit(), 800u);
+}
+
 TEST_F(CostTest, TimePaysForIt) {
   fetch(0);
   limit();
