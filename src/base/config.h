@@ -33,10 +33,16 @@ inline constexpr unsigned kMaxClasses = 82;
 
 /// Requests of this size and more live in a zone of their own, away from slabs, so that neither
 /// breaks up the other's address space and growth in place mostly finds its neighbour free.
-inline constexpr size_t kGiantSize = size_t{1} << 20;
+inline constexpr size_t kGiantSize = size_t{4} << 20;
 
-/// Where that zone is as large as this, requests of so much and more live there, too: they fill
-/// what giants have left between them.
+/// Where the heap is no small one, those of this size and more do, too. In a small one a second
+/// zone's tables would be felt, and so would memory that comes free in one and is wanted in the
+/// other.
+inline constexpr size_t kApartFrom = size_t{1} << 20;
+inline constexpr size_t kSmallHeap = size_t{4} << 20;
+
+/// Where the giants' zone is as large as this, requests of so much and more live there as well:
+/// they fill what giants have left between them.
 inline constexpr size_t kManyGiants = size_t{16} << 20;
 inline constexpr size_t kBesideGiants = size_t{64} << 10;
 

@@ -67,7 +67,7 @@ void* move(PageHeap& heap, Block block, Pages pages) {
 
 Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   Block block;
-  bool is_sparse_giant = fill == Fill::kSparse && size >= base::kGiantSize;
+  bool is_sparse_giant = fill == Fill::kSparse && size >= base::kApartFrom;
   if (base::kHasCaches && is_sparse_giant) block = heap.alloc_clean(pages_of(size));
   if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
   void* address = address_if_aligned(heap, block, align);

@@ -113,13 +113,16 @@ Zone* PageHeap::start_giants(unsigned node) {
   return &giants;
 }
 
-// A giant, or what finds room between them where there are many.
+// Which of a node's zones requests of this size are for, by how large these are.
 bool PageHeap::is_for_giants(Pages pages, unsigned node) const {
   if (!base::kHasCaches || pages.bytes() < base::kBesideGiants) return false;
   if (pages.bytes() >= base::kGiantSize) return true;
   const Node* zones = node == 0 ? nullptr : nodes_.find(node);
   if (node != 0 && zones == nullptr) return false;
-  return (node == 0 ? giants_ : zones->giants).window_size() >= base::kManyGiants;
+  size_t giants = (node == 0 ? giants_ : zones->giants).window_size();
+  size_t slabs = (node == 0 ? slabs_ : zones->slabs).window_size();
+  if (pages.bytes() < base::kApartFrom) return giants >= base::kManyGiants;
+  return giants > 0 || slabs + pages.bytes() > base::kSmallHeap;
 }
 
 PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
@@ -138,8 +141,9 @@ PageHeap::Block PageHeap::alloc_large(Pages pages, Order align, unsigned node) {
 }
 
 PageHeap::Block PageHeap::alloc_clean(Pages pages) {
-  Zone* giants = start_giants(nodes_.here());
-  return {giants, giants == nullptr ? nullptr : giants->alloc_clean(pages)};
+  unsigned node = nodes_.here();
+  Zone* zone = is_for_giants(pages, node) ? start_giants(node) : slabs_for(node);
+  return {zone, zone == nullptr ? nullptr : zone->alloc_clean(pages)};
 }
 
 // Laid out when first asked for; without address space for it, each time.

@@ -55,8 +55,8 @@ class PageHeap {
   /// A kLarge block of `pages` frames aligned to align's bytes, from the zones of `node`, or else
   /// of the nodes next to it; frame is null when memory is out.
   Block alloc_large(base::Pages pages, base::Order align, unsigned node = Nodes::kHere);
-  /// A giant kLarge block of memory that reads as zero, from this node; frame is null where there
-  /// is none.
+  /// A kLarge block of memory that reads as zero, if there is any, from this node; frame is null
+  /// where that has no memory.
   Block alloc_clean(base::Pages pages);
   /// Gives a kLarge block back.
   void free_large(Block block) {

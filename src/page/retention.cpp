@@ -19,6 +19,10 @@ constexpr size_t kFramesPerMs = 16;
 // wanted.
 constexpr size_t kSmallFramesPerMs = 32;
 constexpr uint32_t kLeastShare = 16;
+// In a small heap less than this is not worth system calls several times a second: it waits for
+// all of what was set.
+constexpr size_t kLittle = (size_t{1} << 20) / base::kFrameSize;
+constexpr size_t kSmallLive = base::kSmallHeap / base::kFrameSize;
 // Live and kept memory may be more than the peak by this share of it. With less, blocks of
 // different sizes that replace one another are purged and fetched over and over
 // (bench/workloads/large_blocks).
@@ -77,6 +81,7 @@ uint64_t Keeping::interval_ms(Frames now) const {
   size_t frames = now.dirty + lately_purged_;
   uint64_t most = retention_.interval_ms, least = most / kLeastShare;
   if (keeps_to_peak()) return std::min<uint64_t>(frames / kFramesPerMs, most);
+  if (frames < kLittle && now.live < kSmallLive) return most;
   return std::clamp<uint64_t>(frames / kSmallFramesPerMs, least, most);
 }
 

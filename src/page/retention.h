@@ -21,7 +21,7 @@
 //
 //   The interval follows from the cost of fetching again what waits or has just gone: what is
 //   little is soon fetched, so it goes sooner. It is no longer than what was set, and a sixteenth
-//   of that at least but where blocks are large.
+//   of that at least, or in a small heap all of it for less than a MiB, but where blocks are large.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //

@@ -128,7 +128,7 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (is_plain_large)
     if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);
   uint32_t block = kNone;
-  size_t least_by_fit = keeping_.keeps_to_peak() ? base::kBesideGiants : base::kGiantSize;
+  size_t least_by_fit = keeping_.keeps_to_peak() ? base::kBesideGiants : base::kApartFrom;
   if (is_plain_large && pages.bytes() >= least_by_fit) {
     end_waiting();
     // Where address space is short, any run will do before a whole block is broken up.

@@ -338,7 +338,7 @@ class Zone {
     return base::Pages(is_huge ? base::kHugeSize / base::kFrameSize : 1);
   }
   // Where looking for memory that is used already costs little.
-  bool is_small_heap() const { return window_size() <= size_t{4} << 20; }
+  bool is_small_heap() const { return window_size() <= base::kSmallHeap; }
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool commit(char* at, size_t count) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);

@@ -21,6 +21,7 @@ using page::Retention;
 constexpr Retention kKeepAll{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
 constexpr Retention kKeepNothing{.percent = 0, .least_bytes = 0, .interval_ms = 1000};
 constexpr size_t kGiantPages = base::kGiantSize / base::kFrameSize;
+constexpr size_t kApartPages = base::kApartFrom / base::kFrameSize;
 
 class PageHeapTest : public testing::Test {
  protected:
@@ -57,12 +58,35 @@ TEST_F(PageHeapTest, GiantsLiveApart) {
   EXPECT_EQ(heap.slabs().stats().live + heap.giants().stats().live, 0u);
 }
 
+TEST_F(PageHeapTest, ASmallHeapHasOneZoneForAllButGiants) {
+  start();
+  PageHeap::Block first = alloc(kApartPages);
+  EXPECT_EQ(first.zone, &heap.slabs());
+  EXPECT_EQ(heap.alloc_clean(Pages(kApartPages)).zone, &heap.slabs());
+  EXPECT_EQ(vm.reserves, 1u);
+  heap.free_large(first);
+  PageHeap::Block again = alloc(kApartPages - 100);
+  EXPECT_EQ(again.frame, first.frame) << "what one has left is there for the other";
+  while (heap.slabs().window_size() + base::kApartFrom <= base::kSmallHeap) alloc(kApartPages / 2);
+  EXPECT_EQ(alloc(kApartPages).zone, &heap.giants()) << "the heap is small no more";
+  EXPECT_EQ(alloc(kApartPages - 1).zone, &heap.slabs());
+  heap.audit();
+}
+
+TEST_F(PageHeapTest, BesideAGiantOthersLiveTheSooner) {
+  start();
+  alloc(kGiantPages);
+  EXPECT_EQ(alloc(kApartPages).zone, &heap.giants());
+  EXPECT_EQ(heap.alloc_clean(Pages(kApartPages)).zone, &heap.giants());
+  EXPECT_EQ(alloc(kApartPages - 1).zone, &heap.slabs());
+}
+
 TEST_F(PageHeapTest, WhereGiantsAreManySmallerBlocksFillWhatTheyLeave) {
   start();
   constexpr size_t kMany = base::kManyGiants / base::kFrameSize, kOdd = 24;
   static_assert(kOdd * base::kFrameSize > base::kBesideGiants, "and no power of two");
   alloc(kGiantPages);
-  EXPECT_EQ(alloc(kGiantPages - 1).zone, &heap.slabs()) << "few giants are there";
+  EXPECT_EQ(alloc(kApartPages - 1).zone, &heap.slabs()) << "few giants are there";
   PageHeap::Block gone = alloc(kMany);
   alloc(kGiantPages);
   char* first = gone.zone->address_of(*gone.frame);

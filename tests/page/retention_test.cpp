@@ -106,6 +106,7 @@ TEST_F(RetentionTest, ByAgeLittleGoesSoonerThanMuch) {
   EXPECT_NEAR(goes_after(256), 2 * 50, 25) << "a sixteenth of an interval, twice";
   EXPECT_NEAR(goes_after(8000), 2 * 250, 25) << "as long as its memory costs";
   EXPECT_NEAR(goes_after(30000), 2 * 800, 25) << "and no longer than was set";
+  EXPECT_NEAR(goes_after(200), 2 * 800, 25) << "as what is hardly worth a call does";
   free(live);
 }
 

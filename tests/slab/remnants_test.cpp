@@ -11,6 +11,7 @@
 #include <set>
 #include <vector>
 
+#include "support/auxv.h"
 #include "support/stock_ground.h"
 
 namespace {
@@ -239,6 +240,30 @@ TEST_F(ShortenedSlab, LosesTheFramesAtItsEnds) {
   audit_all();
   EXPECT_EQ(frames_live(), 0u) << "and all the rest goes when it comes free";
 }
+
+// Where the kernel's pages are larger than frames, what is lost may be parts of them.
+class OnLargePages : public testing::TestWithParam<size_t> {};
+
+TEST_P(OnLargePages, AShortenedSlabLosesFramesAllTheSame) {
+  struct Ground : ShortenedSlab {
+    void TestBody() override {}
+  };
+  test::PageSize page(GetParam());
+  Ground ground;
+  ground.scatter(20, 8);
+  EXPECT_EQ(ground.dissolve(), 20u * (ground.layout.frames - 2u));
+  ground.heap.purge(0);  // pages of which all frames are free, and no other
+  ground.audit_all();
+  ground.expect_content();
+  ground.put(ground.live);
+  ground.put(ground.full);
+  ground.stock.reap(true);
+  ground.heap.purge(0);
+  EXPECT_EQ(ground.heap.slabs().stats().dirty + ground.frames_live(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, OnLargePages, testing::Values(size_t{16384}, size_t{65536}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
 
 TEST_F(ShortenedSlab, WhatIsLeftBetweenServesOn) {
   std::vector<void*> objects = take_all(5u * layout.count), gone;

@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "slab/remnants.h"
 #include "slab/slab_stock.h"
 #include "support/nodes_ground.h"
 #include "support/stock_ground.h"
@@ -18,7 +19,7 @@ using slab::SlabStock;
 
 class StockOfNodes : public test::StockGround {
  protected:
-  StockOfNodes() : StockGround(256, size_t{64} << 30) {}
+  explicit StockOfNodes(size_t size = 256) : StockGround(size, size_t{64} << 30) {}
   void SetUp() override {
     if (!nodes.find()) GTEST_SKIP() << "one CPU";
     ASSERT_TRUE(heap.set_nodes(nodes.topology));
@@ -92,6 +93,30 @@ TEST_F(StockOfNodes, VacantPagesOfAllNodesArePurged) {
   }
   EXPECT_EQ(frames, vacant);
   for (void* object : live) EXPECT_EQ(static_cast<unsigned char*>(object)[255], 0x77);
+}
+
+class LargeOfNodes : public StockOfNodes {
+ protected:
+  LargeOfNodes() : StockOfNodes(4608) { remnants.start(heap); }
+  slab::Remnants remnants;
+};
+
+TEST_F(LargeOfNodes, SparseSlabsLoseFramesToTheNodeTheyAreOf) {
+  constexpr unsigned kSlabs = 5;
+  std::vector<void*> objects[] = {take_on(0, kSlabs * size_t{layout.count}),
+                                  take_on(1, kSlabs * size_t{layout.count})};
+  for (std::vector<void*>& of : objects) put({of.begin() + 1, of.end()});
+  size_t live[] = {heap.slabs(0).stats().live, heap.slabs(1).stats().live};
+  size_t gone = stock.dissolve(remnants, SIZE_MAX);
+  audit();
+  EXPECT_GT(gone, 0u);
+  for (unsigned node : {0u, 1u}) {
+    EXPECT_EQ(heap.slabs(node).stats().live, live[node] - gone / 2);
+    EXPECT_TRUE(are_of(node, {objects[node][0]}));
+    put({objects[node][0]});
+  }
+  stock.reap(true);
+  EXPECT_EQ(heap.slabs(0).stats().live + heap.slabs(1).stats().live, 0u);
 }
 
 // 48-byte objects share cache lines, so each seat is served by a yard of its own.
