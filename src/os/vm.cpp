@@ -63,12 +63,15 @@ Place find_quiet(size_t size) {
     size_t last = g_last_end.load(std::memory_order_relaxed);
     if (attempt == 0 && last != 0)
       start = last + size <= kQuietFirst + kQuietSize ? last : kQuietFirst;
-    // Its last page tells whether the address space reaches so far. What else may stand in the
-    // range is met when it is committed.
+    // Its last page tells whether the address space reaches so far; for the first place a stack
+    // that lies beyond does. What else may stand in the range is met when it is committed.
     char* base = reinterpret_cast<char*>(start);
     char* end = base + size;
-    if (!map_if_free(end - page_size(), page_size(), PROT_NONE)) continue;
-    unmap(word(end - page_size()), page_size());
+    bool is_first = base::kHasCaches && last == 0;
+    if (!is_first || static_cast<char*>(__builtin_frame_address(0)) < end) {
+      if (!map_if_free(end - page_size(), page_size(), PROT_NONE)) continue;
+      unmap(word(end - page_size()), page_size());
+    }
     g_last_end.store(start + size, std::memory_order_relaxed);
     return {base, size, false};
   }
