@@ -159,16 +159,9 @@ void Buddy::for_blocks(unsigned least_order, unsigned most, Run run, Visit visit
   }
 }
 
-// The first of the adjacent free blocks that end in front of `end`. If one does, its last record
-// tells its order; what else may stand there the first record does not confirm.
+// The first of the adjacent free blocks that end in front of `end`.
 uint32_t Buddy::run_start(uint32_t end, Run kind) const {
-  while (end > 0) {
-    unsigned order = frames_[end - 1].order;
-    uint32_t size = uint32_t{1} << order;
-    uint32_t before = end - size;
-    if (end % size != 0 || frames_[before].order != order || !is_of(before, kind)) break;
-    end = before;
-  }
+  for (uint32_t before; (before = block_before(end, kind)) != end;) end = before;
   return end;
 }
 
@@ -209,6 +202,8 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
   uint32_t best = kNone, best_start = 0, shortest = UINT32_MAX;
   size_t best_dirty = 0;
   for_blocks(least_order, kLooks, run, [&](uint32_t block) {
+    uint32_t before = base::kHasCaches ? block_before(block, run) : block;
+    if (before != block && frames_[before].order >= least_order) return;  // its turn comes, too
     uint32_t start = run_start(block, run);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     // Of what is twice as long as need be no more is to be known.

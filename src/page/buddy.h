@@ -143,6 +143,15 @@ class Buddy {
     const Frame& frame = frames_[block];
     return frame.kind == FrameKind::kFree && (kind == Run::kFree || frame.count != 0);
   }
+  // The free block that ends in front of `end`, or `end` itself. Its last record tells its order;
+  // what else may stand there the first record does not confirm.
+  uint32_t block_before(uint32_t end, Run kind) const {
+    if (end == 0) return end;
+    unsigned order = frames_[end - 1].order;
+    uint32_t size = uint32_t{1} << order;
+    bool is_any = end % size == 0 && frames_[end - size].order == order && is_of(end - size, kind);
+    return is_any ? end - size : end;
+  }
   uint32_t run_start(uint32_t end, Run kind) const;
   uint32_t run_end(uint32_t first, uint32_t enough, Run kind) const;
   bool is_run_free(uint32_t first, uint32_t end) const;
