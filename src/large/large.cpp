@@ -67,15 +67,15 @@ void* move(PageHeap& heap, Block block, Pages pages) {
 
 Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   Block block;
-  bool is_sparse_giant = fill == Fill::kSparse && size >= base::kApartFrom;
-  if (base::kHasCaches && is_sparse_giant) block = heap.alloc_clean(pages_of(size));
+  bool is_sparse = fill == Fill::kSparse && size >= base::kApartFrom;
+  if (base::kHasCaches && is_sparse) block = heap.alloc_clean(pages_of(size));
   if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
   void* address = address_if_aligned(heap, block, align);
   if (address == nullptr) return {};
   if (fill == Fill::kWhole) advise(block);
   bool is_zero = block.frame->is_new != 0;
-  // Clearing a giant would make all of it resident; purging it costs no more and holds nothing.
-  if (is_sparse_giant && !is_zero && is_in_whole_pages(block))
+  // Clearing it would make all of it resident; purging it costs no more and holds nothing.
+  if (is_sparse && !is_zero && is_in_whole_pages(block))
     is_zero = heap.slabs().vm().purge(static_cast<char*>(address), usable_size(block));
   return {address, is_zero};
 }

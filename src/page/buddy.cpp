@@ -193,18 +193,26 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
   return run_end(first, end, Run::kFree) >= end;
 }
 
-uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
+// Calls visit(start) for the runs that blocks of an order and more lead to. A run has several
+// blocks, and the first of these leads to it: only where `all` are asked for the others do, too,
+// since that one may stand too far back in its list.
+template <class Visit>
+void Buddy::for_runs(unsigned least_order, Run run, bool all, Visit visit) const {
   constexpr unsigned kLooks = 16;
+  for_blocks(least_order, kLooks, run, [&](uint32_t block) {
+    uint32_t before = all || !base::kHasCaches ? block : block_before(block, run);
+    if (before == block || frames_[before].order < least_order) visit(run_start(block, run));
+  });
+}
+
+uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
   // A run's largest block has a quarter of its frames at least.
   unsigned least_order = base::log2_floor(pages.n);
   least_order = least_order < 2 ? 0 : least_order - 2;
   auto count = static_cast<uint32_t>(pages.n);
   uint32_t best = kNone, best_start = 0, shortest = UINT32_MAX;
   size_t best_dirty = 0;
-  for_blocks(least_order, kLooks, run, [&](uint32_t block) {
-    uint32_t before = base::kHasCaches ? block_before(block, run) : block;
-    if (before != block && frames_[before].order >= least_order) return;  // its turn comes, too
-    uint32_t start = run_start(block, run);
+  auto weigh = [&](uint32_t start) {
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     // Of what is twice as long as need be no more is to be known.
     uint32_t end = run_end(start, first + 2 * count, Run::kFree);
@@ -216,7 +224,9 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     best_start = start;
     shortest = end - start;
     best_dirty = dirty;
-  });
+  };
+  if (base::kHasCaches) for_runs(least_order, run, false, weigh);
+  if (best == kNone) for_runs(least_order, run, true, weigh);
   return best == kNone ? kNone : take_within(best_start, best, pages, kind);
 }
 
@@ -354,9 +364,9 @@ void Buddy::audit() const {
       uint32_t buddy = at ^ size;
       ASHLAR_CHECK(order == kMaxOrder || buddy >= end_ || frames_[buddy].kind != FrameKind::kFree ||
                    frames_[buddy].order != order);
-      ASHLAR_CHECK(frames_[at + size - 1].order == order);
       ASHLAR_CHECK(frame.count == dirty_map_.count(at, size));
       ASHLAR_CHECK(frame.count == 0 || !seen_clean);
+      ASHLAR_CHECK(frames_[at + size - 1].order == order);
       seen_clean |= frame.count == 0;
       bool is_oldest =
           frame.count != 0 && (frame.link.next == kNone || frames_[frame.link.next].count == 0);

@@ -6,8 +6,9 @@
 //   Sixteen bytes, 0.4 % of the memory they describe: only what every tenant needs. A slab's bitmap
 //   is the slab's own and lies in the metadata arena.
 //
-//   Only the first frame of a block speaks for it; the others are kInside, which is also what fresh
-//   zeroed memory says. A slab marks all its frames, since free() arrives at any of them.
+//   Only the first frame of a block speaks for it, and of a free one the last says how long it is;
+//   the others are kInside, which is also what fresh zeroed memory says. A slab marks all its
+//   frames, since free() arrives at any of them.
 //
 // Invariants
 //   1. A frame that is neither the first of a block nor a slab's is kInside.

@@ -120,17 +120,22 @@ bool PageHeap::is_for_giants(Pages pages, unsigned node) const {
   const Node* zones = node == 0 ? nullptr : nodes_.find(node);
   if (node != 0 && zones == nullptr) return false;
   size_t giants = (node == 0 ? giants_ : zones->giants).window_size();
-  size_t slabs = (node == 0 ? slabs_ : zones->slabs).window_size();
+  size_t live = (node == 0 ? slabs_ : zones->slabs).live_bytes();
   if (pages.bytes() < base::kApartFrom) return giants >= base::kManyGiants;
-  return giants > 0 || slabs + pages.bytes() > base::kSmallHeap;
+  return giants > 0 || live + pages.bytes() > base::kSmallHeap;
 }
 
 PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
-  if (is_for_giants(pages, node))
-    if (Zone* giants = start_giants(node))
-      if (Frame* frame = giants->alloc(pages, align, FrameKind::kLarge)) return {giants, frame};
-  Zone* slabs = slabs_for(node);
-  return {slabs, slabs == nullptr ? nullptr : slabs->alloc(pages, align, FrameKind::kLarge)};
+  auto alloc_from = [&](Zone* zone) {
+    return Block{zone, zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge)};
+  };
+  bool is_giant = is_for_giants(pages, node);
+  Block block;
+  if (is_giant) block = alloc_from(start_giants(node));
+  if (block.frame == nullptr) block = alloc_from(slabs_for(node));
+  bool may_be_giant = base::kHasCaches && !is_giant && pages.bytes() >= base::kApartFrom;
+  if (block.frame == nullptr && may_be_giant) block = alloc_from(start_giants(node));
+  return block;
 }
 
 PageHeap::Block PageHeap::alloc_large(Pages pages, Order align, unsigned node) {

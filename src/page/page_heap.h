@@ -3,11 +3,13 @@
 // Idea
 //   Two zones. Slabs and blocks of moderate size share the first; giant blocks have the second, so
 //   that neither breaks up the other's address space, whole ranges come free in both, and a giant
-//   block that grows mostly finds what follows it free. The second zone is laid out when first
-//   needed, and shares the first one's peak: what giant blocks leave goes as slabs grow. On a
-//   machine of several memory nodes each has such a pair (page/nodes.h), and requests go to that of
-//   the node that they come from, and then to the others'. When a zone is out of memory the answer
-//   is null; whoever can give something back does so and asks again. Nothing here calls upward.
+//   block that grows mostly finds what follows it free. While little is live the first serves all
+//   but the largest, and where giants are many smaller blocks fill what they leave (is_for_giants).
+//   The second zone is laid out when first needed, and shares the first one's peak: what giant
+//   blocks leave goes as slabs grow. On a machine of several memory nodes each has such a pair
+//   (page/nodes.h), and requests go to that of the node that they come from, and then to the
+//   others'. When a zone is out of memory the answer is null; whoever can give something back does
+//   so and asks again. Nothing here calls upward.
 //
 //   Further zones serve only requests that name them: one below 4 GiB, one that is locked in
 //   memory, two of huge pages that were set apart.

@@ -54,7 +54,7 @@ struct Retention {
   /// What more may be kept.
   enum class More : uint8_t {
     kRegretted,  ///< as much as was purged and then soon wanted again
-    kToPeak,     ///< as brings live memory back to its recent peak, half of it at most
+    kToPeak,     ///< as brings live memory back to its recent peak; half of it, and what is costly
   };
   More more = More::kRegretted;
 };

@@ -288,7 +288,8 @@ size_t Zone::put_back(const Batch& batch, size_t purged) {
   return done;
 }
 
-// Records inside a free block say no more than fresh ones do, and go with its memory.
+// Records inside a free block say no more than fresh ones do, but for the last, which is written
+// anew when the block is put back. They go with its memory.
 void Zone::purge_records(const os::Range& block) {
   if (!base::kHasCaches) return;
   const Frame* inside = &frame_of(block.at) + 1;

@@ -173,10 +173,10 @@ TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
 TEST_F(LargeTest, GrowsAcrossTheBorderOfTheZones) {
   void* p = alloc(base::kGiantSize - kFrameSize);
   fill(p, base::kGiantSize - kFrameSize);
-  void* grown = resize(p, 3 * kMiB);
+  void* grown = resize(p, 3 * base::kGiantSize);
   ASSERT_EQ(grown, p) << "what follows it is free";
   expect_filled(grown, base::kGiantSize - kFrameSize);
-  EXPECT_GE(large::usable_size(block_of(grown)), 3 * kMiB);
+  EXPECT_GE(large::usable_size(block_of(grown)), 3 * base::kGiantSize);
 }
 
 // The kernel rounds to its page, the heap to 4 KiB: a neighbour may share the last page. The fake

@@ -41,7 +41,7 @@ struct HeapModel {
       case 0: return word.b * 64u;
       case 1: return word.b % 40000u;
       case 2: return word.b % 5000u;
-      case 3: return word.a % 16u == 3 ? word.b % 3000u * 1024 : word.b % 100000u;
+      case 3: return word.a % 16u == 3 ? word.b % 6000u * 1024 : word.b % 100000u;
       default: return word.b % 600u;
     }
   }

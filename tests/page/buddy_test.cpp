@@ -372,6 +372,21 @@ TEST_F(BuddyTest, ARangeIsTakenWholeOrNotAtAll) {
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
 }
 
+// Twenty pairs of neighbours that are no buddies. All that stand in front in their list are upper
+// ones, but each of them leads to its run.
+TEST_F(BuddyTest, ARunIsFoundFromAnyOfItsBlocks) {
+  constexpr uint32_t kSize = 8;
+  extend(0, 4 * kSize * 20 + kSize);
+  ASSERT_TRUE(buddy.try_take_range(0, Pages(4 * kSize * 20 + kSize)));
+  for (uint32_t part : {1u, 2u})
+    for (uint32_t i = 0; i < 20; ++i) give(kSize * (4 * i + part), kSize);
+  uint32_t first =
+      buddy.take_run(Pages(2 * kSize), Pages(1), Buddy::Run::kDirty, FrameKind::kLarge);
+  ASSERT_NE(first, kNone);
+  EXPECT_EQ(first % (4 * kSize), kSize);
+  buddy.audit();
+}
+
 TEST_F(BuddyTest, ABlockThatIsShorterNowReachesNoFurther) {
   extend(0, 32);
   take(32);
@@ -453,6 +468,12 @@ TEST_F(BuddyTest, AuditSeesAWrongOrder) {
   extend(0, 64);
   frames[0].order = 5;
   EXPECT_DEATH(buddy.audit(), "check failed: ");
+}
+
+TEST_F(BuddyTest, AuditSeesAWrongOrderAtTheEnd) {
+  extend(0, 64);
+  frames[63].order = 5;
+  EXPECT_DEATH(buddy.audit(), "check failed: frames_\\[at \\+ size - 1\\].order == order");
 }
 
 TEST_F(BuddyTest, AuditSeesADirtyBitThatNobodyCounted) {

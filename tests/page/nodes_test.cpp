@@ -92,6 +92,20 @@ TEST_F(NodesTest, ANodeHasZonesOnceItAsks) {
   EXPECT_EQ(heap.zone_of(address(small) + (size_t{1} << 30)), nullptr) << "between two parts";
 }
 
+TEST_F(NodesTest, WhichBlocksLieAmongGiantsIsEachNodesOwnMatter) {
+  constexpr size_t kApartPages = base::kApartFrom / base::kFrameSize, kFiller = 24;
+  set_nodes();
+  PageHeap::Block first = alloc(kApartPages, 3);
+  EXPECT_EQ(first.zone, &heap.nodes().find(3)->slabs) << "little is live there";
+  alloc(kGiantPages, 3);
+  page::Zone* giants = &heap.nodes().find(3)->giants;
+  EXPECT_EQ(alloc(kApartPages, 3).zone, giants);
+  EXPECT_EQ(alloc(kFiller, 3).zone, first.zone) << "few giants are";
+  alloc(base::kManyGiants / base::kFrameSize, 3);
+  EXPECT_EQ(alloc(kFiller, 3).zone, giants);
+  EXPECT_EQ(alloc(kApartPages).zone, &heap.slabs()) << "on node 0 there are none";
+}
+
 TEST_F(NodesTest, TheKernelIsToldWhoseMemoryItIs) {
   heap.alloc_large(Pages(10), Order(0));
   EXPECT_TRUE(vm.bound.empty());

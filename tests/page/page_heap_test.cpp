@@ -67,10 +67,26 @@ TEST_F(PageHeapTest, ASmallHeapHasOneZoneForAllButGiants) {
   heap.free_large(first);
   PageHeap::Block again = alloc(kApartPages - 100);
   EXPECT_EQ(again.frame, first.frame) << "what one has left is there for the other";
-  while (heap.slabs().window_size() + base::kApartFrom <= base::kSmallHeap) alloc(kApartPages / 2);
+  while (heap.slabs().live_bytes() + base::kApartFrom <= base::kSmallHeap) alloc(kApartPages / 2);
   EXPECT_EQ(alloc(kApartPages).zone, &heap.giants()) << "the heap is small no more";
   EXPECT_EQ(alloc(kApartPages - 1).zone, &heap.slabs());
   heap.audit();
+}
+
+TEST_F(PageHeapTest, InASmallHeapABlockIsFoundAgain) {
+  start();
+  PageHeap::Block first = alloc(2 * kApartPages);
+  heap.free_large(first);
+  EXPECT_EQ(alloc(2 * kApartPages).frame, first.frame);
+  EXPECT_EQ(vm.reserves, 1u);
+}
+
+TEST_F(PageHeapTest, WithoutRoomInTheFirstZoneTheSecondServes) {
+  start();
+  alloc(1);
+  size_t used = heap.slabs().window_size();
+  vm.occupied.push_back({heap.slabs().window() + used, size_t{1} << 40});
+  EXPECT_EQ(alloc(kApartPages).zone, &heap.giants());
 }
 
 TEST_F(PageHeapTest, BesideAGiantOthersLiveTheSooner) {
@@ -170,7 +186,7 @@ TEST_F(PageHeapTest, WhatGiantsLeftGoesAsOtherMemoryGrows) {
   heap.free_large(alloc(2 * kGiantPages));
   heap.trim();
   EXPECT_EQ(heap.giants().stats().dirty, 2 * kGiantPages) << "it may be wanted again";
-  for (int i = 0; i < 40; ++i) alloc(kGiantPages / 8);  // five times a giant's least size
+  for (int i = 0; i < 640; ++i) ASSERT_EQ(heap.alloc_large(Pages(8), Order(0)).zone, &heap.slabs());
   heap.trim();
   EXPECT_LE(heap.giants().stats().dirty, kGiantPages) << "the peak would rise by what it kept";
   heap.free_large(live);
