@@ -92,8 +92,11 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);
   if (pages <= have) return address_of(block);
+  bool can_move = have.bytes() >= kMoveFrom;
+  if (base::kHasCaches && can_move && size >= base::kGiantSize && block.zone->has_slabs())
+    if (void* p = move(heap, block, pages)) return p;
   if (block.zone->try_grow(*block.frame, pages)) return address_of(block);
-  return have.bytes() < kMoveFrom ? nullptr : move(heap, block, pages);
+  return can_move ? move(heap, block, pages) : nullptr;
 }
 
 }  // namespace large

@@ -1,6 +1,7 @@
 #include "page/buddy.h"
 
 #include <bit>
+#include <utility>
 
 #include "base/bits.h"
 #include "base/check.h"
@@ -193,26 +194,21 @@ bool Buddy::is_run_free(uint32_t first, uint32_t end) const {
   return run_end(first, end, Run::kFree) >= end;
 }
 
-// Calls visit(start) for the runs that blocks of an order and more lead to. A run has several
-// blocks, and the first of these leads to it: only where `all` are asked for the others do, too,
-// since that one may stand too far back in its list.
-template <class Visit>
-void Buddy::for_runs(unsigned least_order, Run run, bool all, Visit visit) const {
-  constexpr unsigned kLooks = 16;
-  for_blocks(least_order, kLooks, run, [&](uint32_t block) {
-    uint32_t before = all || !base::kHasCaches ? block : block_before(block, run);
-    if (before == block || frames_[before].order < least_order) visit(run_start(block, run));
-  });
-}
-
+// Each run is looked at from its first block; where that leads nowhere, from all of its blocks, for
+// the first may stand too far back in its list.
 uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
+  constexpr unsigned kLooks = 16;
   // A run's largest block has a quarter of its frames at least.
   unsigned least_order = base::log2_floor(pages.n);
   least_order = least_order < 2 ? 0 : least_order - 2;
   auto count = static_cast<uint32_t>(pages.n);
   uint32_t best = kNone, best_start = 0, shortest = UINT32_MAX;
   size_t best_dirty = 0;
-  auto weigh = [&](uint32_t start) {
+  bool from_all = false;
+  auto look = [&](uint32_t block) {
+    uint32_t before = from_all || !base::kHasCaches ? block : block_before(block, run);
+    if (before != block && frames_[before].order >= least_order) return;
+    uint32_t start = run_start(block, run);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     // Of what is twice as long as need be no more is to be known.
     uint32_t end = run_end(start, first + 2 * count, Run::kFree);
@@ -225,8 +221,9 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     shortest = end - start;
     best_dirty = dirty;
   };
-  if (base::kHasCaches) for_runs(least_order, run, false, weigh);
-  if (best == kNone) for_runs(least_order, run, true, weigh);
+  do {
+    for_blocks(least_order, kLooks, run, look);
+  } while (base::kHasCaches && best == kNone && !std::exchange(from_all, true));
   return best == kNone ? kNone : take_within(best_start, best, pages, kind);
 }
 

@@ -159,8 +159,6 @@ class Buddy {
   bool follows_on(base::Pages pages, bool are_others_dirty) const;
   template <class Visit>
   void for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const;
-  template <class Visit>
-  void for_runs(unsigned least_order, Run run, bool all, Visit visit) const;
 
   Frame* frames_ = nullptr;
   uint32_t end_ = 0;   // records from here on are not there

@@ -303,8 +303,7 @@ void Zone::purge_records(const os::Range& block) {
 // first to find it so says it to the kernel, for all that there is; introduce() for what will be.
 bool Zone::is_broken_up() {
   using HugePages = Manners::HugePages;
-  bool has_slabs = vacancy_ != nullptr;
-  if (!has_slabs || manners_.huge_pages == HugePages::kNever || window_size() < kLeastUnasked)
+  if (!has_slabs() || manners_.huge_pages == HugePages::kNever || window_size() < kLeastUnasked)
     return false;
   Unasked known = unasked_.load(std::memory_order_relaxed);
   if (known != Unasked::kUnknown) return known == Unasked::kEnded;

@@ -119,6 +119,7 @@ class Zone {
   void join(Budget& budget) { budget_ = &budget; }
   /// Of its slabs' frames those are not in use.
   void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
+  bool has_slabs() const { return vacancy_ != nullptr; }
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const {
     return base::kHasCaches ? manners_.where : Manners::Where::kAnywhere;

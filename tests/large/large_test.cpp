@@ -171,12 +171,24 @@ TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
 
 // A block that never leaves its zone's kind: from the slabs' zone into the giants'.
 TEST_F(LargeTest, GrowsAcrossTheBorderOfTheZones) {
-  void* p = alloc(base::kGiantSize - kFrameSize);
-  fill(p, base::kGiantSize - kFrameSize);
-  void* grown = resize(p, 3 * base::kGiantSize);
+  void* p = alloc(base::kApartFrom - kFrameSize);
+  fill(p, base::kApartFrom - kFrameSize);
+  void* grown = resize(p, 3 * kMiB);
   ASSERT_EQ(grown, p) << "what follows it is free";
-  expect_filled(grown, base::kGiantSize - kFrameSize);
-  EXPECT_GE(large::usable_size(block_of(grown)), 3 * base::kGiantSize);
+  expect_filled(grown, base::kApartFrom - kFrameSize);
+  EXPECT_GE(large::usable_size(block_of(grown)), 3 * kMiB);
+}
+
+TEST_F(LargeTest, WhatBecomesAGiantAmongSlabsMovesToTheOthers) {
+  void* p = alloc(3 * kMiB);
+  ASSERT_EQ(heap.zone_of(p), &heap.slabs());
+  fill(p, 3 * kMiB);
+  void* grown = resize(p, base::kGiantSize);
+  ASSERT_NE(grown, nullptr);
+  EXPECT_EQ(heap.zone_of(grown), &heap.giants());
+  expect_filled(grown, 3 * kMiB);
+  EXPECT_EQ(heap.slabs().stats().large, 0u);
+  EXPECT_EQ(resize(grown, 2 * base::kGiantSize), grown) << "there it has room";
 }
 
 // The kernel rounds to its page, the heap to 4 KiB: a neighbour may share the last page. The fake
