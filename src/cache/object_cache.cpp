@@ -7,7 +7,7 @@
 
 namespace cache {
 
-constinit slab::Remnants g_remnants;
+ASHLAR_CACHE_DATA constinit slab::Remnants g_remnants;
 
 namespace {
 
@@ -30,8 +30,8 @@ constexpr size_t kDepotShare = 64;
 // after the other, each again and again, would have the most that each ever held lie ready.
 constexpr size_t kRegretBytes = size_t{4} << 20;
 constexpr size_t kPeakShare = 16;
-std::atomic<size_t> g_in_depots{0};
-std::atomic<size_t> g_peak{0},
+ASHLAR_CACHE_DATA std::atomic<size_t> g_in_depots{0};
+ASHLAR_CACHE_DATA std::atomic<size_t> g_peak{0},
     g_last_peak{0};  // bytes in use at most, in this interval and the last
 // What a magazine holds of another yard's objects is a magazine of its own from such a part on.
 constexpr unsigned kLeastPart = 4;
@@ -424,13 +424,12 @@ void ObjectCache::reap(bool everything) {
 template <class Visit>
 void ObjectCache::for_each_magazine(const Area* own, Visit visit) {
   depot_.for_each(visit);
-  auto visit_area = [&](const Area* area) {
-    if (area == nullptr) return;
-    visit(area->words[id()]);
-    visit(area->words[spare_of(id())]);
+  auto visit_area = [&](const Area& area) {
+    visit(area.words[id()]);
+    visit(area.words[spare_of(id())]);
   };
-  visit_area(own);
-  for (unsigned cpu = 0; cpu < cpu_bound(); ++cpu) visit_area(cpu_area(cpu));
+  if (own != nullptr) visit_area(*own);
+  for_each_cpu_area(visit_area);
 }
 
 bool ObjectCache::holds(const void* object, const Area* own) {

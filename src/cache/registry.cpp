@@ -34,15 +34,9 @@ bool is_idle(const Area& area, size_t index) {
   return !is_empty(word) && mark_of(word) == __atomic_load_n(&area.seen[index], __ATOMIC_RELAXED);
 }
 
-template <class Visit>
-void for_each_area(Visit visit) {
-  for (unsigned id = 0; id < cpu_bound(); ++id)
-    if (Area* area = cpu_area(id)) visit(*area);
-}
-
 }  // namespace
 
-constinit Registry g_registry;
+ASHLAR_CACHE_DATA constinit Registry g_registry;
 
 os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*)) {
   heap_ = &heap;
@@ -50,27 +44,33 @@ os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_ex
   return start_seats(heap.meta(), allow_rseq, on_exit);
 }
 
+// The cache with this id, which has a place from now on.
+ObjectCache& Registry::place(uint8_t id) {
+  if (places_[id].load(std::memory_order_relaxed) == 0)
+    places_[id].store(++last_place_, std::memory_order_release);
+  return at(id);
+}
+
 ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const char* name) {
-  ObjectCache& cache = caches_[id];
-  if (!cache.is_started()) {
+  if (!at(id).is_started()) {
     os::Locked held(seat_lock());
-    if (!cache.is_started()) {
+    if (ObjectCache& cache = place(id); !cache.is_started()) {
       cache.start(*heap_, layout, id, name);
       note_used(id);
     }
   }
-  return cache;
+  return at(id);
 }
 
 ObjectCache* Registry::find_shared(const Own& own) {
   for (unsigned i = 0; i < kOwn; ++i) {
     const Record& record = records_[i];
     const slab::SlabLayout& layout = record.own.layout;
-    if (!is_started_own(i) || record.own.sharing == Sharing::kAlone) continue;
+    if (!own_at(i).is_started() || record.own.sharing == Sharing::kAlone) continue;
     // Caches for aligned objects have another step, if not another size.
     if (layout.object_size == own.layout.object_size &&
         layout.colour_step == own.layout.colour_step)
-      return &caches_[base::kMaxClasses + i];
+      return &own_at(i);
   }
   return nullptr;
 }
@@ -78,11 +78,11 @@ ObjectCache* Registry::find_shared(const Own& own) {
 // Whether an own cache's id is in use: by users, or by objects that outlive them. One that has lost
 // its last object since is stopped here.
 bool Registry::is_taken(unsigned at) {
-  if (at > 0 && records_[at - 1].own.layout.lead != 0 && is_started_own(at - 1))
+  if (at > 0 && records_[at - 1].own.layout.lead != 0 && own_at(at - 1).is_started())
     return is_taken(at - 1);  // its word's
   if (records_[at].users > 0) return true;
-  if (!is_started_own(at)) return false;
-  ObjectCache& cache = caches_[base::kMaxClasses + at];
+  ObjectCache& cache = own_at(at);
+  if (!cache.is_started()) return false;
   if (cache.stock().stats().slabs > 0) return true;
   close_words_of(cache);
   cache.stop();
@@ -91,7 +91,7 @@ bool Registry::is_taken(unsigned at) {
 
 void Registry::close_words_of(ObjectCache& cache) {
   if (has_thread_seats() || !drain_seats()) return;
-  for_each_area([&](Area& area) {
+  for_each_cpu_area([&](Area& area) {
     area.words[cache.id()] = os::kClosedWord;
     area.habits[cache.id()] = {};
   });
@@ -124,13 +124,14 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
   *std::copy_n(name, length, record.name) = '\0';
   auto id = static_cast<uint8_t>(base::kMaxClasses + at);
   Ids both{.word = static_cast<uint8_t>(id + ids - 1), .slabs = id};
-  for_each_area([&](Area& area) {
+  for_each_cpu_area([&](Area& area) {
     ASHLAR_ASSERT(area.words[both.word] == os::kClosedWord);
     ASHLAR_ASSERT(area.words[spare_of(both.word)] == kNoMagazine);
   });
-  caches_[id].start_own(*heap_, record.own.layout, both, record.name, own.empties);
+  cache = &place(id);
+  cache->start_own(*heap_, record.own.layout, both, record.name, own.empties);
   note_used(id);
-  return &caches_[id];
+  return cache;
 }
 
 void Registry::end_own(ObjectCache& cache) {
@@ -156,7 +157,7 @@ bool Registry::empty(ObjectCache& cache) {
     os::Locked held(seat_lock());
     is_empty = drain_seats();
     if (is_empty) {
-      for_each_area([&](Area& area) {
+      for_each_cpu_area([&](Area& area) {
         flush_cache(area, cache, [](size_t, uint64_t) { return true; });
         area.words[cache.id()] = os::kClosedWord;
         area.habits[cache.id()] = {};
@@ -176,7 +177,7 @@ bool Registry::is_free(uint8_t id, const void* object) {
   const Area* own = static_cast<Area*>(os::this_thread().fallback);
   os::Locked held(seat_lock());
   bool is_drained = drain_seats();
-  bool is_held = (is_drained || has_thread_seats()) && caches_[id].holds(object, own);
+  bool is_held = (is_drained || has_thread_seats()) && at(id).holds(object, own);
   if (is_drained) restore_seats();
   return is_held;
 }
@@ -201,7 +202,7 @@ void Registry::reap() {
   end_peak(heap_->live_bytes());
   undissolved_.store(0, std::memory_order_relaxed);
   if (Seat own = own_seat(); !own.is_none()) fade(own);
-  for_each_area([&](Area& area) { fade({&area, false}); });
+  for_each_cpu_area([&](Area& area) { fade({&area, false}); });
   reap_idle();
 }
 
@@ -263,15 +264,15 @@ void Registry::reap_idle() {
     note_seen(*own);
     return;
   }
-  for_each_area([&](Area& area) { idle += idle_bytes(area); });
+  for_each_cpu_area([&](Area& area) { idle += idle_bytes(area); });
   if (idle >= kMuchIdle) {
     os::Locked held(seat_lock());
     if (drain_seats()) {
-      for_each_area(flush_idle);
+      for_each_cpu_area(flush_idle);
       restore_seats();
     }
   }
-  for_each_area([&](Area& area) { note_seen(area); });
+  for_each_cpu_area([&](Area& area) { note_seen(area); });
 }
 
 // Small objects first: of their slabs the most is left. Where nothing could be done, it is tried
@@ -295,7 +296,7 @@ void Registry::reap_everything() {
   } else {
     os::Locked held(seat_lock());
     if (drain_seats()) {
-      for_each_area([&](Area& area) { empty_area(area); });
+      for_each_cpu_area([&](Area& area) { empty_area(area); });
       restore_seats();
     }
   }
@@ -334,7 +335,7 @@ size_t Registry::purge_everything(uint64_t now_ms) {
 }
 
 void Registry::forget_magazines() {
-  for_each_area(close_words);
+  for_each_cpu_area(close_words);
 }
 
 void Registry::end_seat(void* area) {
@@ -345,8 +346,9 @@ void Registry::end_seat(void* area) {
 void Registry::audit() {
   for_each([](ObjectCache& cache) { cache.audit(); });
   g_remnants.audit();
-  for (unsigned id = 1; id < base::kMaxCaches; ++id)
-    ASHLAR_CHECK(!caches_[id].is_started() ||
+  ASHLAR_CHECK(!caches_[0].is_started());
+  for (uint8_t id = 1; id < base::kMaxCaches; ++id)
+    ASHLAR_CHECK(!at(id).is_started() ||
                  (used_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0);
 }
 

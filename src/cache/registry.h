@@ -8,7 +8,8 @@
 //   Own caches of equal layout whose objects keep no state are one, with as many users.
 //
 // Invariants
-//   1. A cache's index is its slabs' id; id 0 is no cache.
+//   1. A cache's id is its slabs'; id 0 is no cache. Caches stand in the order in which their ids
+//      were first used, so that a process that uses few has few pages of them.
 //   2. An own cache without users that has a slab still is started, and its id is taken; one that
 //      has none may be stopped, with closed words in every area.
 //   3. The id of each cache that is started is among those that were used.
@@ -33,8 +34,8 @@ class Registry {
   /// Readies the seats; caches exist from now on.
   os::RseqMode start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*));
 
-  /// The cache with this id, which has been created.
-  ObjectCache& at(uint8_t id) { return caches_[id]; }
+  /// The cache with this id; one that is not started where none has been yet.
+  ObjectCache& at(uint8_t id) { return caches_[places_[id].load(std::memory_order_acquire)]; }
 
   /// Brings the cache with a fixed id to life, if it is not yet.
   ObjectCache& create(uint8_t id, const slab::SlabLayout& layout, const char* name);
@@ -86,7 +87,8 @@ class Registry {
   void for_each(Visit visit) {
     for (unsigned word = 0; word < kWords; ++word)
       for (uint64_t ids = used_[word].load(std::memory_order_acquire); ids != 0; ids &= ids - 1)
-        if (ObjectCache& cache = caches_[word * 64 + base::lowest_bit(ids)]; cache.is_started())
+        if (ObjectCache& cache = at(static_cast<uint8_t>(word * 64 + base::lowest_bit(ids)));
+            cache.is_started())
           visit(cache);
   }
   /// Calls visit(os::Lock&) for each lock of this floor and the stocks', in order.
@@ -119,7 +121,9 @@ class Registry {
   };
   ObjectCache* find_shared(const Own& own);
   unsigned find_free(unsigned ids);
-  bool is_started_own(unsigned at) const { return caches_[base::kMaxClasses + at].is_started(); }
+  ObjectCache& own_at(unsigned at) {
+    return this->at(static_cast<uint8_t>(base::kMaxClasses + at));
+  }
   bool is_taken(unsigned at);
   void close_words_of(ObjectCache& cache);
   template <class Wanted>
@@ -137,10 +141,13 @@ class Registry {
   void note_used(uint8_t id) {
     used_[id / 64].fetch_or(uint64_t{1} << (id % 64), std::memory_order_release);
   }
+  ObjectCache& place(uint8_t id);
 
   page::PageHeap* heap_ = nullptr;
   std::atomic<size_t> undissolved_{0};  // with fewer frames of sparse slabs there is nothing to do
-  std::atomic<uint64_t> used_[kWords]{};  // ids that have been started, at whatever time
+  std::atomic<uint64_t> used_[kWords]{};             // ids that have been started, at whatever time
+  std::atomic<uint8_t> places_[base::kMaxCaches]{};  // in caches_, by id; the first is no cache's
+  uint8_t last_place_ = 0;
   ObjectCache caches_[base::kMaxCaches]{};
   Record records_[kOwn]{};  // of own caches, by id
 };

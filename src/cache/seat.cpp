@@ -8,18 +8,23 @@
 namespace cache {
 namespace {
 
-constinit os::Lock g_lock{os::LockRank::kRegistry};
-os::RseqMode g_mode = os::RseqMode::kNone;
-page::MetaArena* g_meta = nullptr;
-Area* g_unused = nullptr;  // areas of threads that have ended
-bool g_is_drained = false;
-bool g_has_exit_hook = false;  // without it no thread could give its seat back
-unsigned g_cpu_bound = 0;
-unsigned g_made = 0;          // areas
-Area* g_areas[os::kMaxCpus];  // by id, whether drained or not
+ASHLAR_CACHE_DATA constinit os::Lock g_lock{os::LockRank::kRegistry};
+ASHLAR_CACHE_DATA os::RseqMode g_mode = os::RseqMode::kNone;
+ASHLAR_CACHE_DATA page::MetaArena* g_meta = nullptr;
+ASHLAR_CACHE_DATA Area* g_unused = nullptr;  // areas of threads that have ended
+ASHLAR_CACHE_DATA bool g_is_drained = false;
+ASHLAR_CACHE_DATA bool g_has_exit_hook = false;  // without it no thread could give its seat back
+ASHLAR_CACHE_DATA unsigned g_made = 0;           // areas
+ASHLAR_CACHE_DATA Area* g_cpu_areas = nullptr;   // whether drained or not
 
-void store_entry(unsigned id, const os::CpuArea* area) {
-  __atomic_store_n(&os::g_fast.areas[id], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
+void store_entry(unsigned cpu, const os::CpuArea* area) {
+  __atomic_store_n(&os::g_fast.areas[cpu], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
+}
+
+bool has_area(unsigned cpu) {
+  const Area* area = g_cpu_areas;
+  while (area != nullptr && area->cpu != cpu) area = area->next;
+  return area != nullptr;
 }
 
 Area* make_area() {
@@ -43,11 +48,14 @@ Seat cpu_seat() {
   if (entry != &os::kNullArea) [[likely]]
     return {static_cast<Area*>(entry), false};
   os::Locked held(g_lock);
-  if (g_is_drained || g_areas[id] != nullptr) return {};
+  auto cpu = static_cast<unsigned>(id);
+  if (g_is_drained || has_area(cpu)) return {};
   Area* area = make_area();
   if (area == nullptr) return {};
-  __atomic_store_n(&g_areas[id], area, __ATOMIC_RELEASE);
-  store_entry(static_cast<unsigned>(id), area);
+  area->cpu = cpu;
+  area->next = g_cpu_areas;
+  __atomic_store_n(&g_cpu_areas, area, __ATOMIC_RELEASE);
+  store_entry(cpu, area);
   return {area, false};
 }
 
@@ -85,10 +93,7 @@ void close_words(Area& area) {
 os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {
   g_meta = &meta;
   g_mode = os::start_rseq(allow_rseq);
-  if (g_mode == os::RseqMode::kNone)
-    g_has_exit_hook = os::start_thread_exit(on_exit);
-  else
-    g_cpu_bound = os::cpu_bound();
+  if (g_mode == os::RseqMode::kNone) g_has_exit_hook = os::start_thread_exit(on_exit);
   return g_mode;
 }
 
@@ -106,17 +111,13 @@ Seat present_seat() {
   return entry == &os::kNullArea ? Seat{} : Seat{static_cast<Area*>(entry), false};
 }
 
-Area* cpu_area(unsigned id) {
-  return __atomic_load_n(&g_areas[id], __ATOMIC_ACQUIRE);
-}
-
-unsigned cpu_bound() {
-  return g_cpu_bound;
+Area* first_cpu_area() {
+  return __atomic_load_n(&g_cpu_areas, __ATOMIC_ACQUIRE);
 }
 
 bool drain_seats() {
   if (has_thread_seats()) return false;
-  for (unsigned id = 0; id < g_cpu_bound; ++id) store_entry(id, &os::kNullArea);
+  for_each_cpu_area([](const Area& area) { store_entry(area.cpu, &os::kNullArea); });
   g_is_drained = true;
   if (os::rseq_fence()) return true;
   restore_seats();
@@ -129,8 +130,7 @@ bool is_drained() {
 
 void restore_seats() {
   g_is_drained = false;
-  for (unsigned id = 0; id < g_cpu_bound; ++id)
-    if (g_areas[id] != nullptr) store_entry(id, g_areas[id]);
+  for_each_cpu_area([](const Area& area) { store_entry(area.cpu, &area); });
 }
 
 void leave_seat(Area* area) {

@@ -41,7 +41,8 @@ struct Area : os::CpuArea {
   uint32_t held;  ///< bytes that magazines of these capacities hold; a hint, too
   uint16_t seen[2 * base::kMaxCaches];  ///< marks of all words, when they were last looked at
   uint16_t yard;                        ///< of each stock, that serves who sits here
-  Area* next;                           ///< unused areas of threads that have ended
+  unsigned cpu;                         ///< whose it is, unless a thread's
+  Area* next;                           ///< CPUs' areas, or those of threads that have ended
 };
 
 constexpr size_t spare_of(size_t cache) {
@@ -110,9 +111,12 @@ inline Seat own_seat() {
 /// Whether threads have seats of their own, for want of restartable sequences.
 bool has_thread_seats();
 
-/// The area of the CPU with this id, drained or not; null where it has none. id < cpu_bound().
-Area* cpu_area(unsigned id);
-unsigned cpu_bound();
+/// The areas that CPUs have, drained or not. They are never unmade.
+Area* first_cpu_area();
+template <class Visit>
+void for_each_cpu_area(Visit visit) {
+  for (Area* area = first_cpu_area(); area != nullptr; area = area->next) visit(*area);
+}
 
 /// Takes all areas from their CPUs. False where the kernel cannot fence; then nothing has changed.
 /// The caller holds seat_lock(), or no other thread can be in the slow path.

@@ -44,6 +44,8 @@ void* alloc_alone(size_t size) {
     block = alloc_by_slob(size, kGrain).address;
     if (block == nullptr) return nullptr;
     note_call();
+  } else {
+    g_heap.promotion().note_live(class_of(size), whole_grains(size));
   }
   g_heap.promotion().note_call(class_of(size));
   return block;
@@ -54,16 +56,12 @@ bool free_alone(const page::Zone& zone, void* p) {
   const page::Frame& frame = zone.frame_of(p);
   if (frame.kind != page::FrameKind::kSlob) return false;
   note_call();
-  size_t size = g_heap.slob().free_alone(frame, p);
-  if (size == 0) return true;
+  size_t pages = g_heap.slob().bytes();
+  slob::Keep keep = g_heap.promotion().calls_often() ? slob::Keep::kMany : slob::Keep::kFew;
+  size_t size = g_heap.slob().free_alone(frame, p, keep);
   g_heap.promotion().note_free(class_of(size), size);
-  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
+  if (g_heap.slob().bytes() != pages && g_heap.pages().wants_trim()) g_heap.pages().trim();
   return true;
-}
-
-void drop_kept() {
-  while (void* block = g_heap.slob().take_any_kept())
-    free_by_slob(g_heap.pages().slabs().frame_of(block), block);
 }
 
 }  // namespace front

@@ -31,7 +31,5 @@ void* resize_by_slob(const page::Frame& frame, void* p, size_t size);
 void* alloc_alone(size_t size);
 /// The same the other way round. False where nothing has been freed.
 bool free_alone(const page::Zone& zone, void* p);
-/// Gives the blocks that are kept back to SLOB.
-void drop_kept();
 
 }  // namespace front

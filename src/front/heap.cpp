@@ -82,7 +82,8 @@ bool has_cache(uint8_t id) {
     g_heap.restart();
     return false;
   }
-  if (!was_over && g_heap.promotion().is_over()) drop_kept();  // nobody asks for them any more
+  if (!was_over && g_heap.promotion().is_over())
+    g_heap.slob().drop_kept();  // nobody asks for them any more
   // Readied for the first other thread before it runs, when that costs least: pthread_create asks
   // for memory. (membarrier's registration takes milliseconds once there are two.)
   return (is_wanted || g_heap.promotion().is_over()) && g_heap.promote() && is_wanted;
@@ -112,6 +113,7 @@ large::Memory alloc_once(const Request& request) {
     return alloc_by_slob(request.size, request.align);
   if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]
     if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
+  if (base::kHasCaches) g_heap.slob().drop_kept();
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
@@ -425,16 +427,9 @@ size_t usable_size(const void* p) {
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
   const Frame& frame = zone->frame_of(p);
-  if (uint8_t id = base::kHasCaches ? zone->class_at(p) : uint8_t{0}; id != 0) {
-    const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
-    return layout.lead != 0 ? layout.lead : layout.object_size;
-  }
+  uint8_t id = base::kHasCaches ? zone->class_at(p) : uint8_t{0};
   FrameKind kind = frame.kind_now();
-  if (base::kHasCaches && kind == FrameKind::kRemnant) {
-    if (size_t size = cache::g_remnants.peek_size(p); size != 0) return size;
-    GateEntry entry;  // a fork waits for whoever holds the lock, if it knows of it
-    return cache::g_remnants.usable_size(p);
-  }
+  if (id != 0 || (base::kHasCaches && kind == FrameKind::kRemnant)) return object_size(id, p);
   if (kind == FrameKind::kSlob) {
     if (!base::kHasCaches) return g_heap.slob().usable_size(frame, p);
     GateEntry entry;

@@ -1,6 +1,7 @@
 #include "front/objects.h"
 
 #include "cache/registry.h"
+#include "front/process.h"
 #include "front/size_class.h"
 #include "harden/misuse.h"
 #include "harden/poison.h"
@@ -32,6 +33,16 @@ void check_key(uint8_t id, void* handle) {
 }
 
 }  // namespace
+
+size_t object_size(uint8_t id, const void* p) {
+  if (id != 0) {
+    const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
+    return layout.lead != 0 ? layout.lead : layout.object_size;
+  }
+  if (size_t size = cache::g_remnants.peek_size(p); size != 0) return size;
+  GateEntry entry;  // a fork waits for whoever holds the lock, if it knows of it
+  return cache::g_remnants.usable_size(p);
+}
 
 bool free_to_magazine(void* p) {
   size_t size = cache::g_remnants.peek_size(p);

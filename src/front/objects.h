@@ -11,8 +11,8 @@
 //   those stay.
 //
 // Locking
-//   The stock's lock or the remnants', inside the gate. free_to_magazine() is outside, and has
-//   none.
+//   The stock's lock or the remnants', inside the gate. free_to_magazine() and object_size() come
+//   from outside.
 #pragma once
 
 #include "cache/magazine.h"
@@ -29,6 +29,10 @@ inline bool bears_key(const void* handle) {
 /// The handle of an object that has come to free(), or that its own cache has made a handle
 /// already.
 void* handle_of(const slab::Slab& slab, void* p);
+
+/// The bytes that the owner of an object of the cache `id` may use; 0: of one in what a dissolved
+/// slab has left.
+size_t object_size(uint8_t id, const void* p);
 
 /// Frees an object of a slab. What is none, or free already, is misuse.
 void free_object(const page::Zone& zone, const page::Frame& frame, void* p);

@@ -21,18 +21,18 @@ struct alignas(base::kCacheLine) Count {
   std::atomic<uint32_t> threads{0};
 };
 constexpr size_t kCounts = 8;
-Count g_inside[kCounts];
+ASHLAR_CACHE_DATA Count g_inside[kCounts];
 
-std::atomic<os::ThreadState*> g_closer{nullptr};
+ASHLAR_CACHE_DATA std::atomic<os::ThreadState*> g_closer{nullptr};
 // What waiters sleep on: 0, or the number of this closing, from 1 to 255.
 ASHLAR_START_DATA std::atomic<uint32_t> g_closing{0};
-uint8_t g_last_closing = 0;
-constinit os::Lock g_fork_lock{os::LockRank::kFork};
+ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
+ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock{os::LockRank::kFork};
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
-uint32_t g_forks = 0;
-bool g_is_drained = false, g_was_drained = false;
-std::atomic<bool> g_is_registered{false};
-unsigned g_nested = 0;  // forks by handlers that have interrupted our own
+ASHLAR_CACHE_DATA uint32_t g_forks = 0;
+ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false;
+ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
+ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
 // A thread waits so long at the gate, once: most forks are over by then, and work beside the heap
 // costs a frame for each object. Were it to wait again, with a lock of stdio in its hands each

@@ -3,10 +3,7 @@
 namespace front {
 namespace {
 
-// Of one class, once there are object caches: so many cost SLOB less than a millisecond. A slab
-// that is half empty and a magazine that holds objects idle cost ten pages and more.
-constexpr uint32_t kManyOfOne = 2048;
-// But where many classes have nearly as many, this many of one once SLOB has served so many more
+// Where many classes have nearly as many, this many of one once SLOB has served so many more
 // than promote.
 constexpr uint32_t kSomeOfOne = 256;
 constexpr uint32_t kManyBySlob = Promotion::kManyCallsOfLarger;
@@ -36,7 +33,7 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
   if (calls > kManyOfOne ||
       (calls > kSomeOfOne && all > many_calls(demand.slob_bytes) + kManyBySlob))
     return true;
-  uint32_t live = counts.live.load(std::memory_order_relaxed);
+  size_t live = size_t{counts.live.load(std::memory_order_relaxed)} * base::kGrain;
   if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;
   if (demand.slob_bytes / 2 > slob_max_) return true;
   return demand.has_threads && (calls > kManyWithThreads || demand.size <= kShared);

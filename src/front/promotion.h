@@ -67,6 +67,10 @@ class Promotion {
   /// And so many of a heap of more bytes of SLOB, where slabs are little beside the rest.
   static constexpr uint32_t kManyCallsOfLarger = 8192;
   static constexpr size_t kSmallHeap = size_t{192} << 10;
+  /// So many of one class, once there are object caches, cost SLOB less than a millisecond. A slab
+  /// that is half empty and a magazine that holds objects idle cost ten pages and more. (No more
+  /// are counted.)
+  static constexpr uint32_t kManyOfOne = 2048;
 
   /// Counts a request for a class. Whether it shall be served by a cache.
   bool note_demand(const Demand& demand);
@@ -77,17 +81,21 @@ class Promotion {
     bool is_often = calls_.load(std::memory_order_relaxed) >= many_calls(slob_bytes);
     return !is_often && !is_large(slob_bytes);
   }
+  /// So many calls in an interval tell that there will be more.
+  static constexpr uint32_t kSomeCalls = 4096;
+  bool calls_often() const { return calls_.load(std::memory_order_relaxed) > kSomeCalls; }
   /// Counts a request for a class where is_alone().
   void note_call(uint8_t id) {
-    add(classes_[id].calls, 1);
+    std::atomic<uint16_t>& calls = classes_[id].calls;
+    if (calls.load(std::memory_order_relaxed) <= kManyOfOne) add(calls, 1);
     add(calls_, 1);
   }
   /// Counts what SLOB gave, and got back, of the class.
-  void note_live(uint8_t id, size_t bytes) { add(classes_[id].live, static_cast<uint32_t>(bytes)); }
+  void note_live(uint8_t id, size_t bytes) { add(classes_[id].live, bytes / base::kGrain); }
   void note_free(uint8_t id, size_t bytes) {
-    uint32_t had = classes_[id].live.load(std::memory_order_relaxed);
-    classes_[id].live.store(had - std::min(had, static_cast<uint32_t>(bytes)),
-                            std::memory_order_relaxed);
+    uint16_t had = classes_[id].live.load(std::memory_order_relaxed);
+    size_t left = had - std::min<size_t>(had, bytes / base::kGrain);
+    classes_[id].live.store(static_cast<uint16_t>(left), std::memory_order_relaxed);
   }
   void end_interval();
 
@@ -98,15 +106,17 @@ class Promotion {
   }
   bool is_busy(const Demand& demand);
   bool is_worth_a_slab(const Demand& demand);
-  static uint32_t add(std::atomic<uint32_t>& count, uint32_t more) {
-    uint32_t sum = count.load(std::memory_order_relaxed) + more;
+  template <class Count>
+  static void add(std::atomic<Count>& count, size_t more) {
+    auto sum = static_cast<Count>(count.load(std::memory_order_relaxed) + more);
     count.store(sum, std::memory_order_relaxed);
-    return sum;
   }
 
+  // Few bits, since a small process has this in the page that it writes to. A class of which more
+  // is live than they tell had its slab long before, unless SLOB is to serve alone.
   struct Class {
-    std::atomic<uint32_t> calls{0};  // in this interval
-    std::atomic<uint32_t> live{0};   // bytes in SLOB's pages
+    std::atomic<uint16_t> calls{0};  // in this interval
+    std::atomic<uint16_t> live{0};   // grains in SLOB's pages
   };
 
   uint64_t slob_max_ = 0;

@@ -139,7 +139,7 @@ void reap_idle() {
                 g_next_reap_ms.compare_exchange_strong(due, now + interval);
   if (is_due) {
     g_heap.promotion().end_interval();
-    drop_kept();
+    g_heap.slob().drop_kept();
   }
   if (is_due && has_objects)
     g_registry.reap();
@@ -207,7 +207,7 @@ bool Heap::configure(const char* text, base::Text& faults) {
 }
 
 void reap_caches() {
-  if (base::kHasCaches) drop_kept();
+  if (base::kHasCaches) g_heap.slob().drop_kept();
   g_heap.slob().reap();
   if (g_heap.is_promoted()) g_registry.reap_everything();
 }

@@ -19,14 +19,6 @@ constexpr unsigned grains_of(size_t size) {
   return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
 }
 
-// The length that a place of kept_ is for, and the first place for a length.
-constexpr unsigned length_of_kept(unsigned place) {
-  return place / kKeptOfALength + 1;
-}
-constexpr unsigned first_kept(unsigned length) {
-  return (length - 1) * kKeptOfALength;
-}
-
 }  // namespace
 
 void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready) {
@@ -241,7 +233,7 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
     }
   }
   unsigned count = page->length_at(grain);
-  if (base::kHasCaches && is_kept(p, count)) misuse::double_free_small(p);
+  if (base::kHasCaches && kept_.has(count, number_of(p))) misuse::double_free_small(p);
   return {page, grain, count};
 }
 
@@ -259,7 +251,7 @@ void Slob::note_free(SlobPage& page, bool was_full) {
 }
 
 // The bytes of the block, which is free from now on.
-size_t Slob::give(Place place) {
+ASHLAR_NOINLINE size_t Slob::give(Place place) {
   bool was_full = place.page->free_grains() == 0;
   place.page->put(place.grain);
   if (place.grain == 0) place.count += give_front(*place.page);
@@ -273,51 +265,39 @@ size_t Slob::free(const Frame& frame, void* p) {
   return give(place_of(frame, p));
 }
 
-size_t Slob::free_alone(const Frame& frame, void* p) ASHLAR_UNCHECKED {
+size_t Slob::free_alone(const Frame& frame, void* p, Keep keep) ASHLAR_UNCHECKED {
   Place place = place_of(frame, p);
-  if (try_keep(place, p)) return 0;
+  if (try_keep(place, p, keep)) return size_t{place.count} * base::kGrain;
   os::Locked held(lock_);
   return give(place);
 }
 
-bool Slob::is_kept(const void* p, unsigned count) const {
-  if (count > kMostKept) return false;
-  void* const* first = kept_.data() + first_kept(count);
-  return std::find(first, first + kKeptOfALength, p) != first + kKeptOfALength;
-}
-
-bool Slob::try_keep(const Place& place, void* p) {
-  // What inherited pages hold is not to be written to, and other pages hold few short blocks.
-  if (apart_ > 0 || place.page->shelf != Shelf::kSmall) return false;
-  if (place.count > kMostKept || place.page->in_front_of(place.grain) > 0) return false;
-  void** first = kept_.data() + first_kept(place.count);
-  void** free = std::find(first, first + kKeptOfALength, nullptr);
-  if (free == first + kKeptOfALength) return false;
-  *free = p;
-  return true;
+bool Slob::try_keep(const Place& place, void* p, Keep keep) {
+  // What inherited pages hold is not to be written to, and the pages of larger blocks, or of the
+  // ends of long ones, hold few short ones.
+  Shelf last = keep == Keep::kMany ? Shelf::kMedium : Shelf::kSmall;
+  if (apart_ > 0 || place.page->shelf > last) return false;
+  return kept_.put(place.count, number_of(p), keep);
 }
 
 void* Slob::take_kept(size_t size) ASHLAR_UNCHECKED {
   if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
-  void** first = kept_.data() + first_kept(grains_of(size));
-  void** last = first + kKeptOfALength - 1;
-  while (*last == nullptr && last != first) --last;
-  return std::exchange(*last, nullptr);
+  uint32_t block = kept_.take(grains_of(size));
+  return block == Kept::kNone ? nullptr : block_at(block);
 }
 
-void* Slob::take_any_kept() {
+void Slob::drop_kept() {
+  if (kept_.count() == 0) return;
   os::Locked held(lock_);
-  for (void** at = kept_.end(); at != kept_.begin();)
-    if (*--at != nullptr) return std::exchange(*at, nullptr);
-  return nullptr;
-}
-
-size_t Slob::kept_grains() const {
-  size_t sum = 0;
-  if (!base::kHasCaches) return sum;
-  for (unsigned i = 0; i < kept_.size(); ++i)
-    if (kept_[i] != nullptr) sum += length_of_kept(i);
-  return sum;
+  for (unsigned length = kMostKept; length > 0;) {
+    uint32_t block = kept_.take(length);
+    if (block == Kept::kNone) {
+      --length;
+    } else {
+      void* p = block_at(block);
+      give(place_of(zone_->frame_of(p), p));
+    }
+  }
 }
 
 size_t Slob::usable_size(const Frame& frame, const void* p) {
@@ -366,8 +346,10 @@ void Slob::reap() {
 
 SlobStats Slob::stats() {
   os::Locked held(lock_);
+  size_t kept = 0;
+  kept_.for_each([&](unsigned length, uint32_t) { kept += length * base::kGrain; });
   return {.pages = pages_.load(std::memory_order_relaxed),
-          .live_bytes = (live_ - kept_grains()) * base::kGrain};
+          .live_bytes = live_ * base::kGrain - kept};
 }
 
 void Slob::audit() {
@@ -402,14 +384,14 @@ void Slob::audit() {
   ASHLAR_CHECK(listed <= pages);
   ASHLAR_CHECK(live_ == pages * kGrains - free);
   ASHLAR_CHECK(empty == (empty_ == nullptr ? 0 : 1));
-  if (!base::kHasCaches) return;
-  for (unsigned i = 0; i < kept_.size(); ++i) {
-    if (kept_[i] == nullptr) continue;
-    const SlobPage& page = *static_cast<SlobPage*>(zone_->frame_of(kept_[i]).tenant);
-    size_t offset = reinterpret_cast<size_t>(kept_[i]) % base::kFrameSize;
+  kept_.audit();
+  kept_.for_each([&](unsigned length, uint32_t block) ASHLAR_UNCHECKED {
+    const char* p = block_at(block);
+    const SlobPage& page = *static_cast<SlobPage*>(zone_->frame_of(p).tenant);
+    size_t offset = reinterpret_cast<size_t>(p) % base::kFrameSize;
     unsigned grain = static_cast<unsigned>(offset / base::kGrain);
-    ASHLAR_CHECK(page.begins(grain) && page.length_at(grain) == length_of_kept(i));
-  }
+    ASHLAR_CHECK(page.begins(grain) && page.length_at(grain) == length);
+  });
 }
 
 }  // namespace slob

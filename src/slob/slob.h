@@ -15,9 +15,9 @@
 //   the fork it begins new ones, before it takes grains here and there of those that it has
 //   inherited and gets a copy of each. Pages of its own stand in front of them in the lists.
 //
-//   A program takes and drops blocks of the same few lengths. So of each short length a few that
-//   came free are *kept*: they stay taken, and the next requests of their length get them, for a
-//   quarter of the work. Only where there is one thread.
+//   Of each short length a few that came free are *kept* (slob/kept.h): they stay taken, and the
+//   next requests of their length get them. Only where there is one thread. They are dropped when
+//   the heap grows by a large block, so that what is kept does not raise a peak.
 //
 //   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
 //   page, whose rest is there for others. When it is freed the frames go back at once. The records
@@ -48,13 +48,13 @@
 //   Programming Language, 8.7. There blocks have headers.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "base/list.h"
 #include "os/lock.h"
 #include "page/page_heap.h"
+#include "slob/kept.h"
 #include "slob/slob_page.h"
 
 namespace slob {
@@ -84,9 +84,6 @@ inline constexpr unsigned kPagesPerReady = 16;
 /// A child has so many pages of its own before it takes grains of inherited ones.
 inline constexpr unsigned kMostApart = 32;
 
-/// Blocks of up to so many grains are kept, so many of a length.
-inline constexpr unsigned kMostKept = 16, kKeptOfALength = 2;
-
 struct SlobStats {
   size_t pages = 0, live_bytes = 0;
 };
@@ -106,14 +103,15 @@ class Slob {
   /// block, or free already, is misuse.
   size_t free(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);
 
-  /// The same where the caller is the only thread: keeps the block, which is no byte taken back,
-  /// unless it is long, one too many, or in a page of long or inherited ones.
-  size_t free_alone(const page::Frame& frame, void* p) ASHLAR_UNCHECKED;
+  /// The same where the caller is the only thread: keeps the block, unless it is long, one too
+  /// many, or in a page of long or inherited ones.
+  size_t free_alone(const page::Frame& frame, void* p, Keep keep) ASHLAR_UNCHECKED;
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.
   void* take_kept(size_t size) ASHLAR_UNCHECKED;
-  /// One that is kept, whatever its length, to be freed; null where there is none.
-  void* take_any_kept() ASHLAR_EXCLUDES(lock_);
+  const Kept& kept() const { return kept_; }
+  /// Frees all that are kept.
+  void drop_kept() ASHLAR_EXCLUDES(lock_);
 
   /// The bytes that the owner of a block may use.
   size_t usable_size(const page::Frame& frame, const void* p) ASHLAR_EXCLUDES(lock_);
@@ -144,10 +142,14 @@ class Slob {
     unsigned count;
   };
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
-  bool try_keep(const Place& place, void* p) ASHLAR_REQUIRES(lock_);
+  bool try_keep(const Place& place, void* p, Keep keep) ASHLAR_REQUIRES(lock_);
   size_t give(Place place) ASHLAR_REQUIRES(lock_);
-  bool is_kept(const void* p, unsigned count) const ASHLAR_REQUIRES(lock_);
-  size_t kept_grains() const ASHLAR_REQUIRES(lock_);
+  // Blocks that are kept are told by the grains of the zone in front of them, and one.
+  size_t number_of(const void* p) const {
+    auto offset = static_cast<size_t>(static_cast<const char*>(p) - zone_->address_of(0));
+    return offset / base::kGrain + 1;
+  }
+  char* block_at(size_t number) const { return zone_->address_of(0) + (number - 1) * base::kGrain; }
   void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   /// A shelf's pages, where the last walk beyond its first kLooks ended, and the page that was
   /// begun last, if it has room.
@@ -200,8 +202,7 @@ class Slob {
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
-  // By length, from a grain on; those that there are of a length stand first.
-  std::array<void*, base::kHasCaches ? kMostKept * kKeptOfALength : 0> kept_{};
+  Kept kept_{};
 };
 
 }  // namespace slob

@@ -95,15 +95,13 @@ TEST_F(SeatTest, ADrainedCpuHasNoSeat) {
   ASSERT_TRUE(on_a_seat([](Seat) { return true; }));
   os::Locked held(cache::seat_lock());
   ASSERT_TRUE(cache::drain_seats());
-  for (unsigned id = 0; id < cache::cpu_bound(); ++id)
-    ASSERT_EQ(os::g_fast.areas[id], &os::kNullArea);
+  for (unsigned id = 0; id < os::cpu_bound(); ++id) ASSERT_EQ(os::g_fast.areas[id], &os::kNullArea);
   cache::FreeObject object{};
   EXPECT_EQ(os::rseq_pop(kId), nullptr);
   EXPECT_FALSE(os::rseq_push(kId, &object));
   cache::restore_seats();
   unsigned areas = 0;
-  for (unsigned id = 0; id < cache::cpu_bound(); ++id)
-    areas += os::g_fast.areas[id] != &os::kNullArea;
+  for (unsigned id = 0; id < os::cpu_bound(); ++id) areas += os::g_fast.areas[id] != &os::kNullArea;
   EXPECT_GE(areas, 1u);
 }
 

@@ -62,6 +62,15 @@ TEST_F(BlocksTest, WhatIsKeptGoesBackWithTheRest) {
   EXPECT_LE(front::g_heap.slob().stats().pages, before);
 }
 
+// Its frames may be those of pages that hold nothing else.
+TEST_F(BlocksTest, WhatIsKeptGivesWayToALargeBlock) {
+  front::free(front::alloc(100));
+  ASSERT_GT(front::g_heap.slob().kept().count(), 0u);
+  void* large = front::alloc(1 << 20);
+  EXPECT_EQ(front::g_heap.slob().kept().count(), 0u);
+  front::free(large);
+}
+
 TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
   if (front::g_heap.options().slob_max == front::Options::kUnlimited)
     GTEST_SKIP() << "not run: nothing ends it here";
@@ -70,7 +79,25 @@ TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
     front::free(front::alloc(40));
   }
   EXPECT_TRUE(front::g_heap.is_promoted());
-  EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr) << "nobody would ask for them any more";
+  EXPECT_EQ(front::g_heap.slob().kept().count(), 0u) << "nobody would ask for them any more";
+}
+
+// An interval may end at any call: then all are dropped, and counted from nought.
+TEST_F(BlocksTest, WhoCallsOftenKeepsMore) {
+  auto count_kept = [] {
+    std::vector<void*> blocks;
+    for (size_t size = 16; size <= 512; size += 8) blocks.push_back(front::alloc(size));
+    for (void* block : blocks) front::free(block);
+    return front::g_heap.slob().kept().count();
+  };
+  unsigned few = count_kept(), many = 0;
+  EXPECT_LE(few, 32u);
+  for (int attempt = 0; attempt < 10 && many < 40; ++attempt) {
+    front::g_heap.slob().drop_kept();
+    while (!front::g_heap.promotion().calls_often()) front::free(front::alloc(100));
+    many = count_kept();
+  }
+  EXPECT_GE(many, 40u);
 }
 
 // By the short way, though no call comes that looks at the clock.
@@ -127,7 +154,7 @@ TEST_F(BlocksTest, AHeapThatWasPromotedByHandDropsThemWhenItHasOutgrownSlob) {
     front::free(front::alloc(40));
   }
   EXPECT_TRUE(front::g_heap.promotion().is_over());
-  EXPECT_EQ(front::g_heap.slob().take_any_kept(), nullptr);
+  EXPECT_EQ(front::g_heap.slob().kept().count(), 0u);
 }
 
 // Two threads must not be given one block.

@@ -71,6 +71,21 @@ TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
   EXPECT_EQ(served(other, 50), 50u) << "each class for itself";
 }
 
+TEST_F(PromotionTest, WhoCallsOftenIsKnownUntilTheIntervalEnds) {
+  for (unsigned i = 0; i < Promotion::kSomeCalls; ++i) promotion.note_call(1 + i % 7);
+  EXPECT_FALSE(promotion.calls_often());
+  promotion.note_call(1);
+  EXPECT_TRUE(promotion.calls_often());
+  promotion.end_interval();
+  EXPECT_FALSE(promotion.calls_often());
+}
+
+// More calls than are counted of a class.
+TEST_F(PromotionTest, AClassThatWasAskedForAllTheTimeIsBusy) {
+  for (unsigned i = 0; i < 65536; ++i) promotion.note_call(3);
+  EXPECT_LT(served({.id = 3, .size = 48}, 10), 10u);
+}
+
 // A script of a shell asks for two sizes all the time, and for others a thousand times.
 TEST_F(PromotionTest, OfAProcessThatAsksOftenOnlyTheBusyClassesHaveCaches) {
   unsigned busy = served({.id = 1, .size = 16, .slob_bytes = kMax}, 100000);

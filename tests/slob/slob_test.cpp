@@ -39,7 +39,12 @@ class SlobTest : public testing::Test {
     slob.audit();
     return bytes;
   }
-  bool is_kept_when_freed(void* p) { return slob.free_alone(frame_of(p), p) == 0; }
+  size_t free_alone(void* p) { return slob.free_alone(frame_of(p), p, slob::Keep::kMany); }
+  bool is_kept_when_freed(void* p) {
+    unsigned before = slob.kept().count();
+    free_alone(p);
+    return slob.kept().count() > before;
+  }
   uint32_t page_of(const void* p) { return heap.slabs().number_of(p); }
   size_t usable(const void* p) { return slob.usable_size(frame_of(p), p); }
 
@@ -71,40 +76,61 @@ TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
 }
 
 TEST_F(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
-  char *first = alloc(64), *second = alloc(50), *third = alloc(64);
+  std::vector<char*> blocks;
+  for (unsigned i = 0; i <= slob::kKeptOfALength; ++i) blocks.push_back(alloc(50 + i));
+  char* last = blocks.back();
+  blocks.pop_back();
   size_t live = slob.stats().live_bytes;
-  EXPECT_TRUE(is_kept_when_freed(first));
-  EXPECT_TRUE(is_kept_when_freed(second));
-  slob.audit();
-  EXPECT_EQ(slob.stats().live_bytes, live - 128) << "nobody has them";
-  EXPECT_EQ(slob.free_alone(frame_of(third), third), 64u) << "one too many of this length";
-  EXPECT_EQ(slob.stats().live_bytes, live - 192);
+  for (char* block : blocks) {
+    EXPECT_EQ(free_alone(block), 64u);
+    slob.audit();
+    live -= 64;
+    EXPECT_EQ(slob.stats().live_bytes, live) << "nobody has them";
+  }
+  EXPECT_FALSE(is_kept_when_freed(last)) << "one too many of this length";
+  EXPECT_EQ(slob.stats().live_bytes, live - 64);
   EXPECT_EQ(slob.take_kept(80), nullptr);
-  EXPECT_EQ(slob.take_kept(49), second) << "the one that was touched last";
-  EXPECT_EQ(usable(second), 64u);
-  EXPECT_NE(alloc(64), first) << "it is for who asks for what is kept";
-  EXPECT_EQ(slob.take_kept(64), first);
+  EXPECT_EQ(slob.take_kept(49), blocks.back()) << "the one that was touched last";
+  EXPECT_EQ(usable(blocks.back()), 64u);
+  EXPECT_EQ(alloc(64), last) << "the others are for who asks for what is kept";
+  blocks.pop_back();
+  for (; !blocks.empty(); blocks.pop_back()) EXPECT_EQ(slob.take_kept(64), blocks.back());
   EXPECT_EQ(slob.take_kept(64), nullptr);
   slob.audit();
 }
 
-TEST_F(SlobTest, WhatIsKeptCanAllBeHadToBeFreed) {
-  std::set<void*> kept;
-  for (size_t size = 16; size <= 256; size += 16)
-    for (unsigned i = 0; i < slob::kKeptOfALength; ++i) {
-      char* block = alloc(size);
-      if (is_kept_when_freed(block)) kept.insert(block);
-    }
-  EXPECT_GE(kept.size(), 15u * slob::kKeptOfALength);
-  while (void* block = slob.take_any_kept()) {
-    EXPECT_EQ(kept.erase(block), 1u);
+// The very first block of a heap, too.
+TEST_F(SlobTest, BlocksOfUpToHalfAKibibyteAreKept) {
+  for (size_t size = 16; size <= 512; size += 16) {
+    char* block = alloc(size);
+    EXPECT_TRUE(is_kept_when_freed(block)) << size;
+    EXPECT_EQ(slob.take_kept(size), block);
     free(block);
   }
-  EXPECT_TRUE(kept.empty());
+}
+
+TEST_F(SlobTest, WhoCallsSeldomKeepsFewer) {
+  std::vector<char*> blocks;
+  for (size_t size = 16; size <= 512; size += 16)
+    for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
+  for (char* block : blocks) slob.free_alone(frame_of(block), block, slob::Keep::kFew);
+  EXPECT_LE(slob.kept().count(), 16 * slob::kKeptOfALength / 2);
+  EXPECT_GE(slob.kept().count(), 15 * slob::kKeptOfALength / 2);
+}
+
+TEST_F(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
+  std::vector<char*> blocks;
+  for (size_t size = 16; size <= 512; size += 16)
+    for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
+  for (char* block : blocks) EXPECT_TRUE(is_kept_when_freed(block));
+  slob.drop_kept();
+  slob.audit();
+  EXPECT_EQ(slob.kept().count(), 0u);
+  EXPECT_LE(slob.stats().pages, 1u);
 }
 
 TEST_F(SlobTest, LongBlocksAreNotKept) {
-  for (size_t size : {272u, 1000u, 4000u, 8300u}) {
+  for (size_t size : {528u, 1000u, 4000u, 8300u}) {
     char* block = alloc(size);
     EXPECT_FALSE(is_kept_when_freed(block));
   }
@@ -420,7 +446,7 @@ TEST_F(SlobDeathTest, DoubleFree) {
   EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
   char* kept = alloc(64);
   ASSERT_TRUE(is_kept_when_freed(kept));
-  EXPECT_DEATH(slob.free_alone(frame_of(kept), kept), "^ashlar: double free of ");
+  EXPECT_DEATH(free_alone(kept), "^ashlar: double free of ");
   EXPECT_DEATH(slob.free(frame_of(kept), kept), "^ashlar: double free of ");
 }
 
