@@ -57,7 +57,7 @@ bool free_alone(const page::Zone& zone, void* p) {
   if (frame.kind != page::FrameKind::kSlob) return false;
   note_call();
   size_t pages = g_heap.slob().bytes();
-  slob::Keep keep = g_heap.promotion().calls_often() ? slob::Keep::kMany : slob::Keep::kFew;
+  slob::Keep keep = g_heap.promotion().drops_often() ? slob::Keep::kMany : slob::Keep::kFew;
   size_t size = g_heap.slob().free_alone(frame, p, keep);
   g_heap.promotion().note_free(class_of(size), size);
   if (g_heap.slob().bytes() != pages && g_heap.pages().wants_trim()) g_heap.pages().trim();

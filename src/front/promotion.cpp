@@ -48,6 +48,7 @@ bool Promotion::note_demand(const Demand& demand) {
 
 void Promotion::end_interval() {
   calls_.store(0, std::memory_order_relaxed);
+  drops_.store(0, std::memory_order_relaxed);
   for (Class& counts : classes_) counts.calls.store(0, std::memory_order_relaxed);
 }
 

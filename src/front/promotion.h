@@ -81,9 +81,10 @@ class Promotion {
     bool is_often = calls_.load(std::memory_order_relaxed) >= many_calls(slob_bytes);
     return !is_often && !is_large(slob_bytes);
   }
-  /// So many calls in an interval tell that there will be more.
-  static constexpr uint32_t kSomeCalls = 4096;
-  bool calls_often() const { return calls_.load(std::memory_order_relaxed) > kSomeCalls; }
+  /// So many blocks that are dropped in an interval tell that there will be more. (To ask for many
+  /// tells nothing: the parent of workers has, and they begin with its counts.)
+  static constexpr uint32_t kSomeDrops = 4096;
+  bool drops_often() const { return drops_.load(std::memory_order_relaxed) > kSomeDrops; }
   /// Counts a request for a class where is_alone().
   void note_call(uint8_t id) {
     std::atomic<uint16_t>& calls = classes_[id].calls;
@@ -96,6 +97,7 @@ class Promotion {
     uint16_t had = classes_[id].live.load(std::memory_order_relaxed);
     size_t left = had - std::min<size_t>(had, bytes / base::kGrain);
     classes_[id].live.store(static_cast<uint16_t>(left), std::memory_order_relaxed);
+    add(drops_, 1);
   }
   void end_interval();
 
@@ -123,6 +125,7 @@ class Promotion {
   size_t inherited_ = 0;              // bytes that SLOB held when this process began
   std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
   std::atomic<uint32_t> calls_{0};    // in this interval
+  std::atomic<uint32_t> drops_{0};
   Class classes_[base::kHasCaches ? base::kMaxClasses : 1]{};
 };
 

@@ -30,7 +30,7 @@ namespace slob {
 /// At most blocks of so many grains are kept, and so many of a length.
 inline constexpr unsigned kMostKept = 32, kKeptOfALength = 4;
 
-/// kFew: half as many, of half the lengths. kMany is for who calls so often that it pays.
+/// kFew: half as many, of half the lengths. kMany is for who drops blocks so often that it pays.
 enum class Keep : uint8_t { kFew, kMany };
 
 class Kept {

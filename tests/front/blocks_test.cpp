@@ -83,7 +83,7 @@ TEST_F(BlocksTest, CallsThatTheySaveCountAllTheSame) {
 }
 
 // An interval may end at any call: then all are dropped, and counted from nought.
-TEST_F(BlocksTest, WhoCallsOftenKeepsMore) {
+TEST_F(BlocksTest, WhoDropsOftenKeepsMore) {
   auto count_kept = [] {
     std::vector<void*> blocks;
     for (size_t size = 16; size <= 512; size += 8) blocks.push_back(front::alloc(size));
@@ -94,7 +94,7 @@ TEST_F(BlocksTest, WhoCallsOftenKeepsMore) {
   EXPECT_LE(few, 32u);
   for (int attempt = 0; attempt < 10 && many < 40; ++attempt) {
     front::g_heap.slob().drop_kept();
-    while (!front::g_heap.promotion().calls_often()) front::free(front::alloc(100));
+    while (!front::g_heap.promotion().drops_often()) front::free(front::alloc(100));
     many = count_kept();
   }
   EXPECT_GE(many, 40u);

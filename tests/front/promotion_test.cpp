@@ -71,13 +71,15 @@ TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
   EXPECT_EQ(served(other, 50), 50u) << "each class for itself";
 }
 
-TEST_F(PromotionTest, WhoCallsOftenIsKnownUntilTheIntervalEnds) {
-  for (unsigned i = 0; i < Promotion::kSomeCalls; ++i) promotion.note_call(1 + i % 7);
-  EXPECT_FALSE(promotion.calls_often());
-  promotion.note_call(1);
-  EXPECT_TRUE(promotion.calls_often());
+TEST_F(PromotionTest, WhoDropsOftenIsKnownUntilTheIntervalEnds) {
+  for (unsigned i = 0; i < 2 * Promotion::kSomeDrops; ++i) promotion.note_call(1 + i % 7);
+  EXPECT_FALSE(promotion.drops_often()) << "to ask is not to drop";
+  for (unsigned i = 0; i < Promotion::kSomeDrops; ++i) promotion.note_free(1 + i % 7, 16);
+  EXPECT_FALSE(promotion.drops_often());
+  promotion.note_free(1, 16);
+  EXPECT_TRUE(promotion.drops_often());
   promotion.end_interval();
-  EXPECT_FALSE(promotion.calls_often());
+  EXPECT_FALSE(promotion.drops_often());
 }
 
 // More calls than are counted of a class.
