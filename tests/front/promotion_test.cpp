@@ -147,6 +147,14 @@ TEST_F(PromotionTest, AChildStartsAnewFromWhereItsParentWas) {
 
 TEST_F(PromotionTest, SlobItselfIsBounded) {
   EXPECT_TRUE(promotion.note_demand({.id = 9, .size = 144, .slob_bytes = 2 * kMax + 2}));
+  EXPECT_TRUE(promotion.note_demand({.id = 50, .size = 4095, .slob_bytes = 2 * kMax + 2}));
+}
+
+// They are frames of their own there, and a slab of eight would mostly stay empty.
+TEST_F(PromotionTest, ObjectsOfAFrameAndMoreAreNoPartOfThatBound) {
+  Demand demand{.id = 60, .size = 4096, .slob_bytes = 10 * kMax};
+  EXPECT_EQ(served(demand, 50), 50u);
+  EXPECT_LT(served(demand, 5000), 5000u) << "one that is asked for often has a slab";
 }
 
 TEST(PromotionExtremes, NeverAndAlways) {
