@@ -14,8 +14,8 @@
 #define ASHLAR_NOINLINE [[gnu::noinline]]
 /// Puts a variable that every process reads or writes behind the heap's record, into its page.
 #define ASHLAR_START_DATA [[gnu::section(".data1")]]
-/// Puts a variable that a process with object caches writes to together with others, so that a
-/// small one has few pages of them.
+/// Puts a variable that is zero at first, and that a process with object caches writes to, together
+/// with others, so that a small one has few pages of them.
 #define ASHLAR_CACHE_DATA [[gnu::section(".bss.caches")]]
 /// A thread-local that is reached without a call and without memory of its own being allocated.
 #define ASHLAR_THREAD_LOCAL __attribute__((tls_model("initial-exec"))) __thread

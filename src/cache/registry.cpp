@@ -47,7 +47,7 @@ os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_ex
 // The cache with this id, which has a place from now on.
 ObjectCache& Registry::place(uint8_t id) {
   if (places_[id].load(std::memory_order_relaxed) == 0)
-    places_[id].store(++last_place_, std::memory_order_release);
+    places_[id].store(static_cast<uint8_t>(++last_place_), std::memory_order_release);
   return at(id);
 }
 
@@ -56,7 +56,6 @@ ObjectCache& Registry::create(uint8_t id, const slab::SlabLayout& layout, const 
     os::Locked held(seat_lock());
     if (ObjectCache& cache = place(id); !cache.is_started()) {
       cache.start(*heap_, layout, id, name);
-      note_used(id);
     }
   }
   return at(id);
@@ -130,7 +129,6 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
   });
   cache = &place(id);
   cache->start_own(*heap_, record.own.layout, both, record.name, own.empties);
-  note_used(id);
   return cache;
 }
 
@@ -347,9 +345,12 @@ void Registry::audit() {
   for_each([](ObjectCache& cache) { cache.audit(); });
   g_remnants.audit();
   ASHLAR_CHECK(!caches_[0].is_started());
-  for (uint8_t id = 1; id < base::kMaxCaches; ++id)
-    ASHLAR_CHECK(!at(id).is_started() ||
-                 (used_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1) != 0);
+  for (unsigned id = 1; id < base::kMaxCaches; ++id) {
+    unsigned place = places_[id].load(std::memory_order_relaxed);
+    ASHLAR_CHECK(place <= last_place_);
+    ObjectCache& cache = caches_[place];
+    ASHLAR_CHECK(!cache.is_started() || cache.stock().cache_id() == id);
+  }
 }
 
 }  // namespace cache

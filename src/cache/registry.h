@@ -12,7 +12,6 @@
 //      were first used, so that a process that uses few has few pages of them.
 //   2. An own cache without users that has a slab still is started, and its id is taken; one that
 //      has none may be stopped, with closed words in every area.
-//   3. The id of each cache that is started is among those that were used.
 //
 // Locking
 //   The seats' lock (LockRank::kRegistry) while CPUs are drained, or a cache comes to life or ends.
@@ -22,7 +21,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/bits.h"
 #include "cache/object_cache.h"
 #include "page/page_heap.h"
 
@@ -85,11 +83,8 @@ class Registry {
   /// Calls visit(ObjectCache&) for each cache.
   template <class Visit>
   void for_each(Visit visit) {
-    for (unsigned word = 0; word < kWords; ++word)
-      for (uint64_t ids = used_[word].load(std::memory_order_acquire); ids != 0; ids &= ids - 1)
-        if (ObjectCache& cache = at(static_cast<uint8_t>(word * 64 + base::lowest_bit(ids)));
-            cache.is_started())
-          visit(cache);
+    for (unsigned id = 1; id < base::kMaxCaches; ++id)
+      if (ObjectCache& cache = at(static_cast<uint8_t>(id)); cache.is_started()) visit(cache);
   }
   /// Calls visit(os::Lock&) for each lock of this floor and the stocks', in order.
   template <class Visit>
@@ -136,18 +131,12 @@ class Registry {
   void fade(const Seat& seat);
   size_t purge(size_t most, uint64_t now_ms);
 
-  // Whoever looks at all caches reads a page of them for each fourteen ids, but for this.
-  static constexpr unsigned kWords = (base::kMaxCaches + 63) / 64;
-  void note_used(uint8_t id) {
-    used_[id / 64].fetch_or(uint64_t{1} << (id % 64), std::memory_order_release);
-  }
   ObjectCache& place(uint8_t id);
 
   page::PageHeap* heap_ = nullptr;
   std::atomic<size_t> undissolved_{0};  // with fewer frames of sparse slabs there is nothing to do
-  std::atomic<uint64_t> used_[kWords]{};             // ids that have been started, at whatever time
   std::atomic<uint8_t> places_[base::kMaxCaches]{};  // in caches_, by id; the first is no cache's
-  uint8_t last_place_ = 0;
+  unsigned last_place_ = 0;
   ObjectCache caches_[base::kMaxCaches]{};
   Record records_[kOwn]{};  // of own caches, by id
 };

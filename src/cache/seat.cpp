@@ -8,7 +8,7 @@
 namespace cache {
 namespace {
 
-ASHLAR_CACHE_DATA constinit os::Lock g_lock{os::LockRank::kRegistry};
+ASHLAR_CACHE_DATA constinit os::Lock g_lock;
 ASHLAR_CACHE_DATA os::RseqMode g_mode = os::RseqMode::kNone;
 ASHLAR_CACHE_DATA page::MetaArena* g_meta = nullptr;
 ASHLAR_CACHE_DATA Area* g_unused = nullptr;  // areas of threads that have ended
@@ -91,6 +91,7 @@ void close_words(Area& area) {
 }
 
 os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)(void*)) {
+  g_lock.set_rank(os::LockRank::kRegistry);
   g_meta = &meta;
   g_mode = os::start_rseq(allow_rseq);
   if (g_mode == os::RseqMode::kNone) g_has_exit_hook = os::start_thread_exit(on_exit);

@@ -60,6 +60,7 @@ bool free_alone(const page::Zone& zone, void* p) {
   slob::Keep keep = g_heap.promotion().drops_often() ? slob::Keep::kMany : slob::Keep::kFew;
   size_t size = g_heap.slob().free_alone(frame, p, keep);
   g_heap.promotion().note_free(class_of(size), size);
+  g_heap.promotion().note_drop();
   if (g_heap.slob().bytes() != pages && g_heap.pages().wants_trim()) g_heap.pages().trim();
   return true;
 }

@@ -5,7 +5,7 @@
 //   What SLOB holds of a class tells whether that is worth a slab (front/promotion.h). Until
 //   the process has outgrown SLOB, and while there is one thread, it has no need for the gate, for
 //   object caches or for other zones. Many short requests get a block that Slob keeps
-//   (slob/slob.h). All are counted like others, and each so many of them takes the slow path, where
+//   (slob/kept.h). All are counted like others, and each so many of them takes the slow path, where
 //   the clock is looked at.
 //
 // Locking

@@ -38,6 +38,9 @@ constexpr auto kMostGateWaits = static_cast<uint32_t>(GateWait::kTenSeconds);
 
 void free_inside(Zone& zone, void* p);
 
+// Who asks for so much is likely to lift the heap to a peak: what SLOB keeps shall not add to that.
+constexpr size_t kDropsKept = size_t{128} << 10;
+
 // What other threads freed while a fork was under way.
 void free_noted() {
   for (void* block = take_freed_beside(); block != nullptr;) {
@@ -113,7 +116,7 @@ large::Memory alloc_once(const Request& request) {
     return alloc_by_slob(request.size, request.align);
   if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]
     if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
-  if (base::kHasCaches) g_heap.slob().drop_kept();
+  if (base::kHasCaches && request.size >= kDropsKept) g_heap.slob().drop_kept();
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 

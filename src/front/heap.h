@@ -42,6 +42,7 @@ class Heap {
  public:
   page::PageHeap& pages() { return pages_; }
   slob::Slob& slob() { return slob_; }
+  const slob::Kept& kept() const { return kept_; }
   Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
   /// After so long what nobody needed goes back.
@@ -105,6 +106,7 @@ class Heap {
   void apply(const Options& options);
 
   slob::Slob slob_{};
+  slob::Kept kept_{};
   Options options_ = base::kHasCaches ? Options{} : kNoOptions;
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready

@@ -27,7 +27,7 @@ ASHLAR_CACHE_DATA std::atomic<os::ThreadState*> g_closer{nullptr};
 // What waiters sleep on: 0, or the number of this closing, from 1 to 255.
 ASHLAR_START_DATA std::atomic<uint32_t> g_closing{0};
 ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
-ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock{os::LockRank::kFork};
+ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
 ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false;
@@ -226,6 +226,7 @@ uint32_t fork_count() {
 
 void start_process() {
   if (g_is_registered.exchange(true, std::memory_order_relaxed)) return;
+  g_fork_lock.set_rank(os::LockRank::kFork);
   os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

@@ -35,7 +35,7 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
     return true;
   size_t live = size_t{counts.live.load(std::memory_order_relaxed)} * base::kGrain;
   if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;
-  bool is_in_frames = demand.size >= base::kFrameSize;  // SLOB holds those as well as slabs do
+  bool is_in_frames = demand.size >= base::kFrameSize;  // elsewhere it wastes no more than in slabs
   if (!is_in_frames && demand.slob_bytes / 2 > slob_max_) return true;
   return demand.has_threads && (calls > kManyWithThreads || demand.size <= kShared);
 }

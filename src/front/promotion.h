@@ -68,8 +68,8 @@ class Promotion {
   static constexpr uint32_t kManyCallsOfLarger = 8192;
   static constexpr size_t kSmallHeap = size_t{192} << 10;
   /// So many of one class, once there are object caches, cost SLOB less than a millisecond. A slab
-  /// that is half empty and a magazine that holds objects idle cost ten pages and more. (No more
-  /// are counted.)
+  /// that is half empty and a magazine that holds objects idle cost ten pages and more. (One more
+  /// is counted, no more.)
   static constexpr uint32_t kManyOfOne = 2048;
 
   /// Counts a request for a class. Whether it shall be served by a cache.
@@ -81,9 +81,11 @@ class Promotion {
     bool is_often = calls_.load(std::memory_order_relaxed) >= many_calls(slob_bytes);
     return !is_often && !is_large(slob_bytes);
   }
-  /// So many blocks that are dropped in an interval tell that there will be more. (To ask for many
-  /// tells nothing: the parent of workers has, and they begin with its counts.)
+  /// So many blocks that are dropped in an interval tell that there will be more. (That many were
+  /// asked for tells less: the parent of workers has built up its state, and they begin with what
+  /// it has counted.)
   static constexpr uint32_t kSomeDrops = 4096;
+  void note_drop() { add(drops_, 1); }
   bool drops_often() const { return drops_.load(std::memory_order_relaxed) > kSomeDrops; }
   /// Counts a request for a class where is_alone().
   void note_call(uint8_t id) {
@@ -97,7 +99,6 @@ class Promotion {
     uint16_t had = classes_[id].live.load(std::memory_order_relaxed);
     size_t left = had - std::min<size_t>(had, bytes / base::kGrain);
     classes_[id].live.store(static_cast<uint16_t>(left), std::memory_order_relaxed);
-    add(drops_, 1);
   }
   void end_interval();
 
@@ -114,8 +115,8 @@ class Promotion {
     count.store(sum, std::memory_order_relaxed);
   }
 
-  // Few bits, since a small process has this in the page that it writes to. A class of which more
-  // is live than they tell had its slab long before, unless SLOB is to serve alone.
+  // Few bits, since a small process has this in the page that it writes to. Where more than a MiB
+  // of a class is live in SLOB the count begins anew: what it decides, a slab, comes later.
   struct Class {
     std::atomic<uint16_t> calls{0};  // in this interval
     std::atomic<uint16_t> live{0};   // grains in SLOB's pages

@@ -5,7 +5,6 @@
 
 #include "base/bits.h"
 #include "cache/registry.h"
-#include "front/blocks.h"
 #include "front/heap.h"
 #include "front/pressure.h"
 #include "front/process.h"
@@ -154,7 +153,7 @@ bool Heap::start() {
   options_ = options_from_environment();
   if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
   apply(options_);
-  slob_.start(pages_.slabs(), pages_.meta(), kMostReady);
+  slob_.start(pages_.slabs(), pages_.meta(), kMostReady, &kept_);
   if (!base::kHasCaches) return true;
   promotion_.start(slob_max_of(options_));
   if (options_.nodes > 1) find_nodes();

@@ -38,6 +38,7 @@ class Change {
 }  // namespace
 
 void Remnants::start(page::PageHeap& heap) {
+  lock_.set_rank(os::LockRank::kRemnants);
   heap_ = &heap;
 }
 

@@ -130,7 +130,7 @@ class Remnants {
   Remnant* add_scrap() ASHLAR_REQUIRES(lock_);
   void retire(Remnant& remnant) ASHLAR_REQUIRES(lock_);
 
-  os::Lock lock_{os::LockRank::kRemnants};
+  os::Lock lock_;
   page::PageHeap* heap_ = nullptr;
   base::List<Remnant> buckets_[kBuckets + 1] ASHLAR_GUARDED_BY(lock_){};
   // Records of pages that are none any more: as many as there ever were pages at a time.

@@ -21,7 +21,8 @@ constexpr unsigned grains_of(size_t size) {
 
 }  // namespace
 
-void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready) {
+void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, Kept* kept) {
+  kept_ = kept;
   lock_.set_rank(os::LockRank::kSlob);
   most_ready_ = most_ready;
   zone_ = &zone;
@@ -233,7 +234,8 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
     }
   }
   unsigned count = page->length_at(grain);
-  if (base::kHasCaches && kept_.has(count, number_of(p))) misuse::double_free_small(p);
+  if (base::kHasCaches && kept_ != nullptr && kept_->has(count, number_of(p)))
+    misuse::double_free_small(p);
   return {page, grain, count};
 }
 
@@ -277,20 +279,20 @@ bool Slob::try_keep(const Place& place, void* p, Keep keep) {
   // ends of long ones, hold few short ones.
   Shelf last = keep == Keep::kMany ? Shelf::kMedium : Shelf::kSmall;
   if (apart_ > 0 || place.page->shelf > last) return false;
-  return kept_.put(place.count, number_of(p), keep);
+  return kept_->put(place.count, number_of(p), keep);
 }
 
 void* Slob::take_kept(size_t size) ASHLAR_UNCHECKED {
   if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
-  uint32_t block = kept_.take(grains_of(size));
+  uint32_t block = kept_->take(grains_of(size));
   return block == Kept::kNone ? nullptr : block_at(block);
 }
 
 void Slob::drop_kept() {
-  if (kept_.count() == 0) return;
   os::Locked held(lock_);
+  if (kept_->count() == 0) return;
   for (unsigned length = kMostKept; length > 0;) {
-    uint32_t block = kept_.take(length);
+    uint32_t block = kept_->take(length);
     if (block == Kept::kNone) {
       --length;
     } else {
@@ -347,7 +349,8 @@ void Slob::reap() {
 SlobStats Slob::stats() {
   os::Locked held(lock_);
   size_t kept = 0;
-  kept_.for_each([&](unsigned length, uint32_t) { kept += length * base::kGrain; });
+  if (base::kHasCaches && kept_ != nullptr)
+    kept_->for_each([&](unsigned length, uint32_t) { kept += length * base::kGrain; });
   return {.pages = pages_.load(std::memory_order_relaxed),
           .live_bytes = live_ * base::kGrain - kept};
 }
@@ -384,8 +387,9 @@ void Slob::audit() {
   ASHLAR_CHECK(listed <= pages);
   ASHLAR_CHECK(live_ == pages * kGrains - free);
   ASHLAR_CHECK(empty == (empty_ == nullptr ? 0 : 1));
-  kept_.audit();
-  kept_.for_each([&](unsigned length, uint32_t block) ASHLAR_UNCHECKED {
+  if (!base::kHasCaches || kept_ == nullptr) return;
+  kept_->audit();
+  kept_->for_each([&](unsigned length, uint32_t block) ASHLAR_UNCHECKED {
     const char* p = block_at(block);
     const SlobPage& page = *static_cast<SlobPage*>(zone_->frame_of(p).tenant);
     size_t offset = reinterpret_cast<size_t>(p) % base::kFrameSize;

@@ -16,8 +16,8 @@
 //   inherited and gets a copy of each. Pages of its own stand in front of them in the lists.
 //
 //   Of each short length a few that came free are *kept* (slob/kept.h): they stay taken, and the
-//   next requests of their length get them. Only where there is one thread. They are dropped when
-//   the heap grows by a large block, so that what is kept does not raise a peak.
+//   next requests of their length get them. Only where there is one thread, and who starts this
+//   gives a place for them.
 //
 //   A block of more than a frame is *long*: whole frames, and behind them the first grains of a
 //   page, whose rest is there for others. When it is freed the frames go back at once. The records
@@ -92,7 +92,9 @@ class Slob {
  public:
   constexpr Slob() = default;
   /// Takes frames from `zone`, and its records from `meta`. Has up to `most_ready` pages ready.
-  void start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready = 0);
+  /// Blocks are kept in `kept`, if any.
+  void start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready = 0,
+             Kept* kept = nullptr);
 
   /// At least `size` bytes, less than kEnd, at a multiple of `align` (a power of two up to a frame)
   /// and of a grain. null when memory is out. The bytes are whatever they were, but zero where the
@@ -109,7 +111,6 @@ class Slob {
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.
   void* take_kept(size_t size) ASHLAR_UNCHECKED;
-  const Kept& kept() const { return kept_; }
   /// Frees all that are kept.
   void drop_kept() ASHLAR_EXCLUDES(lock_);
 
@@ -202,7 +203,7 @@ class Slob {
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
-  Kept kept_{};
+  Kept* kept_ = nullptr;
 };
 
 }  // namespace slob

@@ -41,6 +41,16 @@ TEST_F(RegistryTest, ACacheIsMadeOnceAndFoundById) {
   EXPECT_EQ(cache.stats().object_size, 64u);
 }
 
+// A process that uses few sizes writes to few pages.
+TEST_F(RegistryTest, CachesStandTogetherHoweverFarApartTheirIdsAre) {
+  ObjectCache& first = g_registry.create(base::kMaxClasses - 1, kSmall, "first");
+  EXPECT_FALSE(g_registry.at(base::kMaxClasses - 2).is_started()) << "nobody has asked for it";
+  ObjectCache& second = g_registry.create(base::kMaxClasses - 30, kBig, "second");
+  EXPECT_EQ(&second, &first + 1);
+  EXPECT_EQ(&g_registry.at(base::kMaxClasses - 1), &first);
+  EXPECT_EQ(&g_registry.at(base::kMaxClasses - 30), &second);
+}
+
 TEST_F(RegistryTest, VisitsEveryCacheThatLives) {
   uint8_t a = test::new_cache(kSmall, "a").id(), b = test::new_cache(kBig, "b").id();
   std::set<uint8_t> seen;

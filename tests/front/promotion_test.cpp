@@ -74,9 +74,9 @@ TEST_F(PromotionTest, PastTheBoundAClassThatIsRareStillHasNoCache) {
 TEST_F(PromotionTest, WhoDropsOftenIsKnownUntilTheIntervalEnds) {
   for (unsigned i = 0; i < 2 * Promotion::kSomeDrops; ++i) promotion.note_call(1 + i % 7);
   EXPECT_FALSE(promotion.drops_often()) << "to ask is not to drop";
-  for (unsigned i = 0; i < Promotion::kSomeDrops; ++i) promotion.note_free(1 + i % 7, 16);
+  for (unsigned i = 0; i < Promotion::kSomeDrops; ++i) promotion.note_drop();
   EXPECT_FALSE(promotion.drops_often());
-  promotion.note_free(1, 16);
+  promotion.note_drop();
   EXPECT_TRUE(promotion.drops_often());
   promotion.end_interval();
   EXPECT_FALSE(promotion.drops_often());
@@ -150,7 +150,7 @@ TEST_F(PromotionTest, SlobItselfIsBounded) {
   EXPECT_TRUE(promotion.note_demand({.id = 50, .size = 4095, .slob_bytes = 2 * kMax + 2}));
 }
 
-// They are frames of their own there, and a slab of eight would mostly stay empty.
+// They are frames, mostly, without a slab as well, and one of eight would mostly stay empty.
 TEST_F(PromotionTest, ObjectsOfAFrameAndMoreAreNoPartOfThatBound) {
   Demand demand{.id = 60, .size = 4096, .slob_bytes = 10 * kMax};
   EXPECT_EQ(served(demand, 50), 50u);

@@ -22,7 +22,7 @@ class SlobTest : public testing::Test {
   SlobTest() {
     page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
     EXPECT_TRUE(heap.start(vm.vm(), keep_all));
-    slob.start(heap.slabs(), heap.meta());
+    slob.start(heap.slabs(), heap.meta(), 0, &kept);
   }
   ~SlobTest() override {
     slob.audit();
@@ -41,15 +41,16 @@ class SlobTest : public testing::Test {
   }
   size_t free_alone(void* p) { return slob.free_alone(frame_of(p), p, slob::Keep::kMany); }
   bool is_kept_when_freed(void* p) {
-    unsigned before = slob.kept().count();
+    unsigned before = kept.count();
     free_alone(p);
-    return slob.kept().count() > before;
+    return kept.count() > before;
   }
   uint32_t page_of(const void* p) { return heap.slabs().number_of(p); }
   size_t usable(const void* p) { return slob.usable_size(frame_of(p), p); }
 
   test::FakeVm vm;
   page::PageHeap heap;
+  slob::Kept kept;
   slob::Slob slob;
 };
 
@@ -109,13 +110,13 @@ TEST_F(SlobTest, BlocksOfUpToHalfAKibibyteAreKept) {
   }
 }
 
-TEST_F(SlobTest, WhoCallsSeldomKeepsFewer) {
+TEST_F(SlobTest, WhoDropsSeldomKeepsFewer) {
   std::vector<char*> blocks;
   for (size_t size = 16; size <= 512; size += 16)
     for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
   for (char* block : blocks) slob.free_alone(frame_of(block), block, slob::Keep::kFew);
-  EXPECT_LE(slob.kept().count(), 16 * slob::kKeptOfALength / 2);
-  EXPECT_GE(slob.kept().count(), 15 * slob::kKeptOfALength / 2);
+  EXPECT_LE(kept.count(), 16 * slob::kKeptOfALength / 2);
+  EXPECT_GE(kept.count(), 15 * slob::kKeptOfALength / 2);
 }
 
 TEST_F(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
@@ -125,7 +126,7 @@ TEST_F(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
   for (char* block : blocks) EXPECT_TRUE(is_kept_when_freed(block));
   slob.drop_kept();
   slob.audit();
-  EXPECT_EQ(slob.kept().count(), 0u);
+  EXPECT_EQ(kept.count(), 0u);
   EXPECT_LE(slob.stats().pages, 1u);
 }
 
@@ -148,7 +149,7 @@ class SlobOfMany : public SlobTest {
  protected:
   static constexpr unsigned kPages = 64, kInPage = base::kFrameSize / 256;
   SlobOfMany() {
-    slob.start(heap.slabs(), heap.meta(), 4);
+    slob.start(heap.slabs(), heap.meta(), 4, &kept);
     for (unsigned i = 0; i < kPages * kInPage; ++i)
       blocks.push_back(static_cast<char*>(slob.alloc(256, 1)));
     slob.audit();
@@ -167,9 +168,9 @@ class SlobOfMany : public SlobTest {
 };
 
 TEST_F(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
-  char* kept = alloc(64);
+  char* block = alloc(64);
   char* inherited = alloc(64);
-  ASSERT_TRUE(is_kept_when_freed(kept));
+  ASSERT_TRUE(is_kept_when_freed(block));
   slob.restart();
   EXPECT_EQ(slob.take_kept(64), nullptr);
   EXPECT_FALSE(is_kept_when_freed(inherited));
@@ -444,10 +445,10 @@ TEST_F(SlobDeathTest, DoubleFree) {
   EXPECT_DEATH(slob.free(frame_of(block), block),
                "^ashlar: double free of 0x[0-9a-f]+ \\(small block\\)\n$");
   EXPECT_DEATH(slob.usable_size(frame_of(block), block), "^ashlar: double free of ");
-  char* kept = alloc(64);
-  ASSERT_TRUE(is_kept_when_freed(kept));
-  EXPECT_DEATH(free_alone(kept), "^ashlar: double free of ");
-  EXPECT_DEATH(slob.free(frame_of(kept), kept), "^ashlar: double free of ");
+  char* other = alloc(64);
+  ASSERT_TRUE(is_kept_when_freed(other));
+  EXPECT_DEATH(free_alone(other), "^ashlar: double free of ");
+  EXPECT_DEATH(slob.free(frame_of(other), other), "^ashlar: double free of ");
 }
 
 TEST_F(SlobDeathTest, FreeInsideALongBlock) {
