@@ -20,15 +20,17 @@ struct SlobModel {
   };
   struct Free {
     size_t pick;
+    unsigned how;  ///< 0: as any thread; else as the only one
   };
   struct Resize {
     size_t pick, size;
   };
+  struct Drop {};
   struct Reap {};
   struct FailCommits {
     unsigned count;
   };
-  using Step = std::variant<Alloc, Free, Resize, Reap, FailCommits>;
+  using Step = std::variant<Alloc, Free, Resize, Drop, Reap, FailCommits>;
 
   // Every other one of the larger sizes may be long.
   static size_t sizes_of(Word word) { return word.a % 8 == 0 ? slob::kEnd : base::kFrameSize; }
@@ -45,16 +47,17 @@ struct SlobModel {
       case 6: return Alloc{size, size_t{1} << (word.a % 13u)};
       case 7:
       case 8: return Resize{word.a * 7u, size};
+      case 13: return word.a % 4 == 0 ? Step{Drop{}} : Step{Free{word.b, 2}};
       case 14: return Reap{};
       case 15: return FailCommits{word.a % 4u + 1};
-      default: return Free{word.b};
+      default: return Free{word.b, word.a % 3u};
     }
   }
   static void print(const Step& step, std::ostream& out) {
     std::visit(Match{[&](Alloc s) { out << "alloc " << s.size << " at " << s.align; },
-                     [&](Free s) { out << "free " << s.pick; },
+                     [&](Free s) { out << "free " << s.pick << " by way " << s.how; },
                      [&](Resize s) { out << "resize " << s.pick << " to " << s.size; },
-                     [&](Reap) { out << "reap"; },
+                     [&](Drop) { out << "drop what is kept"; }, [&](Reap) { out << "reap"; },
                      [&](FailCommits s) { out << "fail " << s.count << " commits"; }},
                step);
   }
@@ -66,6 +69,7 @@ struct SlobModel {
   };
   FakeVm vm{size_t{64} << 20};
   page::PageHeap heap;
+  slob::Kept kept;
   slob::Slob slob;
   std::vector<Held> held;
   std::map<unsigned char*, size_t> ranges;  // by start: usable sizes of what is live
@@ -74,7 +78,7 @@ struct SlobModel {
   SlobModel() {
     MODEL_REQUIRE(
         heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}));
-    slob.start(heap.slabs(), heap.meta());
+    slob.start(heap.slabs(), heap.meta(), 2, &kept);
   }
   page::Frame& frame_of(const void* p) { return heap.slabs().frame_of(p); }
 
@@ -90,7 +94,9 @@ struct SlobModel {
   }
 
   void act(Alloc s) {
-    auto* at = static_cast<unsigned char*>(slob.alloc(s.size, s.align));
+    void* block = s.align == 1 ? slob.take_kept(s.size) : nullptr;
+    if (block == nullptr) block = slob.alloc(s.size, s.align);
+    auto* at = static_cast<unsigned char*>(block);
     if (at == nullptr) return;
     MODEL_REQUIRE(base::is_aligned(at, std::max(s.align, base::kGrain)));
     enter(at);
@@ -101,7 +107,10 @@ struct SlobModel {
     if (held.empty()) return;
     Held& one = held[s.pick % held.size()];
     require_filled(one, one.size);
-    MODEL_REQUIRE(slob.free(frame_of(one.at), one.at) == ranges[one.at]);
+    page::Frame& frame = frame_of(one.at);
+    slob::Keep keep = s.how == 1 ? slob::Keep::kFew : slob::Keep::kMany;
+    size_t bytes = s.how == 0 ? slob.free(frame, one.at) : slob.free_alone(frame, one.at, keep);
+    MODEL_REQUIRE(bytes == ranges[one.at]);
     ranges.erase(one.at);
     one = held.back();
     held.pop_back();
@@ -121,6 +130,10 @@ struct SlobModel {
     }
     require_filled(one, one.size);
   }
+  void act(Drop) {
+    slob.drop_kept();
+    MODEL_REQUIRE(kept.count() == 0);
+  }
   void act(Reap) { slob.reap(); }
   void act(FailCommits s) { vm.failing_commits = s.count; }
 
@@ -134,7 +147,8 @@ struct SlobModel {
       for (auto [at, size] : model.ranges) live += size;
       MODEL_REQUIRE(model.slob.stats().live_bytes == live);
     }
-    while (!model.held.empty()) model.act(Free{0});
+    while (!model.held.empty()) model.act(Free{0, 2});
+    model.act(Drop{});
     model.slob.reap();
     model.slob.audit();
     MODEL_REQUIRE(model.slob.stats().pages == 0);
