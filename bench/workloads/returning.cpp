@@ -42,7 +42,7 @@ workload::Vector<Block> build(size_t bytes) {
     const bool is_large = made >= next_large;
     if (is_large) next_large += kLargeEvery;
     const size_t size = is_large ? kLarge : workload::mixed_size(rng);
-    blocks.push_back(workload::new_block(size, rng.next()));
+    blocks.push_back(workload::new_block(workload::live, size, rng.next()));
     if (is_large) std::memset(blocks.back().memory, 1, size / 2), workload::stamp(blocks.back(), 1);
     made += size;
   }
@@ -56,7 +56,7 @@ uint64_t while_returning(size_t bytes, Histogram& histogram, Pair pair) {
   std::atomic<bool> is_over{false};
   uint64_t sum = 0;
   std::thread other([&] {
-    for (const Block& block : blocks) sum += workload::end_block(block);
+    for (const Block& block : blocks) sum += workload::end_block(workload::live, block);
     is_over = true;
   });
   const uint64_t overhead = workload::clock_overhead();
@@ -105,5 +105,6 @@ int main(int argc, char** argv) {
     return 0;
   }
   with_malloc.report("malloc", ns_per_tick);
+  workload::report_live(workload::live.most());
   workload::report_answer(sum);
 }
