@@ -116,7 +116,8 @@ large::Memory alloc_once(const Request& request) {
     return alloc_by_slob(request.size, request.align);
   if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]
     if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
-  if (base::kHasCaches && request.size >= kDropsKept) g_heap.slob().drop_kept();
+  bool keeps = base::kHasCaches && !g_heap.promotion().is_over();
+  if (keeps && request.size >= kDropsKept) g_heap.slob().drop_kept();
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 
