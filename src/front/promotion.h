@@ -10,8 +10,8 @@
 //   it is freed.
 //
 //   A class is worth a slab when it is asked for often, or when what SLOB holds of it would fill a
-//   half of one; and, unless its objects are whole frames, when SLOB holds twice the bound. So a process that uses forty sizes a few times each does not pay for forty
-//   slabs, also when it is large.
+//   half of one; and, unless its objects are whole frames, when SLOB holds twice the bound. So a
+//   process that uses forty sizes a few times each does not pay for forty slabs.
 //
 //   The child of a fork starts anew: what it shares with its parent costs nothing until somebody
 //   writes to it, and to write into a page of each slab would cost a page for each. Its heap may
