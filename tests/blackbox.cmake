@@ -212,6 +212,10 @@ blackbox_test(memory.forked VARIANTS preload LABELS memory COMMAND forked_test)
 
 blackbox_program(growth_test ${bb}/memory/growth_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.growth VARIANTS preload fallback slob LABELS memory COMMAND growth_test)
+blackbox_program(huge_pages_test ${bb}/memory/huge_pages_test.cpp
+  ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.huge_pages VARIANTS preload fallback slob LABELS memory
+  COMMAND huge_pages_test)
 blackbox_program(crashing ${bb}/memory/crashing.c)
 blackbox_program(manners_test ${bb}/memory/manners_test.cpp ${bb}/support/blackbox_main.cpp)
 target_compile_definitions(manners_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")

@@ -144,11 +144,20 @@ def prepare(task: Task, folders: Folders) -> None:
 
 
 def measure(
-    task: Task, allocator: Allocator, folders: Folders, seconds: float, look_every_ms: int = 0
+    task: Task,
+    allocator: Allocator,
+    folders: Folders,
+    seconds: float,
+    look_every_ms: int = 0,
+    warm_kib: int = 0,
 ) -> Sample:
-    """One run, of at most that many seconds. Raises Failure if it crashes or hangs."""
+    """One run, of at most that many seconds, on so much memory that the machine's host has fetched.
+
+    Raises Failure if it crashes or hangs.
+    """
     with tempfile.TemporaryFile(dir=folders.made) as output, tempfile.TemporaryFile() as errors:
-        command = [folders.launch, allocator.preload_for(task), task.times, look_every_ms]
+        command = [folders.launch, allocator.preload_for(task), task.times]
+        command += [look_every_ms, warm_kib]
         report, ready_ns = _run(task, command + task.run, seconds, output, errors)
         output.seek(0)
         errors.seek(0)

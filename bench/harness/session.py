@@ -12,6 +12,7 @@ from rows import Failures, Samples
 
 LOOK_EVERY_MS = 5  # Between two looks at the memory of a program, in the first round.
 REFERENCE_SECONDS = 60
+WARM = 2  # Times the reference's peak: so much memory is fetched in front of each run.
 USERS_SECONDS = 600  # A program of the user's may take its time.
 PATIENCE = 30  # A run is given up after this many times the reference's duration, and ten seconds.
 
@@ -54,7 +55,8 @@ class Session:
         right, seconds = self._reference[task.name]
         try:
             limit = 10 + PATIENCE * seconds
-            sample = measure(task, allocator, self.folders, limit, look_every_ms)
+            warm_kib = round(WARM * right.memory_kib)
+            sample = measure(task, allocator, self.folders, limit, look_every_ms, warm_kib)
             if sample.status != right.status:
                 raise Failure(f"EXIT {sample.status}", f"exit {right.status} under {REFERENCE}")
             if sample.answer != right.answer:

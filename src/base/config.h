@@ -53,6 +53,9 @@ inline constexpr size_t kHugeSize = size_t{2} << 20;
 /// as they cover them whole: a fault costs a seventh then, and no memory is held for it.
 inline constexpr size_t kAdviseFrom = 2 * kHugeSize;
 
+/// Where so much is live in the giants' zone, blocks that share a huge page may be filled as well.
+inline constexpr size_t kAdviseAmong = size_t{32} << 20;
+
 /// What two CPUs may write without disturbing each other.
 inline constexpr size_t kCacheLine = 64;
 

@@ -37,8 +37,14 @@ void* address_if_aligned(PageHeap& heap, Block block, size_t align) {
 }
 
 // Blocks of the second zone that will be filled get huge pages.
-void advise(Block block) {
-  if (usable_size(block) >= base::kAdviseFrom) block.zone->advise_huge(*block.frame);
+void advise(Block block, Fill fill) {
+  bool is_filled = fill == Fill::kWhole;
+  if (is_filled && usable_size(block) >= base::kAdviseFrom) block.zone->advise_huge(*block.frame);
+  if (block.zone->has_shared_ends()) block.zone->advise_ends(*block.frame, is_filled);
+}
+
+bool may_be_huge(Block block) {
+  return base::kHasCaches && !block.zone->has_slabs();
 }
 
 // The kernel works on whole pages: where those are larger than frames, a neighbour's may be
@@ -72,7 +78,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
   void* address = address_if_aligned(heap, block, align);
   if (address == nullptr) return {};
-  if (fill == Fill::kWhole) advise(block);
+  if (may_be_huge(block)) advise(block, fill);
   bool is_zero = block.frame->is_new != 0;
   // Clearing it would make all of it resident; purging it costs no more and holds nothing.
   if (is_sparse && !is_zero && is_in_whole_pages(block))
@@ -95,7 +101,10 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   bool can_move = have.bytes() >= kMoveFrom;
   if (base::kHasCaches && can_move && size >= base::kGiantSize && block.zone->has_slabs())
     if (void* p = move(heap, block, pages)) return p;
-  if (block.zone->try_grow(*block.frame, pages)) return address_of(block);
+  if (block.zone->try_grow(*block.frame, pages)) {
+    if (may_be_huge(block)) advise(block, Fill::kSparse);
+    return address_of(block);
+  }
   return can_move ? move(heap, block, pages) : nullptr;
 }
 

@@ -99,6 +99,9 @@ struct Vm {
   /// is there already stays as it is. Where the kernel cannot (before Linux 5.14), which is asked
   /// once, or has no memory, it is fetched page by page after all.
   void (*fetch)(char* at, size_t size);
+  /// How many bytes of [at, at + size), in whole system pages, are in memory; 0 where the kernel
+  /// does not tell. Reads a file: some microseconds.
+  size_t (*resident)(char* at, size_t size);
 };
 
 /// The real kernel. In the small library it has only the verbs that this calls.

@@ -330,6 +330,19 @@ void Buddy::put_back(uint32_t first) {
   give_block(first, order, dirty_map_.count(first, Order(order).pages().n));
 }
 
+void Buddy::soil(uint32_t first, Pages pages) {
+  uint32_t end = first + static_cast<uint32_t>(pages.n), size = 1;
+  for (uint32_t at = first; at < end; at += size) {
+    unsigned order = frames_[at].order;
+    bool is_free = frames_[at].kind == FrameKind::kFree;
+    size = is_free ? static_cast<uint32_t>(Order(order).pages().n) : 1;
+    if (!is_free || content_of(at) == Content::kDirty) continue;
+    remove(at);
+    dirty_map_.set(at, size);
+    insert(at, order, size);
+  }
+}
+
 int Buddy::fragmentation(Order order) const {
   if (nonempty_ >> order.n != 0) return -1000;
   size_t pieces = 0;

@@ -117,6 +117,10 @@ class Buddy {
   uint32_t isolate(base::Order least, base::Pages most);
   void put_back(uint32_t first);
 
+  /// Counts the free blocks of [first, first + pages), a block's place, as dirty: a page of the
+  /// system that is larger than a frame may have brought memory for them.
+  void soil(uint32_t first, base::Pages pages);
+
   size_t free_frames() const { return free_; }
   size_t dirty_frames() const { return dirty_; }
   /// Free blocks of an order, for buddyinfo. Costs a walk.

@@ -17,9 +17,6 @@ namespace {
 // At most this much is purged by one call, or a sixteenth of what is to go, so that nothing is out
 // of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
-// A window grows by a MiB at a time up to eight times this, and so hardly ever has a huge page
-// before; and a smaller heap opens no file.
-constexpr size_t kLeastUnasked = size_t{16} << 20;
 // Where more than this share of what is live is held free, its short pieces are used. Where it is
 // less they had better wait until their neighbours come free, too.
 constexpr size_t kMuchFreeShare = 8;
@@ -299,32 +296,6 @@ void Zone::purge_records(const os::Range& block) {
   if (first < end) vm_->purge(reinterpret_cast<char*>(first), end - first);
 }
 
-// Whether parts of huge pages may be what is to be purged in slabs; and has their end come? The
-// first to find it so says it to the kernel, for all that there is; introduce() for what will be.
-bool Zone::is_broken_up() {
-  using HugePages = Manners::HugePages;
-  if (!has_slabs() || manners_.huge_pages == HugePages::kNever || window_size() < kLeastUnasked)
-    return false;
-  Unasked known = unasked_.load(std::memory_order_relaxed);
-  if (known != Unasked::kUnknown) return known == Unasked::kEnded;
-  bool is_any = manners_.huge_pages == HugePages::kAlways || vm_->gives_huge_pages();
-  os::Locked held(lock_);
-  known = is_any ? Unasked::kEnded : Unasked::kNone;
-  if (unasked_.exchange(known, std::memory_order_relaxed) == Unasked::kUnknown && is_any)
-    vm_->advise_huge(window_, window_size(), false);
-  return is_any;
-}
-
-// Once for each huge page in a row of ranges: whole ones need it not.
-void Zone::break_up(const os::Range* ranges, size_t count) {
-  size_t last = SIZE_MAX;
-  for (size_t i = 0; i < count; ++i) {
-    if (ranges[i].size >= base::kHugeSize) continue;
-    size_t huge = reinterpret_cast<size_t>(ranges[i].at) / base::kHugeSize;
-    if (std::exchange(last, huge) != huge) vm_->break_up(ranges[i].at);
-  }
-}
-
 size_t Zone::purge_end(size_t keep) {
   {
     os::Locked held(lock_);
@@ -403,21 +374,6 @@ size_t Zone::purge_let(const os::Range* ranges, size_t count) {
   purged_ += frames;
   purges_ += ranges_done;
   return frames;
-}
-
-void Zone::advise_huge(const Frame& block) {
-  if (!base::kHasCaches) return;
-  constexpr size_t kUnit = base::kHugeSize / kFrameSize;
-  size_t first = base::round_up(number_of(block), kUnit);
-  size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);
-  if (first >= end || is_hugetlb() || manners_.huge_pages != Manners::HugePages::kAuto) return;
-  {
-    os::Locked held(lock_);
-    if (!start_table(kAdvised)) return;
-    if (advised_.count(first, end - first) == end - first) return;
-    advised_.set(first, end - first);
-  }
-  vm_->advise_huge(address_of(static_cast<uint32_t>(first)), Pages(end - first).bytes(), true);
 }
 
 void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {

@@ -28,10 +28,12 @@
 //   Where the kernel makes huge pages that nobody asked for, or the user wants them everywhere,
 //   slabs have them until the first of their frames goes back alone. From then on the window gets
 //   no more of them, for the kernel would fill what was purged again (khugepaged), and a huge page
-//   is broken up when a part of it goes: until then its memory stays taken. Blocks that were
-//   advised to have huge pages keep them while they are let. When they are free, whole pages go
-//   back; of one in which another block begins or ends a part does, and it is broken up, too.
-//   Measured: bench/README.md.
+//   is broken up when a part of it goes: until then its memory stays taken. Giant blocks that will
+//   be filled are advised to have huge pages, and so are smaller ones that share such a page, where
+//   others like them were filled (zone_huge.cpp). Whole pages go back when they are free; of one
+//   in which another block begins or ends a part does, it is broken up, too, and its advice ends.
+//   What is free of an advised page in which a block stands counts as dirty. Measured:
+//   bench/README.md.
 //
 //   A zone may consist of huge pages that were set apart (hugetlb). They are the process's own from
 //   the moment that the window grows by them, no more of them than a request needs. None of them
@@ -213,6 +215,12 @@ class Zone {
   /// Asks for huge pages behind the part of a block that covers them whole, unless that has been
   /// done or manners forbid it. Called by the block's owner, with no lock held.
   void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
+  /// Decides on the huge pages that a new block, which `is_filled` as a rule or not, shares with
+  /// others: they are asked for where much is live and blocks like it have been filled, and given
+  /// up where that is so no more. The same way.
+  void advise_ends(const Frame& block, bool is_filled) ASHLAR_EXCLUDES(lock_);
+  /// Whether it need be called.
+  bool has_shared_ends() const { return has_advised() || live_bytes() >= base::kAdviseAmong; }
 
   /// Gives the address space of free frames at the window's end back: for when another zone, or
   /// the program, needs it. How many frames.
@@ -384,7 +392,18 @@ class Zone {
     size_t count = 0, frames = 0;
   };
   bool is_broken_up() ASHLAR_EXCLUDES(lock_);
-  void break_up(const os::Range* ranges, size_t count);
+  void break_up(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
+  // Huge pages, by their numbers in the window.
+  void end_advice(size_t huge) ASHLAR_EXCLUDES(lock_);
+  bool is_advised(size_t huge) const ASHLAR_REQUIRES(lock_);
+  bool may_advise() const {
+    return base::kHasCaches && !is_hugetlb() && manners_.huge_pages == Manners::HugePages::kAuto;
+  }
+  void advise(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
+  enum class Advice : uint8_t { kStays, kBegins, kEnds, kAsk };
+  Advice advice_for(size_t huge, size_t here, bool is_filled, bool is_giant) ASHLAR_EXCLUDES(lock_);
+  Advice ask(size_t huge) ASHLAR_EXCLUDES(lock_);
+  void soil(size_t huge) ASHLAR_REQUIRES(lock_);
   Batch isolate(size_t wanted) ASHLAR_REQUIRES(lock_);
   size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
   void purge_records(const os::Range& block);
@@ -425,10 +444,11 @@ class Zone {
     kTables = base::kHasCaches ? 4 : 2
   };
   Table tables_[kTables] ASHLAR_GUARDED_BY(lock_);
-  bool has_advised() const ASHLAR_REQUIRES(lock_) {
-    if constexpr (!base::kHasCaches) return false;
-    return tables_[kAdvised].is_used;
+  // Once there has been advice.
+  bool has_advised() const {
+    return base::kHasCaches && has_advised_.load(std::memory_order_relaxed);
   }
+  std::atomic<bool> has_advised_{false};
   std::atomic<bool> has_classes_{false};
   std::atomic<bool> is_abandoned_{false};
   // What is known of huge pages that came unasked, of a window that is large enough to have some.
@@ -441,6 +461,7 @@ class Zone {
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t ask_from_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames of the window: whether blocks are filled
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = 0;  // kNone from lay_out() on
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones

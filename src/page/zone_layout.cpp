@@ -314,6 +314,7 @@ size_t Zone::retract() {
     set_window_size(end);
   } else if (has_advised()) {
     advised_.clear(first, count);  // the advice has gone with the mapping
+    ask_from_ = 0;
   }
   tell_budget();
   return is_gone ? count : 0;

@@ -113,6 +113,16 @@ TEST_F(VmTest, PurgedMemoryIsGone) {
   for (unsigned char page : pages) ASSERT_EQ(page & 1, 0);
 }
 
+TEST_F(VmTest, TellsWhatIsInMemory) {
+  ASSERT_TRUE(commit(0, 8 * kMiB));
+  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB), 0u);
+  std::memset(place.base + kMiB, 7, kMiB);
+  std::memset(place.base + 7 * kMiB, 7, kMiB / 2);
+  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB), kMiB + kMiB / 2);
+  EXPECT_EQ(os::kVm.resident(place.base + kMiB / 2, kMiB), kMiB / 2);
+  EXPECT_EQ(os::kVm.resident(place.base + 7 * kMiB, 2 * kMiB), kMiB / 2) << "half is not mapped";
+}
+
 TEST_F(VmTest, FetchedMemoryIsThereAndKeepsItsContent) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB / 4);

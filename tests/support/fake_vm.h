@@ -58,6 +58,7 @@ class FakeVm {
   bool loses_targets = false;  ///< when a move fails
   bool has_names = true;       ///< for mappings
   bool gives_huge = false;     ///< unasked
+  std::vector<Range> filled;   ///< in memory, as far as resident() tells
   size_t most_locked = SIZE_MAX, locked = 0;
   size_t most_hugetlb = 0;  ///< bytes of huge pages that were set apart
   unsigned failing_decommits = 0;
@@ -68,7 +69,8 @@ class FakeVm {
   void (*while_fetching)() = nullptr;
 
   // What has been asked of it.
-  unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0;
+  unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0,
+           resident_looks = 0;
   unsigned hugetlb_asked = 0;
   std::vector<char*> broken_up;
   std::vector<Range> purged, fetched;
@@ -282,6 +284,17 @@ class FakeVm {
     require(me.is_committed({at, size}), "fetch: not committed");
     me.fetched.push_back({at, size});
   }
+  static size_t resident(char* at, size_t size) {
+    require_pages(at, size);
+    ++s_current->resident_looks;
+    size_t sum = 0;
+    for (const Range& range : s_current->filled) {
+      char* first = std::max(range.at, at);
+      char* end = std::min(range.at + range.size, at + size);
+      if (first < end) sum += static_cast<size_t>(end - first);
+    }
+    return sum;
+  }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
     return s_current->has_names;
@@ -294,7 +307,7 @@ class FakeVm {
   static constexpr os::Vm kTable = {
       reserve, release,          commit,     purge,          move,    advise_huge,
       clock,   decommit,         purge_each, name,           reserve, lock,
-      bind,    gives_huge_pages, break_up,   commit_hugetlb, fetch};
+      bind,    gives_huge_pages, break_up,   commit_hugetlb, fetch,   resident};
   static inline FakeVm* s_current = nullptr;
 
   std::mutex lock_;  // the heap fetches under no lock of its own

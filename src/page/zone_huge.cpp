@@ -1,0 +1,170 @@
+// page/zone_huge.cpp -- which parts of a zone are backed by huge pages, and when these end. The
+// rest of zone.h is in zone.cpp and zone_layout.cpp.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/bits.h"
+#include "page/zone.h"
+
+namespace page {
+
+using base::kFrameSize;
+using base::Pages;
+
+namespace {
+
+constexpr size_t kUnit = base::kHugeSize / kFrameSize;
+
+// A window grows by a MiB at a time up to eight times this, and so hardly ever has a huge page
+// before; and a smaller heap opens no file.
+constexpr size_t kLeastUnasked = size_t{16} << 20;
+// Each part of a window that shall have no huge pages any more may split a mapping, of which a
+// process has 65,530. In a larger window the advice stays.
+constexpr size_t kMostCut = size_t{32} << 30;
+// So many of each doubling of a window, and every eighth of a small one, are probes.
+constexpr size_t kProbes = 8;
+
+// Some huge pages of a window are never advised for blocks that share one: what of the last of
+// these is in memory tells whether such blocks are filled. One that was advised would be in memory
+// whole as soon as one of its blocks is written to.
+constexpr size_t probe_of(size_t huge) {
+  return huge - huge % std::max(kProbes, std::bit_floor(huge) / kProbes);
+}
+static_assert(probe_of(0) == 0 && probe_of(7) == 0 && probe_of(8) == 8 && probe_of(127) == 120);
+static_assert(probe_of(128) == 128 && probe_of(143) == 128 && probe_of(144) == 144);
+
+// The last but one: a block that begins in the last may be the one that has just come.
+constexpr size_t probe_before(size_t huge) {
+  size_t last = probe_of(huge);
+  return last == 0 ? 0 : probe_of(last - 1);
+}
+
+}  // namespace
+
+// Whether parts of huge pages may be what is to be purged in slabs; and has their end come? The
+// first to find it so says it to the kernel, for all that there is; introduce() for what will be.
+bool Zone::is_broken_up() {
+  using HugePages = Manners::HugePages;
+  if (!has_slabs() || manners_.huge_pages == HugePages::kNever || window_size() < kLeastUnasked)
+    return false;
+  Unasked known = unasked_.load(std::memory_order_relaxed);
+  if (known != Unasked::kUnknown) return known == Unasked::kEnded;
+  bool is_any = manners_.huge_pages == HugePages::kAlways || vm_->gives_huge_pages();
+  os::Locked held(lock_);
+  known = is_any ? Unasked::kEnded : Unasked::kNone;
+  if (unasked_.exchange(known, std::memory_order_relaxed) == Unasked::kUnknown && is_any)
+    vm_->advise_huge(window_, window_size(), false);
+  return is_any;
+}
+
+// Once for each huge page in a row of ranges: whole ones need it not.
+void Zone::break_up(const os::Range* ranges, size_t count) {
+  size_t last = SIZE_MAX;
+  for (size_t i = 0; i < count; ++i) {
+    if (ranges[i].size >= base::kHugeSize) continue;
+    size_t huge = number_of(ranges[i].at) / kUnit;
+    if (std::exchange(last, huge) == huge) continue;
+    vm_->break_up(ranges[i].at);
+    end_advice(huge);
+  }
+}
+
+// Of a huge page of which a part goes: else the kernel would make one of it again (khugepaged), and
+// fetch what has gone.
+void Zone::end_advice(size_t huge) {
+  {
+    os::Locked held(lock_);
+    if (!is_advised(huge) || window_size() > kMostCut) return;
+    advised_.clear(huge * kUnit, kUnit);
+  }
+  vm_->advise_huge(address_of(static_cast<uint32_t>(huge * kUnit)), base::kHugeSize, false);
+}
+
+bool Zone::is_advised(size_t huge) const {
+  return has_advised() && (huge + 1) * kUnit <= window_size() / kFrameSize &&
+         advised_.count(huge * kUnit, 1) != 0;
+}
+
+void Zone::advise_huge(const Frame& block) {
+  if (!may_advise()) return;
+  size_t first = base::round_up(number_of(block), kUnit);
+  size_t end = base::round_down(number_of(block) + size_t{block.count}, kUnit);
+  if (first < end) advise(first, end - first);
+}
+
+void Zone::advise(size_t first, size_t count) {
+  {
+    os::Locked held(lock_);
+    if (!start_table(kAdvised)) return;
+    has_advised_.store(true, std::memory_order_relaxed);
+    if (advised_.count(first, count) == count) return;
+    advised_.set(first, count);
+  }
+  vm_->advise_huge(address_of(static_cast<uint32_t>(first)), Pages(count).bytes(), true);
+}
+
+void Zone::advise_ends(const Frame& block, bool is_filled) {
+  if (!may_advise()) return;
+  size_t first = number_of(block), end = first + block.count;
+  bool is_giant = Pages(block.count).bytes() >= base::kAdviseFrom;
+  // Those between the ends of a giant that is filled have been asked for.
+  size_t last = (end - 1) / kUnit, all = last - first / kUnit;
+  size_t step = is_giant && is_filled ? std::max(all, size_t{1}) : 1;
+  for (size_t huge = first / kUnit; huge <= last; huge += step) {
+    size_t here = std::min(end, (huge + 1) * kUnit) - std::max(first, huge * kUnit);
+    Advice advice = advice_for(huge, here, is_filled, is_giant);
+    if (advice == Advice::kAsk) advice = ask(huge);
+    if (advice == Advice::kEnds) end_advice(huge);
+    if (advice != Advice::kBegins) continue;
+    advise(huge * kUnit, kUnit);
+    os::Locked held(lock_);
+    soil(huge);
+  }
+}
+
+// What is to become of a huge page of which a block has `here` frames.
+Zone::Advice Zone::advice_for(size_t huge, size_t here, bool is_filled, bool is_giant) {
+  os::Locked held(lock_);
+  if (!keeping_.keeps_to_peak()) return Advice::kStays;
+  bool was_advised = is_advised(huge);
+  bool is_alone = dirty_.count(huge * kUnit, kUnit) == here;
+  if (was_advised && (!is_alone || (is_giant && is_filled))) soil(huge);
+  if (!is_alone || (is_giant && is_filled)) return Advice::kStays;
+  size_t frames = window_size() / kFrameSize;
+  // Where somebody else's mapping stands in the window, a huge page may be partly theirs.
+  bool is_ours = holes_ == 0 && (huge + 1) * kUnit <= frames;
+  bool may_be = is_filled && !is_giant && is_ours && huge != probe_of(huge) &&
+                live_bytes() >= base::kAdviseAmong && !is_advised(probe_before(huge));
+  if (may_be && (was_advised || frames >= ask_from_)) return Advice::kAsk;
+  return was_advised ? Advice::kEnds : Advice::kStays;
+}
+
+// What is let of the probe must be in memory, for the most part. A huge page that holds memory
+// stays as it is: the kernel joins pages late, if ever.
+Zone::Advice Zone::ask(size_t huge) {
+  auto resident = [&](size_t other) {
+    return vm_->resident(address_of(static_cast<uint32_t>(other * kUnit)), base::kHugeSize);
+  };
+  size_t probe = probe_before(huge), used = 0;
+  bool was_advised = false;
+  {
+    os::Locked held(lock_);
+    used = dirty_.count(probe * kUnit, kUnit) * kFrameSize;
+    was_advised = is_advised(huge);
+  }
+  if (resident(huge) != 0) return was_advised ? Advice::kBegins : Advice::kStays;
+  if (used >= base::kHugeSize / 4 && resident(probe) >= used / 8 * 7) return Advice::kBegins;
+  os::Locked held(lock_);
+  ask_from_ = window_size() / kFrameSize + kUnit;
+  return Advice::kEnds;
+}
+
+// What is free of a huge page is in memory as soon as a block of it is written to.
+void Zone::soil(size_t huge) {
+  if (dirty_.count(huge * kUnit, kUnit) == kUnit) return;
+  buddy_.soil(static_cast<uint32_t>(huge * kUnit), Pages(kUnit));
+  tell_budget();
+}
+
+}  // namespace page
