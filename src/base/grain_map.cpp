@@ -20,6 +20,19 @@ unsigned next_set(unsigned from, Word word) {
   return kNoGrain;
 }
 
+// Most blocks lie within a word.
+ASHLAR_INLINE void set_bits(uint64_t* words, unsigned first, unsigned count) {
+  if (first % 64 + count > 64) return BitMap(words).set(first, count);
+  uint64_t& word = words[first / 64];
+  __atomic_store_n(&word, word | low_mask(count) << (first % 64), __ATOMIC_RELEASE);
+}
+
+ASHLAR_INLINE void clear_bits(uint64_t* words, unsigned first, unsigned count) {
+  if (first % 64 + count > 64) return BitMap(words).clear(first, count);
+  uint64_t& word = words[first / 64];
+  __atomic_store_n(&word, word & ~(low_mask(count) << (first % 64)), __ATOMIC_RELEASE);
+}
+
 }  // namespace
 
 void GrainMap::clear() {
@@ -64,19 +77,19 @@ unsigned GrainMap::run_start(unsigned grain) const {
 }
 
 void GrainMap::mark(unsigned first, unsigned count) {
-  BitMap(taken_).set(first, count);
+  set_bits(taken_, first, count);
   free_grains_ = static_cast<uint16_t>(free_grains_ - count);
   if (kHasCaches) longest_ = std::min(longest_, free_grains_);
 }
 
 void GrainMap::unmark(unsigned first, unsigned count) {
-  BitMap(taken_).clear(first, count);
+  clear_bits(taken_, first, count);
   free_grains_ = static_cast<uint16_t>(free_grains_ + count);
 }
 
 ASHLAR_INLINE void GrainMap::begin(unsigned grain, unsigned count) {
   mark(grain, count);
-  BitMap(begins_).set(grain, 1);
+  set_bits(begins_, grain, 1);
 }
 
 void GrainMap::place(unsigned grain, unsigned count) {
@@ -125,8 +138,8 @@ unsigned GrainMap::take(unsigned count, unsigned align) {
 }
 
 void GrainMap::put(unsigned grain) {
-  unsigned end = end_of(grain);
-  BitMap(begins_).clear(grain, 1);
+  unsigned end = grain + length_at(grain);
+  clear_bits(begins_, grain, 1);
   unmark(grain, end - grain);
   unsigned run = next_taken(end) - run_start(grain);
   longest_ = static_cast<uint16_t>(std::max<unsigned>(longest_, run));

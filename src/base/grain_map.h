@@ -32,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/bits.h"
 #include "base/config.h"
 
 namespace base {
@@ -68,7 +69,11 @@ class GrainMap {
   /// The first grain of the block that `grain`, a taken one, belongs to.
   unsigned block_around(unsigned grain) const;
   /// The length of the block that begins at `grain`.
-  unsigned length_at(unsigned grain) const { return end_of(grain) - grain; }
+  unsigned length_at(unsigned grain) const {
+    // Most blocks end in the word in which they begin.
+    uint64_t ends = (begins_[grain / 64] | ~taken_[grain / 64]) >> (grain % 64) >> 1;
+    return ends != 0 ? lowest_bit(ends) + 1 : end_of(grain) - grain;
+  }
 
   /// The same while others may change the map: as it never was, perhaps. 0 where no block begins.
   unsigned peek_length(unsigned grain) const;

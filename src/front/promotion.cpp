@@ -3,10 +3,10 @@
 namespace front {
 namespace {
 
-// Where many classes have nearly as many, this many of one once SLOB has served so many more
-// than promote.
+// Where many classes have nearly as many, this many of one once SLOB has served so many more than
+// promote; each of these calls takes the long way, so where promotion comes late they are few.
 constexpr uint32_t kSomeOfOne = 256;
-constexpr uint32_t kManyBySlob = Promotion::kManyCallsOfLarger;
+constexpr uint32_t kMoreBySlob = 1024, kMoreBySlobOfLarger = Promotion::kManyCallsOfLarger;
 // SLOB holds so much of a class before that is worth a slab, or half the objects of one.
 constexpr size_t kMuchOfOne = size_t{64} << 10;
 constexpr size_t kHalfSlab = 4;
@@ -22,17 +22,19 @@ bool Promotion::is_busy(const Demand& demand) {
   if (is_over()) return true;
   bool is_often = calls_.load(std::memory_order_relaxed) > many_calls(demand.slob_bytes);
   bool is_over = is_often || is_large(demand.slob_bytes) || demand.has_threads;
-  if (is_over) is_over_.store(true, std::memory_order_relaxed);
-  return is_over;
+  if (!is_over) return false;
+  is_over_.store(true, std::memory_order_relaxed);
+  alone_below_ = 0;
+  return true;
 }
 
 bool Promotion::is_worth_a_slab(const Demand& demand) {
   const Class& counts = classes_[demand.id];
   uint32_t calls = counts.calls.load(std::memory_order_relaxed);
   uint32_t all = calls_.load(std::memory_order_relaxed);
-  if (calls > kManyOfOne ||
-      (calls > kSomeOfOne && all > many_calls(demand.slob_bytes) + kManyBySlob))
-    return true;
+  uint32_t many = many_calls(demand.slob_bytes);
+  uint32_t more = many == kManyCalls ? kMoreBySlob : kMoreBySlobOfLarger;
+  if (calls > kManyOfOne || (calls > kSomeOfOne && all > many + more)) return true;
   size_t live = size_t{counts.live.load(std::memory_order_relaxed)} * base::kGrain;
   if (live > std::max(kMuchOfOne, kHalfSlab * demand.size)) return true;
   bool is_in_frames = demand.size >= base::kFrameSize;  // elsewhere it wastes no more than in slabs

@@ -50,12 +50,16 @@ class Promotion {
   constexpr Promotion() = default;
   /// Where SLOB holds more than `slob_max` bytes, the process is promoted; 0: at once, and SLOB
   /// serves nothing.
-  void start(uint64_t slob_max) { slob_max_ = slob_max; }
+  void start(uint64_t slob_max) {
+    slob_max_ = slob_max;
+    alone_below_ = bytes_alone();
+  }
 
   /// In the child of a fork, where SLOB holds so much.
   void restart(size_t slob_bytes) {
     inherited_ = slob_bytes;
     is_over_.store(false, std::memory_order_relaxed);
+    alone_below_ = bytes_alone();
     end_interval();
   }
   /// Whether the process has outgrown SLOB alone.
@@ -76,10 +80,8 @@ class Promotion {
   bool note_demand(const Demand& demand);
   /// Whether no request need be, where SLOB holds so much and there is no other thread.
   bool is_alone(size_t slob_bytes) const {
-    if (slob_max_ == 0 || is_over()) return false;
-    if (slob_max_ == kUnlimited) return true;
-    bool is_often = calls_.load(std::memory_order_relaxed) >= many_calls(slob_bytes);
-    return !is_often && !is_large(slob_bytes);
+    bool is_seldom = calls_.load(std::memory_order_relaxed) < many_calls(slob_bytes);
+    return (slob_bytes < alone_below_ && is_seldom) || slob_max_ == kUnlimited;
   }
   /// So many blocks that are dropped in an interval tell that there will be more. (That many were
   /// asked for tells less: the parent of workers has built up its state, and they begin with what
@@ -104,6 +106,11 @@ class Promotion {
 
  private:
   bool is_large(size_t slob_bytes) const { return slob_bytes > inherited_ + slob_max_; }
+  // Below so many bytes SLOB may be alone.
+  size_t bytes_alone() const {
+    if (slob_max_ == 0) return 0;
+    return slob_max_ == kUnlimited ? SIZE_MAX : inherited_ + slob_max_ + 1;
+  }
   uint32_t many_calls(size_t slob_bytes) const {
     return slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
   }
@@ -124,7 +131,8 @@ class Promotion {
 
   uint64_t slob_max_ = 0;
   size_t inherited_ = 0;              // bytes that SLOB held when this process began
-  std::atomic<bool> is_over_{false};  // SLOB alone will not do any more
+  size_t alone_below_ = 0;            // bytes_alone(); 0 where SLOB alone will not do any more
+  std::atomic<bool> is_over_{false};  // it will not
   std::atomic<uint32_t> calls_{0};    // in this interval
   std::atomic<uint32_t> drops_{0};
   Class classes_[base::kHasCaches ? base::kMaxClasses : 1]{};

@@ -255,6 +255,22 @@ void PageHeap::audit() {
   for_each_zone([](Zone& zone) { zone.audit(); });
 }
 
+Zone* PageHeap::other_zone_of(const void* p) {
+  if (base::kHasCaches && giants_.contains(p))
+    return &giants_;  // a window is empty until it is laid out
+  for (std::atomic<Zone*>& named : named_) {
+    if (!base::kHasCaches) break;
+    if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->contains(p))
+        [[unlikely]]
+      return zone;
+  }
+  if (nodes_.are_several())
+    if (Zone* zone = nodes_.zone_of(p)) return zone;
+  for (unsigned i = 0; i < kBesides; ++i)
+    if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
+  return nullptr;
+}
+
 Zone* PageHeap::zone_with(const Frame* frame) {
   Zone* found = nullptr;
   for_each_zone([&](Zone& zone) {

@@ -100,22 +100,7 @@ class PageHeap {
   }
 
   /// The zone whose window an address lies in; null for memory that is not ours.
-  Zone* zone_of(const void* p) {
-    if (slabs_.contains(p)) return &slabs_;
-    if (base::kHasCaches && giants_.contains(p))
-      return &giants_;  // a window is empty until it is laid out
-    for (std::atomic<Zone*>& named : named_) {
-      if (!base::kHasCaches) break;
-      if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->contains(p))
-          [[unlikely]]
-        return zone;
-    }
-    if (nodes_.are_several())
-      if (Zone* zone = nodes_.zone_of(p)) return zone;
-    for (unsigned i = 0; i < kBesides; ++i)
-      if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
-    return nullptr;
-  }
+  Zone* zone_of(const void* p) { return slabs_.contains(p) ? &slabs_ : other_zone_of(p); }
 
   /// The zone that a record is of; null where it is none of ours.
   Zone* zone_with(const Frame* frame);
@@ -217,6 +202,7 @@ class PageHeap {
   void audit();
 
  private:
+  Zone* other_zone_of(const void* p);
   Manners manners_for(unsigned node, const char* name) const;
   Node* start_node(unsigned node);
   Zone* start_giants(unsigned node);

@@ -58,7 +58,7 @@ class Kept {
     return std::exchange(few_[length - 1][--count], kNone);
   }
 
-  ASHLAR_NOINLINE bool has(unsigned length, size_t block) const {
+  bool has(unsigned length, size_t block) const {
     if (length > kMostKept || block == kNone) return false;
     bool found = false;
     for (size_t other : few_[length - 1]) found |= other == block;

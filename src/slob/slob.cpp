@@ -164,22 +164,32 @@ ASHLAR_NOINLINE void* Slob::take(SlobPage& page, unsigned count, unsigned align)
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
 }
 
-// The first page that has room, from the front; in a long list also one that is further behind, or
-// the one that was begun last: its place in the list may come to be looked at much later.
+// The first page that has room, from the front.
 void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
   if (base::kHasCaches && count > pages.longest) return nullptr;
   SlobPage* page = pages.list.front();
   unsigned looks = 0;
-  for (; page != nullptr && looks < 2 * kLooks; ++looks, page = page->next) {
-    if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
-    if (looks >= kLooks) pages.cursor = page->next;
+  for (; page != nullptr && looks < kLooks; ++looks, page = page->next) {
     if (count > page->longest()) continue;
     if (is_apart_from(*page)) return nullptr;
     if (void* block = take(*page, count, align)) return block;
   }
   // All were looked at, and none had such a run; where one must be aligned some may have.
-  if (base::kHasCaches && looks <= kLooks && page == nullptr && align == 1)
-    pages.longest = count - 1;
+  if (base::kHasCaches && page == nullptr && align == 1) pages.longest = count - 1;
+  return page == nullptr ? nullptr : take_from_behind(pages, *page, count, align);
+}
+
+// In a long list also one that is further behind, or the one that was begun last: its place in the
+// list may come to be looked at much later.
+ASHLAR_NOINLINE void* Slob::take_from_behind(Pages& pages, SlobPage& first, unsigned count,
+                                             unsigned align) {
+  SlobPage* page = pages.cursor != nullptr ? pages.cursor : &first;
+  for (unsigned looks = 0; page != nullptr && looks < kLooks; ++looks, page = page->next) {
+    pages.cursor = page->next;
+    if (count > page->longest()) continue;
+    if (is_apart_from(*page)) return nullptr;
+    if (void* block = take(*page, count, align)) return block;
+  }
   bool has_room = pages.newest != nullptr && count <= pages.newest->longest();
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
@@ -219,24 +229,27 @@ void* Slob::alloc(size_t size, size_t align) {
 
 ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
-  char* start = zone_->address_of(frame);
-  size_t offset = static_cast<size_t>(static_cast<const char*>(p) - start);
+  size_t offset = reinterpret_cast<size_t>(p) % base::kFrameSize;
   unsigned grain = static_cast<unsigned>(offset / base::kGrain);
-  if (page->frame != &frame) {  // the first of a long block
-    if (offset != 0) misuse::interior_free(p, start);
-  } else {
-    if (!page->is_taken(grain)) misuse::double_free_small(p);
-    bool is_start = page->begins(grain) && page->in_front_of(grain) == 0;
-    if (!is_start || !base::is_aligned(p, base::kGrain)) {
-      unsigned first = page->block_around(grain);
-      size_t in_front = size_t{page->in_front_of(first)} * base::kGrain;
-      misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
-    }
-  }
+  bool is_here = page->begins(grain) && page->in_front_of(grain) == 0 && offset % base::kGrain == 0;
+  // In another frame stands the beginning of a long block.
+  if (page->frame == &frame ? !is_here : offset != 0) tell_misuse(frame, p);
   unsigned count = page->length_at(grain);
   if (base::kHasCaches && kept_ != nullptr && kept_->has(count, number_of(p)))
     misuse::double_free_small(p);
   return {page, grain, count};
+}
+
+void Slob::tell_misuse(const Frame& frame, const void* p) const {
+  const SlobPage& page = *static_cast<SlobPage*>(frame.tenant);
+  const char* start = zone_->address_of(frame);
+  if (page.frame != &frame) misuse::interior_free(p, start);
+  unsigned grain = static_cast<unsigned>(static_cast<size_t>(static_cast<const char*>(p) - start) /
+                                         base::kGrain);
+  if (!page.is_taken(grain)) misuse::double_free_small(p);
+  unsigned first = page.block_around(grain);
+  size_t in_front = size_t{page.in_front_of(first)} * base::kGrain;
+  misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
 }
 
 // After grains of a page came free: it may have been in no list, or be empty now.

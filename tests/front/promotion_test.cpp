@@ -109,6 +109,19 @@ TEST_F(PromotionTest, ManyClassesThatAreHalfBusyDoNotStayWithSlob) {
   EXPECT_LT(all, 45000u);
 }
 
+// What of them is rare had best not wait until eight thousand calls more have taken the long way.
+TEST_F(PromotionTest, ASmallHeapThatHasBecomeBusySoonHasCachesForAllThatItAsksFor) {
+  unsigned by_slob = 0;
+  bool has_cache[64] = {};  // then nobody asks
+  for (unsigned i = 0; i < 200000; ++i) {
+    uint8_t id = static_cast<uint8_t>(i % 16 == 0 ? 33 + i / 16 % 8 : 1 + i % 16);
+    Demand demand{.id = id, .size = size_t{16} * id, .slob_bytes = 140 * 1024};
+    if (!has_cache[id]) has_cache[id] = promotion.note_demand(demand);
+    by_slob += !has_cache[id];
+  }
+  EXPECT_LT(by_slob, Promotion::kManyCalls + 2048);
+}
+
 TEST_F(PromotionTest, WhatSlobHoldsOfAClassCountsWhileItIsLive) {
   Demand demand{.id = 5, .size = 80, .slob_bytes = kMax + 1};
   promotion.note_live(5, 100000);
