@@ -41,12 +41,11 @@ void* alloc_alone(size_t size) {
   void* block = g_heap.slob().take_kept(size);
   if (block == nullptr) {
     if (is_look_due()) return nullptr;
-    block = alloc_by_slob(size, kGrain).address;
+    block = g_heap.slob().alloc(size, kGrain);
     if (block == nullptr) return nullptr;
     note_call();
-  } else {
-    g_heap.promotion().note_live(class_of(size), whole_grains(size));
   }
+  g_heap.promotion().note_live(class_of(size), whole_grains(size));
   g_heap.promotion().note_call(class_of(size));
   return block;
 }
