@@ -125,8 +125,10 @@ struct SlobModel {
       one.size = s.size;
       std::memset(one.at, one.name, s.size);
     } else {
-      bool is_in_same_frame = s.size / base::kFrameSize == one.size / base::kFrameSize;
-      MODEL_REQUIRE(s.size > one.size || !is_in_same_frame);
+      auto last_frame = [](size_t size) {
+        return (std::max<size_t>(size, 1) - 1) / base::kFrameSize;
+      };
+      MODEL_REQUIRE(s.size > one.size || last_frame(s.size) != last_frame(one.size));
     }
     require_filled(one, one.size);
   }
