@@ -52,14 +52,14 @@ class Promotion {
   /// serves nothing.
   void start(uint64_t slob_max) {
     slob_max_ = slob_max;
-    alone_below_ = bytes_alone();
+    alone_below_.store(bytes_alone(), std::memory_order_relaxed);
   }
 
   /// In the child of a fork, where SLOB holds so much.
   void restart(size_t slob_bytes) {
     inherited_ = slob_bytes;
     is_over_.store(false, std::memory_order_relaxed);
-    alone_below_ = bytes_alone();
+    alone_below_.store(bytes_alone(), std::memory_order_relaxed);
     end_interval();
   }
   /// Whether the process has outgrown SLOB alone.
@@ -81,7 +81,8 @@ class Promotion {
   /// Whether no request need be, where SLOB holds so much and there is no other thread.
   bool is_alone(size_t slob_bytes) const {
     bool is_seldom = calls_.load(std::memory_order_relaxed) < many_calls(slob_bytes);
-    return (slob_bytes < alone_below_ && is_seldom) || slob_max_ == kUnlimited;
+    return (slob_bytes < alone_below_.load(std::memory_order_relaxed) && is_seldom) ||
+           slob_max_ == kUnlimited;
   }
   /// So many blocks that are dropped in an interval tell that there will be more. (That many were
   /// asked for tells less: the parent of workers has built up its state, and they begin with what
@@ -130,10 +131,10 @@ class Promotion {
   };
 
   uint64_t slob_max_ = 0;
-  size_t inherited_ = 0;              // bytes that SLOB held when this process began
-  size_t alone_below_ = 0;            // bytes_alone(); 0 where SLOB alone will not do any more
-  std::atomic<bool> is_over_{false};  // it will not
-  std::atomic<uint32_t> calls_{0};    // in this interval
+  size_t inherited_ = 0;                // bytes that SLOB held when this process began
+  std::atomic<size_t> alone_below_{0};  // bytes_alone(); 0 where SLOB alone will not do any more
+  std::atomic<bool> is_over_{false};    // it will not
+  std::atomic<uint32_t> calls_{0};      // in this interval
   std::atomic<uint32_t> drops_{0};
   Class classes_[base::kHasCaches ? base::kMaxClasses : 1]{};
 };

@@ -36,15 +36,17 @@ void* address_if_aligned(PageHeap& heap, Block block, size_t align) {
   return nullptr;
 }
 
-// Blocks of the second zone that will be filled get huge pages.
-void advise(Block block, Fill fill) {
+// Blocks that will be filled get huge pages; of one that has grown from `had` pages on, nobody
+// knows whether the rest will be.
+void advise(Block block, Fill fill, Pages had = Pages(0)) {
   bool is_filled = fill == Fill::kWhole;
   if (is_filled && usable_size(block) >= base::kAdviseFrom) block.zone->advise_huge(*block.frame);
-  if (block.zone->has_shared_ends()) block.zone->advise_ends(*block.frame, is_filled);
+  if (block.zone->has_shared_ends()) block.zone->advise_ends(*block.frame, is_filled, had);
 }
 
 bool may_be_huge(Block block) {
-  return base::kHasCaches && !block.zone->has_slabs();
+  bool is_giant = usable_size(block) >= base::kAdviseFrom;
+  return base::kHasCaches && (is_giant || !block.zone->has_slabs());
 }
 
 // The kernel works on whole pages: where those are larger than frames, a neighbour's may be
@@ -65,7 +67,9 @@ void* move(PageHeap& heap, Block block, Pages pages) {
                         ? block.zone->vm().move(from, to, usable_size(block))
                         : os::Moved::kNo;
   // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
+  Pages had = Pages(block.frame->count);
   if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
+  if (moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
   return moved == os::Moved::kYes ? to : nullptr;
 }
 
@@ -89,6 +93,7 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
 Memory alloc_in(PageHeap& heap, Place place, size_t size, size_t align) {
   Block block = heap.alloc_in(place.where, pages_of(size), order_of(align), place.node);
   void* address = address_if_aligned(heap, block, align);
+  if (address != nullptr && may_be_huge(block)) advise(block, Fill::kSparse);
   return {address, address != nullptr && block.frame->is_new != 0};
 }
 
@@ -102,7 +107,7 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   if (base::kHasCaches && can_move && size >= base::kGiantSize && block.zone->has_slabs())
     if (void* p = move(heap, block, pages)) return p;
   if (block.zone->try_grow(*block.frame, pages)) {
-    if (may_be_huge(block)) advise(block, Fill::kSparse);
+    if (may_be_huge(block)) advise(block, Fill::kSparse, have);
     return address_of(block);
   }
   return can_move ? move(heap, block, pages) : nullptr;

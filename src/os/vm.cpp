@@ -185,11 +185,17 @@ void vm_fetch(char* at, size_t size) {
 
 // mincore would tell with one call, but filters of system calls that let madvise pass, systemd's
 // for services among them, may end the process for it.
+std::atomic<bool> g_cannot_tell{false};
+
 size_t vm_resident(char* at, size_t size) {
   constexpr uint64_t kPresent = uint64_t{1} << 63;
   constexpr size_t kPages = 512;
+  if (g_cannot_tell.load(std::memory_order_relaxed)) return 0;
   long file = call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
-  if (is_error(file)) return 0;
+  if (is_error(file)) {
+    g_cannot_tell.store(true, std::memory_order_relaxed);
+    return 0;
+  }
   size_t pages = 0, count = size / page_size();
   auto first = reinterpret_cast<size_t>(at) / page_size();
   for (size_t done = 0; done < count; done += kPages) {

@@ -100,7 +100,7 @@ struct Vm {
   /// once, or has no memory, it is fetched page by page after all.
   void (*fetch)(char* at, size_t size);
   /// How many bytes of [at, at + size), in whole system pages, are in memory; 0 where the kernel
-  /// does not tell. Reads a file: some microseconds.
+  /// does not tell, which is asked once. Reads a file: some microseconds.
   size_t (*resident)(char* at, size_t size);
 };
 

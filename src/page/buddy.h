@@ -117,8 +117,8 @@ class Buddy {
   uint32_t isolate(base::Order least, base::Pages most);
   void put_back(uint32_t first);
 
-  /// Counts the free blocks of [first, first + pages), a block's place, as dirty: a page of the
-  /// system that is larger than a frame may have brought memory for them.
+  /// Counts the free blocks of [first, first + pages), the place of a huge page of which a part is
+  /// taken, as dirty: what brought that part has brought all of it.
   void soil(uint32_t first, base::Pages pages);
 
   size_t free_frames() const { return free_; }

@@ -24,6 +24,7 @@
 //   Watermarks: Linux, mm/page_alloc.c. The reserve: its emergency pools.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 
@@ -59,6 +60,10 @@ class Budget {
   bool has_room(size_t more, For whom) const {
     size_t hard = hard_.load(kRelaxed);
     return hard == kUnlimited || fits(more, hard, whom);
+  }
+  /// Whether so many frames more would stay below all bounds.
+  bool has_room_for_all(size_t more) const {
+    return has_room(more, For::kLarge) && more < least_soft() - std::min(least_soft(), held());
   }
   /// Whether so many frames might be had, were all that is held given back.
   bool may_help(size_t frames) const {

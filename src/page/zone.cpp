@@ -282,6 +282,7 @@ size_t Zone::put_back(const Batch& batch, size_t purged) {
   }
   isolated_ -= batch.frames;
   purges_ += purged;
+  if (base::kHasCaches) in_memory_ = 0;
   return done;
 }
 

@@ -217,8 +217,10 @@ class Zone {
   void advise_huge(const Frame& block) ASHLAR_EXCLUDES(lock_);
   /// Decides on the huge pages that a new block, which `is_filled` as a rule or not, shares with
   /// others: they are asked for where much is live and blocks like it have been filled, and given
-  /// up where that is so no more. The same way.
-  void advise_ends(const Frame& block, bool is_filled) ASHLAR_EXCLUDES(lock_);
+  /// up where that is not so. Of a block that has grown from `had` pages on, what is new. The same
+  /// way.
+  void advise_ends(const Frame& block, bool is_filled, base::Pages had = base::Pages(0))
+      ASHLAR_EXCLUDES(lock_);
   /// Whether it need be called.
   bool has_shared_ends() const { return has_advised() || live_bytes() >= base::kAdviseAmong; }
 
@@ -360,6 +362,9 @@ class Zone {
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   bool cover(Table& table, size_t frames) ASHLAR_REQUIRES(lock_);
   bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
+  bool has_room_for_all(size_t frames) const {
+    return budget_ == nullptr || budget_->has_room_for_all(frames);
+  }
   bool has_room(size_t frames, Budget::For whom) const {
     return budget_ == nullptr || budget_->has_room(frames, whom);
   }
@@ -401,7 +406,12 @@ class Zone {
   }
   void advise(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
   enum class Advice : uint8_t { kStays, kBegins, kEnds, kAsk };
-  Advice advice_for(size_t huge, size_t here, bool is_filled, bool is_giant) ASHLAR_EXCLUDES(lock_);
+  struct Share {
+    size_t here;     // frames
+    bool is_sure;    // a block's that is filled for sure, or that had some of it before
+    bool is_filled;  // as a rule
+  };
+  Advice advice_for(size_t huge, const Share& share) ASHLAR_EXCLUDES(lock_);
   Advice ask(size_t huge) ASHLAR_EXCLUDES(lock_);
   void soil(size_t huge) ASHLAR_REQUIRES(lock_);
   Batch isolate(size_t wanted) ASHLAR_REQUIRES(lock_);
@@ -461,7 +471,11 @@ class Zone {
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t ask_from_ ASHLAR_GUARDED_BY(lock_) = 0;  // frames of the window: whether blocks are filled
+  // Of huge pages that blocks share: from how many frames on it is asked whether these are filled;
+  // and the last that was begun, by its number.
+  size_t ask_from_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t last_shared_ ASHLAR_GUARDED_BY(lock_) = 0;
+  uint64_t in_memory_ ASHLAR_GUARDED_BY(lock_) = 0;  // by numbers modulo 64: some that hold memory
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = 0;  // kNone from lay_out() on
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones

@@ -19,9 +19,9 @@ constexpr size_t kUnit = base::kHugeSize / kFrameSize;
 // A window grows by a MiB at a time up to eight times this, and so hardly ever has a huge page
 // before; and a smaller heap opens no file.
 constexpr size_t kLeastUnasked = size_t{16} << 20;
-// Each part of a window that shall have no huge pages any more may split a mapping, of which a
-// process has 65,530. In a larger window the advice stays.
-constexpr size_t kMostCut = size_t{32} << 30;
+// Each huge page that blocks share, or that shall be none any more, may split a mapping, of which a
+// process has 65,530. In a larger window none is begun, and the advice stays.
+constexpr size_t kMostShared = size_t{32} << 30;
 // So many of each doubling of a window, and every eighth of a small one, are probes.
 constexpr size_t kProbes = 8;
 
@@ -73,9 +73,10 @@ void Zone::break_up(const os::Range* ranges, size_t count) {
 // Of a huge page of which a part goes: else the kernel would make one of it again (khugepaged), and
 // fetch what has gone.
 void Zone::end_advice(size_t huge) {
+  if (!has_advised()) return;
   {
     os::Locked held(lock_);
-    if (!is_advised(huge) || window_size() > kMostCut) return;
+    if (!is_advised(huge) || window_size() > kMostShared) return;
     advised_.clear(huge * kUnit, kUnit);
   }
   vm_->advise_huge(address_of(static_cast<uint32_t>(huge * kUnit)), base::kHugeSize, false);
@@ -96,7 +97,7 @@ void Zone::advise_huge(const Frame& block) {
 void Zone::advise(size_t first, size_t count) {
   {
     os::Locked held(lock_);
-    if (!start_table(kAdvised)) return;
+    if (first + count > window_size() / kFrameSize || !start_table(kAdvised)) return;
     has_advised_.store(true, std::memory_order_relaxed);
     if (advised_.count(first, count) == count) return;
     advised_.set(first, count);
@@ -104,60 +105,81 @@ void Zone::advise(size_t first, size_t count) {
   vm_->advise_huge(address_of(static_cast<uint32_t>(first)), Pages(count).bytes(), true);
 }
 
-void Zone::advise_ends(const Frame& block, bool is_filled) {
-  if (!may_advise()) return;
-  size_t first = number_of(block), end = first + block.count;
-  bool is_giant = Pages(block.count).bytes() >= base::kAdviseFrom;
+void Zone::advise_ends(const Frame& block, bool is_filled, Pages had) {
+  size_t begin = number_of(block), first = begin + had.n, end = begin + block.count;
+  if (!may_advise() || first >= end) return;
+  bool is_giant = is_filled && Pages(block.count).bytes() >= base::kAdviseFrom;
   // Those between the ends of a giant that is filled have been asked for.
   size_t last = (end - 1) / kUnit, all = last - first / kUnit;
-  size_t step = is_giant && is_filled ? std::max(all, size_t{1}) : 1;
+  size_t step = is_giant ? std::max(all, size_t{1}) : 1;
   for (size_t huge = first / kUnit; huge <= last; huge += step) {
-    size_t here = std::min(end, (huge + 1) * kUnit) - std::max(first, huge * kUnit);
-    Advice advice = advice_for(huge, here, is_filled, is_giant);
+    bool is_begun = had.n > 0 && huge * kUnit < first;
+    Share share{.here = std::min(end, (huge + 1) * kUnit) - std::max(begin, huge * kUnit),
+                .is_sure = is_giant || is_begun,
+                .is_filled = is_filled};
+    Advice advice = advice_for(huge, share);
     if (advice == Advice::kAsk) advice = ask(huge);
     if (advice == Advice::kEnds) end_advice(huge);
     if (advice != Advice::kBegins) continue;
     advise(huge * kUnit, kUnit);
     os::Locked held(lock_);
-    soil(huge);
+    if (is_advised(huge)) soil(huge);
   }
 }
 
-// What is to become of a huge page of which a block has `here` frames.
-Zone::Advice Zone::advice_for(size_t huge, size_t here, bool is_filled, bool is_giant) {
+// What is to become of a huge page that a block has a share of.
+Zone::Advice Zone::advice_for(size_t huge, const Share& share) {
   os::Locked held(lock_);
   if (!keeping_.keeps_to_peak()) return Advice::kStays;
   bool was_advised = is_advised(huge);
-  bool is_alone = dirty_.count(huge * kUnit, kUnit) == here;
-  if (was_advised && (!is_alone || (is_giant && is_filled))) soil(huge);
-  if (!is_alone || (is_giant && is_filled)) return Advice::kStays;
-  size_t frames = window_size() / kFrameSize;
+  bool is_alone = dirty_.count(huge * kUnit, kUnit) == share.here;
+  // Where it stays advised, what is free of it comes with the block. Where the window is large it
+  // does whatever the block is.
+  bool stays = !is_alone || share.is_sure || window_size() > kMostShared;
+  if (stays && was_advised) soil(huge);
+  if (stays) return Advice::kStays;
   // Where somebody else's mapping stands in the window, a huge page may be partly theirs.
+  size_t frames = window_size() / kFrameSize;
   bool is_ours = holes_ == 0 && (huge + 1) * kUnit <= frames;
-  bool may_be = is_filled && !is_giant && is_ours && huge != probe_of(huge) &&
-                live_bytes() >= base::kAdviseAmong && !is_advised(probe_before(huge));
-  if (may_be && (was_advised || frames >= ask_from_)) return Advice::kAsk;
+  bool may_be = share.is_filled && is_ours && huge != probe_of(huge) &&
+                live_bytes() >= base::kAdviseAmong && !is_advised(probe_before(huge)) &&
+                os::page_size() == kFrameSize && has_room_for_all(kUnit - share.here);
+  bool is_open = frames >= ask_from_ && (in_memory_ >> huge % 64 & 1) == 0;
+  if (may_be && (was_advised || is_open)) return Advice::kAsk;
   return was_advised ? Advice::kEnds : Advice::kStays;
 }
 
-// What is let of the probe must be in memory, for the most part. A huge page that holds memory
-// stays as it is: the kernel joins pages late, if ever.
+// What is let of the probe must be in memory, for the most part; and the last one that was begun
+// either whole or, if it was not written to, not at all: the kernel may have none. A huge page that
+// holds memory stays as it is, for the kernel joins pages late, if ever.
 Zone::Advice Zone::ask(size_t huge) {
   auto resident = [&](size_t other) {
     return vm_->resident(address_of(static_cast<uint32_t>(other * kUnit)), base::kHugeSize);
   };
-  size_t probe = probe_before(huge), used = 0;
+  size_t probe = probe_before(huge), used = 0, last = 0;
   bool was_advised = false;
   {
     os::Locked held(lock_);
     used = dirty_.count(probe * kUnit, kUnit) * kFrameSize;
     was_advised = is_advised(huge);
+    last = is_advised(last_shared_) ? last_shared_ : 0;
   }
-  if (resident(huge) != 0) return was_advised ? Advice::kBegins : Advice::kStays;
-  if (used >= base::kHugeSize / 4 && resident(probe) >= used / 8 * 7) return Advice::kBegins;
+  if (resident(huge) != 0) {
+    if (was_advised) return Advice::kBegins;
+    os::Locked held(lock_);
+    in_memory_ |= uint64_t{1} << huge % 64;
+    return Advice::kStays;
+  }
+  size_t of_last = last == 0 ? 0 : resident(last);
+  bool do_come = of_last == 0 || of_last == base::kHugeSize;
+  bool are_filled = used >= base::kHugeSize / 4 && resident(probe) >= used / 8 * 7;
   os::Locked held(lock_);
-  ask_from_ = window_size() / kFrameSize + kUnit;
-  return Advice::kEnds;
+  size_t frames = window_size() / kFrameSize;
+  if (do_come && are_filled)
+    last_shared_ = huge;
+  else
+    ask_from_ = frames + std::max(kUnit, frames / kProbes);
+  return do_come && are_filled ? Advice::kBegins : Advice::kEnds;
 }
 
 // What is free of a huge page is in memory as soon as a block of it is written to.

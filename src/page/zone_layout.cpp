@@ -98,6 +98,7 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
 void Zone::stop() {
   os::Locked held(lock_);
   auto end = static_cast<uint32_t>(window_size() / kFrameSize);
+  has_advised_.store(false, std::memory_order_relaxed);
   set_window_size(0);
   for (; last_hole_ != kNone; last_hole_ = frames_[last_hole_].link.next) {
     decommit(last_hole_ + frames_[last_hole_].count, end);
@@ -313,7 +314,9 @@ size_t Zone::retract() {
     buddy_.unretract(first, Pages(count));
     set_window_size(end);
   } else if (has_advised()) {
-    advised_.clear(first, count);  // the advice has gone with the mapping
+    // The advice has gone with the mapping, and that of a huge page of which a part has.
+    size_t from = base::round_down(first, base::kHugeSize / kFrameSize);
+    advised_.clear(from, end - from);
     ask_from_ = 0;
   }
   tell_budget();

@@ -244,6 +244,85 @@ TEST_F(ZoneAmongTest, BlocksThatStayMostlyEmptyGetNone) {
   EXPECT_LE(vm.resident_looks, 256u) << "two each time that the zone has grown by a huge page";
 }
 
+// One that stands alone in a huge page, which came by small ones, comes and goes.
+TEST_F(ZoneAmongTest, ABlockThatIsUsedAgainAsksOnce) {
+  start(kGiants);
+  fill_up_to(96 * kMiB);
+  size_t first = 0;  // of the huge page of a block from the time when little was live
+  for (Frame* block : blocks)
+    if (zone.number_of(*block) < 8 * kHugeFrames) first = zone.number_of(*block) / kHugeFrames;
+  Frame* alone = nullptr;
+  for (Frame*& block : blocks) {
+    if (zone.number_of(*block) / kHugeFrames != first) continue;
+    if (alone != nullptr) free(alone);
+    alone = block;
+  }
+  zone.purge(0);
+  size_t looks = vm.resident_looks;
+  for (int i = 0; i < 100; ++i) {
+    free(alone);
+    alone = alloc_sparse();
+  }
+  EXPECT_LE(vm.resident_looks, looks + 2);
+}
+
+// The rest of a block that grows may stay empty; what it had keeps its advice.
+TEST_F(ZoneAmongTest, ABlockThatGrowsKeepsItsAdvice) {
+  start(kGiants);
+  Frame* block = alloc(8 * kHugeFrames + 100);
+  zone.advise_huge(*block);
+  vm.advised.clear();
+  ASSERT_TRUE(zone.try_grow(*block, Pages(10 * kHugeFrames)));
+  zone.advise_ends(*block, false, Pages(8 * kHugeFrames + 100));
+  EXPECT_TRUE(vm.advised.empty());
+}
+
+// Eight times as much as a block may be more than the bounds allow.
+TEST_F(ZoneAmongTest, NoneAreAskedForWhereBoundsAreNear) {
+  page::Budget budget;
+  zone.join(budget);
+  start(kGiants);
+  fill_up_to(64 * kMiB);
+  ASSERT_GT(advised_bytes(), 0u);
+  budget.set({.soft = budget.held() + kHugeFrames, .hard = page::Budget::kUnlimited});
+  size_t advised = vm.advised.size();
+  for (int i = 0; i < 3; ++i) alloc_filled();
+  EXPECT_EQ(vm.advised.size(), advised);
+}
+
+// Where the system's setting, or the process's, is that there are none. (Blocks of 300 pages: when
+// the next huge page is asked for, a part of the first is in memory.)
+TEST_F(ZoneAmongTest, WhereTheyDoNotComeNoMoreAreAskedFor) {
+  for (bool do_come : {true, false}) {
+    Zone other;
+    ASSERT_TRUE(other.start(vm.vm(), kGiants, 256 * kMiB));
+    vm.advised.clear();
+    while (other.window_size() < 128 * kMiB) {
+      Frame* block = other.alloc(Pages(300), Order(0), FrameKind::kLarge);
+      ASSERT_NE(block, nullptr);
+      other.advise_ends(*block, true);
+      for (size_t page = 0; page < 300; ++page) {
+        char* at = other.address_of(*block) + page * 4096;
+        if (vm.resident(at, 4096) != 0) continue;
+        bool is_huge = false;
+        for (const auto& [range, huge] : vm.advised) is_huge |= huge && range.contains({at, 4096});
+        char* first = other.window() +
+                      base::round_down(static_cast<size_t>(at - other.window()), base::kHugeSize);
+        if (is_huge && do_come)
+          vm.filled.push_back({first, base::kHugeSize});
+        else
+          vm.filled.push_back({at, 4096});
+      }
+    }
+    if (do_come)
+      EXPECT_GT(vm.advised.size(), 24u);
+    else
+      EXPECT_LE(vm.advised.size(), 12u) << "one each time that the zone has grown by an eighth";
+    other.stop();
+    vm.filled.clear();
+  }
+}
+
 // What was filled at first tells nothing of what comes later.
 TEST_F(ZoneAmongTest, ThoseThatBecomeEmptyEndIt) {
   start(kGiants);

@@ -92,6 +92,17 @@ class FakeVm {
     for (const Range& range : hugetlb_) sum += range.size;
     return sum;
   }
+  static size_t resident(char* at, size_t size) {
+    require_pages(at, size);
+    ++s_current->resident_looks;
+    size_t sum = 0;
+    for (const Range& range : s_current->filled) {
+      char* first = std::max(range.at, at);
+      char* end = std::min(range.at + range.size, at + size);
+      if (first < end) sum += static_cast<size_t>(end - first);
+    }
+    return sum;
+  }
   bool is_committed(const Range& wanted) const {
     // Commits follow each other: a range may span several of them.
     size_t covered = 0;
@@ -283,17 +294,6 @@ class FakeVm {
     std::lock_guard held(me.lock_);
     require(me.is_committed({at, size}), "fetch: not committed");
     me.fetched.push_back({at, size});
-  }
-  static size_t resident(char* at, size_t size) {
-    require_pages(at, size);
-    ++s_current->resident_looks;
-    size_t sum = 0;
-    for (const Range& range : s_current->filled) {
-      char* first = std::max(range.at, at);
-      char* end = std::min(range.at + range.size, at + size);
-      if (first < end) sum += static_cast<size_t>(end - first);
-    }
-    return sum;
   }
   static bool name(char* at, size_t size, const char* name) {
     s_current->named.push_back({{at, size}, name});
