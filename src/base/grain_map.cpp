@@ -20,15 +20,15 @@ unsigned next_set(unsigned from, Word word) {
   return kNoGrain;
 }
 
-// Most blocks lie within a word.
+// Most blocks lie within a word. (The small library has one way for all.)
 ASHLAR_INLINE void set_bits(uint64_t* words, unsigned first, unsigned count) {
-  if (first % 64 + count > 64) return BitMap(words).set(first, count);
+  if (!kHasCaches || first % 64 + count > 64) return BitMap(words).set(first, count);
   uint64_t& word = words[first / 64];
   __atomic_store_n(&word, word | low_mask(count) << (first % 64), __ATOMIC_RELEASE);
 }
 
 ASHLAR_INLINE void clear_bits(uint64_t* words, unsigned first, unsigned count) {
-  if (first % 64 + count > 64) return BitMap(words).clear(first, count);
+  if (!kHasCaches || first % 64 + count > 64) return BitMap(words).clear(first, count);
   uint64_t& word = words[first / 64];
   __atomic_store_n(&word, word & ~(low_mask(count) << (first % 64)), __ATOMIC_RELEASE);
 }

@@ -72,7 +72,7 @@ class GrainMap {
   unsigned length_at(unsigned grain) const {
     // Most blocks end in the word in which they begin.
     uint64_t ends = (begins_[grain / 64] | ~taken_[grain / 64]) >> (grain % 64) >> 1;
-    return ends != 0 ? lowest_bit(ends) + 1 : end_of(grain) - grain;
+    return kHasCaches && ends != 0 ? lowest_bit(ends) + 1 : end_of(grain) - grain;
   }
 
   /// The same while others may change the map: as it never was, perhaps. 0 where no block begins.

@@ -8,7 +8,7 @@ namespace front {
 namespace {
 
 // Who asks the program's own caches comes by the slow path.
-bool is_alone() {
+ASHLAR_INLINE bool is_alone() {
   return !os::has_other_threads() && !g_heap.has_wish() &&
          g_heap.promotion().is_alone(g_heap.slob().bytes());
 }

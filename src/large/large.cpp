@@ -69,7 +69,7 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
   Pages had = Pages(block.frame->count);
   if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
-  if (moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
+  if (base::kHasCaches && moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
   return moved == os::Moved::kYes ? to : nullptr;
 }
 

@@ -282,7 +282,7 @@ size_t Zone::put_back(const Batch& batch, size_t purged) {
   }
   isolated_ -= batch.frames;
   purges_ += purged;
-  if (base::kHasCaches) in_memory_ = 0;
+  if (base::kHasCaches) shared_[0].in_memory = 0;
   return done;
 }
 
@@ -309,8 +309,6 @@ size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
   lock_.acquire();
-  bool is_broken = base::kHasCaches &&
-                   (has_advised() || unasked_.load(std::memory_order_relaxed) == Unasked::kEnded);
   bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
@@ -320,7 +318,7 @@ size_t Zone::purge(size_t keep) {
     size_t wanted = std::min(surplus - done, buddy_.dirty_frames() - keep);
     Batch batch = isolate(std::min(wanted, std::max(kPurgeBatch, wanted / 16)));
     lock_.release();
-    if (is_broken) break_up(batch.ranges, batch.count);
+    if (may_have_huge()) break_up(batch.ranges, batch.count);
     size_t purged = vm_->purge_each(batch.ranges, batch.count);
     for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();

@@ -60,6 +60,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -362,9 +363,6 @@ class Zone {
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   bool cover(Table& table, size_t frames) ASHLAR_REQUIRES(lock_);
   bool start_table(unsigned table) ASHLAR_REQUIRES(lock_);
-  bool has_room_for_all(size_t frames) const {
-    return budget_ == nullptr || budget_->has_room_for_all(frames);
-  }
   bool has_room(size_t frames, Budget::For whom) const {
     return budget_ == nullptr || budget_->has_room(frames, whom);
   }
@@ -401,9 +399,7 @@ class Zone {
   // Huge pages, by their numbers in the window.
   void end_advice(size_t huge) ASHLAR_EXCLUDES(lock_);
   bool is_advised(size_t huge) const ASHLAR_REQUIRES(lock_);
-  bool may_advise() const {
-    return base::kHasCaches && !is_hugetlb() && manners_.huge_pages == Manners::HugePages::kAuto;
-  }
+  bool may_advise() const;
   void advise(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
   enum class Advice : uint8_t { kStays, kBegins, kEnds, kAsk };
   struct Share {
@@ -459,6 +455,11 @@ class Zone {
     return base::kHasCaches && has_advised_.load(std::memory_order_relaxed);
   }
   std::atomic<bool> has_advised_{false};
+  // Whether free memory may be a part of huge pages.
+  bool may_have_huge() const {
+    bool has_ended = unasked_.load(std::memory_order_relaxed) == Unasked::kEnded;
+    return has_advised() || (base::kHasCaches && has_ended);
+  }
   std::atomic<bool> has_classes_{false};
   std::atomic<bool> is_abandoned_{false};
   // What is known of huge pages that came unasked, of a window that is large enough to have some.
@@ -472,10 +473,12 @@ class Zone {
   size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
   // Of huge pages that blocks share: from how many frames on it is asked whether these are filled;
-  // and the last that was begun, by its number.
-  size_t ask_from_ ASHLAR_GUARDED_BY(lock_) = 0;
-  size_t last_shared_ ASHLAR_GUARDED_BY(lock_) = 0;
-  uint64_t in_memory_ ASHLAR_GUARDED_BY(lock_) = 0;  // by numbers modulo 64: some that hold memory
+  // the last that was begun, by its number; and some that hold memory, by theirs modulo 64.
+  struct Shared {
+    size_t ask_from = 0, last = 0;
+    uint64_t in_memory = 0;
+  };
+  std::array<Shared, base::kHasCaches ? 1 : 0> shared_ ASHLAR_GUARDED_BY(lock_){};
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = 0;  // kNone from lay_out() on
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones

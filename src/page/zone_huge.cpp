@@ -82,6 +82,10 @@ void Zone::end_advice(size_t huge) {
   vm_->advise_huge(address_of(static_cast<uint32_t>(huge * kUnit)), base::kHugeSize, false);
 }
 
+bool Zone::may_advise() const {
+  return base::kHasCaches && !is_hugetlb() && manners_.huge_pages == Manners::HugePages::kAuto;
+}
+
 bool Zone::is_advised(size_t huge) const {
   return has_advised() && (huge + 1) * kUnit <= window_size() / kFrameSize &&
          advised_.count(huge * kUnit, 1) != 0;
@@ -143,8 +147,9 @@ Zone::Advice Zone::advice_for(size_t huge, const Share& share) {
   bool is_ours = holes_ == 0 && (huge + 1) * kUnit <= frames;
   bool may_be = share.is_filled && is_ours && huge != probe_of(huge) &&
                 live_bytes() >= base::kAdviseAmong && !is_advised(probe_before(huge)) &&
-                os::page_size() == kFrameSize && has_room_for_all(kUnit - share.here);
-  bool is_open = frames >= ask_from_ && (in_memory_ >> huge % 64 & 1) == 0;
+                os::page_size() == kFrameSize &&
+                (budget_ == nullptr || budget_->has_room_for_all(kUnit - share.here));
+  bool is_open = frames >= shared_[0].ask_from && (shared_[0].in_memory >> huge % 64 & 1) == 0;
   if (may_be && (was_advised || is_open)) return Advice::kAsk;
   return was_advised ? Advice::kEnds : Advice::kStays;
 }
@@ -162,12 +167,12 @@ Zone::Advice Zone::ask(size_t huge) {
     os::Locked held(lock_);
     used = dirty_.count(probe * kUnit, kUnit) * kFrameSize;
     was_advised = is_advised(huge);
-    last = is_advised(last_shared_) ? last_shared_ : 0;
+    last = is_advised(shared_[0].last) ? shared_[0].last : 0;
   }
   if (resident(huge) != 0) {
     if (was_advised) return Advice::kBegins;
     os::Locked held(lock_);
-    in_memory_ |= uint64_t{1} << huge % 64;
+    shared_[0].in_memory |= uint64_t{1} << huge % 64;
     return Advice::kStays;
   }
   size_t of_last = last == 0 ? 0 : resident(last);
@@ -176,9 +181,9 @@ Zone::Advice Zone::ask(size_t huge) {
   os::Locked held(lock_);
   size_t frames = window_size() / kFrameSize;
   if (do_come && are_filled)
-    last_shared_ = huge;
+    shared_[0].last = huge;
   else
-    ask_from_ = frames + std::max(kUnit, frames / kProbes);
+    shared_[0].ask_from = frames + std::max(kUnit, frames / kProbes);
   return do_come && are_filled ? Advice::kBegins : Advice::kEnds;
 }
 

@@ -98,7 +98,7 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
 void Zone::stop() {
   os::Locked held(lock_);
   auto end = static_cast<uint32_t>(window_size() / kFrameSize);
-  has_advised_.store(false, std::memory_order_relaxed);
+  if (base::kHasCaches) has_advised_.store(false, std::memory_order_relaxed);
   set_window_size(0);
   for (; last_hole_ != kNone; last_hole_ = frames_[last_hole_].link.next) {
     decommit(last_hole_ + frames_[last_hole_].count, end);
@@ -317,7 +317,7 @@ size_t Zone::retract() {
     // The advice has gone with the mapping, and that of a huge page of which a part has.
     size_t from = base::round_down(first, base::kHugeSize / kFrameSize);
     advised_.clear(from, end - from);
-    ask_from_ = 0;
+    shared_[0].ask_from = 0;
   }
   tell_budget();
   return is_gone ? count : 0;

@@ -59,7 +59,7 @@ class Kept {
   }
 
   bool has(unsigned length, size_t block) const {
-    if (length > kMostKept || block == kNone) return false;
+    if (length > kMostKept || block == kNone || counts_[length - 1] == 0) return false;
     bool found = false;
     for (size_t other : few_[length - 1]) found |= other == block;
     return found;

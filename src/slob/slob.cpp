@@ -19,6 +19,17 @@ constexpr unsigned grains_of(size_t size) {
   return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
 }
 
+// At `grain` of a frame that begins at `start`, of the page or of a long block, begins no block.
+[[noreturn]] void tell_misuse(const SlobPage& page, bool is_page, unsigned grain, char* start,
+                              const void* p) {
+  if (is_page) {
+    if (!page.is_taken(grain)) misuse::double_free_small(p);
+    unsigned first = page.block_around(grain);
+    start += (size_t{first} - page.in_front_of(first)) * base::kGrain;
+  }
+  misuse::interior_free(p, start);
+}
+
 }  // namespace
 
 void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, Kept* kept) {
@@ -164,32 +175,24 @@ ASHLAR_NOINLINE void* Slob::take(SlobPage& page, unsigned count, unsigned align)
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
 }
 
-// The first page that has room, from the front.
+// The first page that has room, from the front; in a long list also one that is further behind, or
+// the one that was begun last: its place in the list may come to be looked at much later.
 void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
   if (base::kHasCaches && count > pages.longest) return nullptr;
   SlobPage* page = pages.list.front();
   unsigned looks = 0;
-  for (; page != nullptr && looks < kLooks; ++looks, page = page->next) {
-    if (count > page->longest()) continue;
-    if (is_apart_from(*page)) return nullptr;
-    if (void* block = take(*page, count, align)) return block;
+  for (; page != nullptr && looks < 2 * kLooks; ++looks) {
+    if (looks == kLooks && pages.cursor != nullptr) page = pages.cursor;
+    SlobPage& here = *page;
+    page = here.next;
+    if (looks >= kLooks) pages.cursor = page;
+    if (count > here.longest()) continue;
+    if (is_apart_from(here)) return nullptr;
+    if (void* block = take(here, count, align)) return block;
   }
   // All were looked at, and none had such a run; where one must be aligned some may have.
-  if (base::kHasCaches && page == nullptr && align == 1) pages.longest = count - 1;
-  return page == nullptr ? nullptr : take_from_behind(pages, *page, count, align);
-}
-
-// In a long list also one that is further behind, or the one that was begun last: its place in the
-// list may come to be looked at much later.
-ASHLAR_NOINLINE void* Slob::take_from_behind(Pages& pages, SlobPage& first, unsigned count,
-                                             unsigned align) {
-  SlobPage* page = pages.cursor != nullptr ? pages.cursor : &first;
-  for (unsigned looks = 0; page != nullptr && looks < kLooks; ++looks, page = page->next) {
-    pages.cursor = page->next;
-    if (count > page->longest()) continue;
-    if (is_apart_from(*page)) return nullptr;
-    if (void* block = take(*page, count, align)) return block;
-  }
+  if (base::kHasCaches && looks <= kLooks && page == nullptr && align == 1)
+    pages.longest = count - 1;
   bool has_room = pages.newest != nullptr && count <= pages.newest->longest();
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
@@ -231,25 +234,15 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
   size_t offset = reinterpret_cast<size_t>(p) % base::kFrameSize;
   unsigned grain = static_cast<unsigned>(offset / base::kGrain);
-  bool is_here = page->begins(grain) && page->in_front_of(grain) == 0 && offset % base::kGrain == 0;
+  bool is_page = page->frame == &frame;
+  bool is_start = page->begins(grain) && (grain != 0 || page->in_front == 0);
   // In another frame stands the beginning of a long block.
-  if (page->frame == &frame ? !is_here : offset != 0) tell_misuse(frame, p);
+  if (is_page ? !is_start || offset % base::kGrain != 0 : offset != 0)
+    tell_misuse(*page, is_page, grain, zone_->address_of(frame), p);
   unsigned count = page->length_at(grain);
   if (base::kHasCaches && kept_ != nullptr && kept_->has(count, number_of(p)))
     misuse::double_free_small(p);
   return {page, grain, count};
-}
-
-void Slob::tell_misuse(const Frame& frame, const void* p) const {
-  const SlobPage& page = *static_cast<SlobPage*>(frame.tenant);
-  const char* start = zone_->address_of(frame);
-  if (page.frame != &frame) misuse::interior_free(p, start);
-  unsigned grain = static_cast<unsigned>(static_cast<size_t>(static_cast<const char*>(p) - start) /
-                                         base::kGrain);
-  if (!page.is_taken(grain)) misuse::double_free_small(p);
-  unsigned first = page.block_around(grain);
-  size_t in_front = size_t{page.in_front_of(first)} * base::kGrain;
-  misuse::interior_free(p, start + size_t{first} * base::kGrain - in_front);
 }
 
 // After grains of a page came free: it may have been in no list, or be empty now.

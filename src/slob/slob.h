@@ -143,7 +143,6 @@ class Slob {
     unsigned count;
   };
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
-  [[noreturn]] void tell_misuse(const page::Frame& frame, const void* p) const;
   bool try_keep(const Place& place, void* p, Keep keep) ASHLAR_REQUIRES(lock_);
   size_t give(Place place) ASHLAR_REQUIRES(lock_);
   // Blocks that are kept are told by the grains of the zone in front of them, and one.
@@ -163,8 +162,6 @@ class Slob {
     unsigned longest = 0;  // no page's longest() is more
   };
   void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
-  void* take_from_behind(Pages& pages, SlobPage& first, unsigned count, unsigned align)
-      ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* alloc_long(unsigned count) ASHLAR_REQUIRES(lock_);
   unsigned most_ready() const;
