@@ -404,7 +404,7 @@ class Zone {
   enum class Advice : uint8_t { kStays, kBegins, kEnds, kAsk };
   struct Share {
     size_t here;     // frames
-    bool is_sure;    // a block's that is filled for sure, or that had some of it before
+    bool is_giant;   // a giant's that will be filled
     bool is_filled;  // as a rule
   };
   Advice advice_for(size_t huge, const Share& share) ASHLAR_EXCLUDES(lock_);

@@ -117,9 +117,8 @@ void Zone::advise_ends(const Frame& block, bool is_filled, Pages had) {
   size_t last = (end - 1) / kUnit, all = last - first / kUnit;
   size_t step = is_giant ? std::max(all, size_t{1}) : 1;
   for (size_t huge = first / kUnit; huge <= last; huge += step) {
-    bool is_begun = had.n > 0 && huge * kUnit < first;
     Share share{.here = std::min(end, (huge + 1) * kUnit) - std::max(begin, huge * kUnit),
-                .is_sure = is_giant || is_begun,
+                .is_giant = is_giant,
                 .is_filled = is_filled};
     Advice advice = advice_for(huge, share);
     if (advice == Advice::kAsk) advice = ask(huge);
@@ -139,7 +138,7 @@ Zone::Advice Zone::advice_for(size_t huge, const Share& share) {
   bool is_alone = dirty_.count(huge * kUnit, kUnit) == share.here;
   // Where it stays advised, what is free of it comes with the block. Where the window is large it
   // does whatever the block is.
-  bool stays = !is_alone || share.is_sure || window_size() > kMostShared;
+  bool stays = !is_alone || share.is_giant || window_size() > kMostShared;
   if (stays && was_advised) soil(huge);
   if (stays) return Advice::kStays;
   // Where somebody else's mapping stands in the window, a huge page may be partly theirs.
