@@ -183,10 +183,10 @@ void vm_fetch(char* at, size_t size) {
     g_cannot_fetch.store(true, std::memory_order_relaxed);
 }
 
-// mincore would tell with one call, but filters of system calls that let madvise pass, systemd's
-// for services among them, may end the process for it.
 std::atomic<bool> g_cannot_tell{false};
 
+// mincore would tell with one call, but filters of system calls that let madvise pass, systemd's
+// for services among them, may end the process for it.
 size_t vm_resident(char* at, size_t size) {
   constexpr uint64_t kPresent = uint64_t{1} << 63;
   constexpr size_t kPages = 512;
