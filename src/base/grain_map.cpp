@@ -96,11 +96,16 @@ void GrainMap::place(unsigned grain, unsigned count) {
   begin(grain, count);
 }
 
-// The lowest run of up to a word of grains. Each step leaves those bits of two words behind which
-// twice as many are free.
+// The lowest run of up to a word of grains, one of which is that of a set bit here: every bit,
+// every second, fourth, ... of a word. Each step leaves those bits of two words behind which twice
+// as many are free.
 unsigned GrainMap::find_short(unsigned count) const {
+  static constexpr uint64_t kEvery[] = {~uint64_t{0},       0xaaaaaaaaaaaaaaaa, 0x8888888888888888,
+                                        0x8080808080808080, 0x8000800080008000, 0x8000000080000000,
+                                        0x8000000000000000};
+  uint64_t some = kEvery[log2_floor(count)];
   for (unsigned i = 0; i < kWords; ++i) {
-    if (~taken_[i] == 0) continue;
+    if ((~taken_[i] & some) == 0) continue;
     uint64_t low = ~taken_[i], high = i + 1 < kWords ? ~taken_[i + 1] : 0;
     for (unsigned have = 1; have < count;) {
       unsigned step = std::min(have, count - have);
@@ -137,10 +142,10 @@ unsigned GrainMap::take(unsigned count, unsigned align) {
   return kNoGrain;
 }
 
-void GrainMap::put(unsigned grain) {
-  unsigned end = grain + length_at(grain);
+void GrainMap::put(unsigned grain, unsigned count) {
+  unsigned end = grain + count;
   clear_bits(begins_, grain, 1);
-  unmark(grain, end - grain);
+  unmark(grain, count);
   unsigned run = next_taken(end) - run_start(grain);
   longest_ = static_cast<uint16_t>(std::max<unsigned>(longest_, run));
 }

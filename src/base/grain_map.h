@@ -54,8 +54,9 @@ class GrainMap {
   /// Makes `count` free grains from `grain` on a block.
   void place(unsigned grain, unsigned count);
 
-  /// Gives back the block that begins at `grain`.
-  void put(unsigned grain);
+  /// Gives back the block that begins at `grain`, and is `count` grains long.
+  void put(unsigned grain, unsigned count);
+  void put(unsigned grain) { put(grain, length_at(grain)); }
 
   /// Makes the block that begins at `grain` `count` grains long. False where what follows is taken.
   bool try_resize(unsigned grain, unsigned count);
@@ -70,9 +71,14 @@ class GrainMap {
   unsigned block_around(unsigned grain) const;
   /// The length of the block that begins at `grain`.
   unsigned length_at(unsigned grain) const {
-    // Most blocks end in the word in which they begin.
-    uint64_t ends = (begins_[grain / 64] | ~taken_[grain / 64]) >> (grain % 64) >> 1;
-    return kHasCaches && ends != 0 ? lowest_bit(ends) + 1 : end_of(grain) - grain;
+    if (!kHasCaches) return end_of(grain) - grain;
+    // Where blocks may end that begin here, of up to 64 grains: most are no longer. No branch tells
+    // in which of two words that is, which would be guessed wrong often.
+    unsigned word = grain / 64, shift = grain % 64, next = (word + 1) % kWords;
+    uint64_t behind_last = ~uint64_t{0} * ((word + 1) / kWords);
+    uint64_t high = begins_[next] | ~taken_[next] | behind_last;
+    uint64_t ends = (begins_[word] | ~taken_[word]) >> shift >> 1 | high << (63 - shift);
+    return ends != 0 ? lowest_bit(ends) + 1 : end_of(grain) - grain;
   }
 
   /// The same while others may change the map: as it never was, perhaps. 0 where no block begins.

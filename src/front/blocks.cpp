@@ -9,26 +9,40 @@ namespace {
 
 // Who asks the program's own caches comes by the slow path.
 ASHLAR_INLINE bool is_alone() {
-  return !os::has_other_threads() && !g_heap.has_wish() &&
-         g_heap.promotion().is_alone(g_heap.slob().bytes());
+  return !os::has_other_threads() && !g_heap.has_wish() && g_heap.promotion().is_alone();
+}
+
+// Whether SLOB may go on alone depends on how much it holds. (In the small library it does.)
+size_t bytes_held() {
+  return base::kHasCaches ? g_heap.slob().bytes() : 0;
+}
+
+ASHLAR_NOINLINE void note_bytes() {
+  g_heap.promotion().note_bytes(bytes_held());
 }
 
 }  // namespace
 
 large::Memory alloc_by_slob(size_t size, size_t align) {
+  size_t bytes = bytes_held();
   void* block = g_heap.slob().alloc(size, align);
   if (block == nullptr) return {};
-  if (base::kHasCaches) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  if (base::kHasCaches) {
+    if (bytes_held() != bytes) note_bytes();
+    g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  }
   return {block, g_heap.pages().slabs().frame_of(block).is_new != 0};
 }
 
 void free_by_slob(const page::Frame& frame, void* p) {
+  size_t bytes = bytes_held();
   size_t size = g_heap.slob().free(frame, p);
-  if (base::kHasCaches) g_heap.promotion().note_free(class_of(size), size);
+  if (!base::kHasCaches) return;
+  if (bytes_held() != bytes) note_bytes();
+  g_heap.promotion().note_free(class_of(size), size);
 }
 
-void* resize_by_slob(const page::Frame& frame, void* p, size_t size) {
-  size_t had = g_heap.slob().usable_size(frame, p);
+void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size) {
   if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
   if (!base::kHasCaches) return p;
   g_heap.promotion().note_free(class_of(had), had);
@@ -40,10 +54,11 @@ void* alloc_alone(size_t size) {
   if (size >= base::kFrameSize || !is_alone()) return nullptr;
   void* block = g_heap.slob().take_kept(size);
   if (block == nullptr) {
-    if (is_look_due()) return nullptr;
+    if (!g_heap.try_count_call()) return nullptr;
+    size_t bytes = bytes_held();
     block = g_heap.slob().alloc(size, kGrain);
     if (block == nullptr) return nullptr;
-    note_call();
+    if (bytes_held() != bytes) note_bytes();
   }
   g_heap.promotion().note_live(class_of(size), whole_grains(size));
   g_heap.promotion().note_call(class_of(size));
@@ -51,16 +66,17 @@ void* alloc_alone(size_t size) {
 }
 
 bool free_alone(const page::Zone& zone, void* p) {
-  if (!is_alone() || is_look_due()) return false;
+  if (!is_alone()) return false;
   const page::Frame& frame = zone.frame_of(p);
-  if (frame.kind != page::FrameKind::kSlob) return false;
-  note_call();
-  size_t pages = g_heap.slob().bytes();
+  if (frame.kind != page::FrameKind::kSlob || !g_heap.try_count_call()) return false;
+  size_t bytes = bytes_held();
   slob::Keep keep = g_heap.promotion().drops_often() ? slob::Keep::kMany : slob::Keep::kFew;
   size_t size = g_heap.slob().free_alone(frame, p, keep);
   g_heap.promotion().note_free(class_of(size), size);
   g_heap.promotion().note_drop();
-  if (g_heap.slob().bytes() != pages && g_heap.pages().wants_trim()) g_heap.pages().trim();
+  if (bytes_held() == bytes) return true;
+  note_bytes();
+  if (g_heap.pages().wants_trim()) g_heap.pages().trim();
   return true;
 }
 

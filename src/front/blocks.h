@@ -21,8 +21,8 @@ namespace front {
 
 large::Memory alloc_by_slob(size_t size, size_t align);
 void free_by_slob(const page::Frame& frame, void* p);
-/// Makes a block longer or shorter where it stands; null where that cannot be.
-void* resize_by_slob(const page::Frame& frame, void* p, size_t size);
+/// Makes a block of `had` bytes longer or shorter where it stands; null where that cannot be.
+void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size);
 
 // Not in the small library:
 

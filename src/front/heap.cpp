@@ -141,7 +141,7 @@ large::Memory alloc_inside(const Request& request) {
 }
 
 // Threads with magazines of their own need no gate for them: nobody else looks into them.
-void* alloc_from_own_seat(size_t size) {
+ASHLAR_INLINE void* alloc_from_own_seat(size_t size) {
   cache::Seat seat = cache::own_seat();
   if (seat.is_none() || size > kMaxCached) return nullptr;
   void* object = seat.pop(class_of(size));
@@ -149,7 +149,7 @@ void* alloc_from_own_seat(size_t size) {
   return object;
 }
 
-bool free_to_own_seat(Zone& zone, void* p) {
+ASHLAR_INLINE bool free_to_own_seat(Zone& zone, void* p) {
   cache::Seat seat = cache::own_seat();
   uint8_t id = zone.class_at(p);
   if (seat.is_none() || id == 0 || !base::is_aligned(p, kGrain)) return false;
@@ -157,14 +157,14 @@ bool free_to_own_seat(Zone& zone, void* p) {
 }
 
 // Without the gate, and without leaving the slow path.
-void* alloc_ready(size_t size) {
+ASHLAR_INLINE void* alloc_ready(size_t size) {
   if (!base::kHasCaches) return nullptr;
-  void* object = alloc_from_own_seat(size);
-  return object != nullptr ? object : alloc_alone(size);
+  void* block = alloc_alone(size);
+  return block != nullptr ? block : alloc_from_own_seat(size);
 }
 
-bool free_to_ready(Zone& zone, void* p) {
-  return base::kHasCaches && (free_to_own_seat(zone, p) || free_alone(zone, p));
+ASHLAR_INLINE bool free_to_ready(Zone& zone, void* p) {
+  return base::kHasCaches && (free_alone(zone, p) || free_to_own_seat(zone, p));
 }
 
 large::Memory alloc_through_gate(const Request& request) {
@@ -256,10 +256,10 @@ bool stays_in_frames(const Zone& zone, size_t have, size_t size) {
 }
 
 // A block that is no object, made longer or shorter without copying; null where that cannot be.
-void* resize_inside(Zone& zone, Frame& frame, void* p, size_t size) {
+void* resize_inside(Zone& zone, Frame& frame, void* p, size_t have, size_t size) {
   void* resized = nullptr;
   if (frame.kind == FrameKind::kSlob)
-    resized = size < slob::kEnd ? resize_by_slob(frame, p, size) : nullptr;
+    resized = size < slob::kEnd ? resize_by_slob(frame, p, have, size) : nullptr;
   else if (stays_in_frames(zone, base::Pages(frame.count).bytes(), size))
     resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
   leave();
@@ -455,13 +455,13 @@ void* resize(void* p, size_t size) {
   if (!is_object) {
     GateEntry entry;
     if (entry.is_open()) {
-      if (void* resized = resize_inside(zone, frame, p, size)) return resized;
+      if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
       // To grow in place needs the least, once what is kept has given way.
       size_t more = base::Pages::ceil(size - std::min(size, have)).n;
       bool is_refused = frame.kind == FrameKind::kLarge &&
                         !g_heap.pages().budget().has_room(more, page::Budget::For::kLarge);
       if (is_refused && give_back())
-        if (void* resized = resize_inside(zone, frame, p, size)) return resized;
+        if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
     }
   }
   return copy_to_new(zone, p, have, size);

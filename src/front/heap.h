@@ -71,6 +71,22 @@ class Heap {
     return base::kHasCaches && is_promoted_.load(std::memory_order_acquire);
   }
 
+  /// Counts a call of the slow path. Whether it is one that shall look at the clock.
+  bool count_call() {
+    uint32_t calls = calls_.load(std::memory_order_relaxed);
+    calls_.store(calls + 1, std::memory_order_relaxed);
+    return is_look_due_at(calls);
+  }
+  /// The same for a call that never looks: false, and not counted, if it shall.
+  bool try_count_call() {
+    uint32_t calls = calls_.load(std::memory_order_relaxed);
+    if (is_look_due_at(calls)) return false;
+    calls_.store(calls + 1, std::memory_order_relaxed);
+    return true;
+  }
+  /// So many there were, about, modulo 2^32.
+  uint32_t calls() const { return calls_.load(std::memory_order_relaxed); }
+
   /// Whether a thread of our own gives memory back while the program sleeps.
   bool has_reaper() const { return options_.reaper == Options::kAuto; }
 
@@ -102,6 +118,15 @@ class Heap {
   }
 
  private:
+  // Each so many calls of the slow path look at the clock. Where SLOB serves alone, most calls are
+  // slow, and most processes end before there is anything to give back.
+  static constexpr uint32_t kLookEvery = 8, kLookEveryBySlob = 256;
+  static_assert(base::is_power_of_two(kLookEvery) && base::is_power_of_two(kLookEveryBySlob));
+  bool is_look_due_at(uint32_t calls) const {
+    uint32_t mask = (is_promoted() ? kLookEvery : kLookEveryBySlob) - 1;
+    return (calls & mask) == mask;
+  }
+
   void publish();
   void apply(const Options& options);
 
@@ -111,7 +136,8 @@ class Heap {
   os::RseqMode mode_ = os::RseqMode::kNone;
   std::atomic<bool> is_promoted_{false};   // object caches are ready
   std::atomic<bool> is_published_{false};  // and the fast path leads to them
-  std::atomic<uint32_t> process_{0};       // whose counts promotion_ has; 0: nobody knows
+  std::atomic<uint32_t> calls_{0};
+  std::atomic<uint32_t> process_{0};  // whose counts promotion_ has; 0: nobody knows
   std::atomic<size_t> wish_{0};
   std::atomic<uint32_t> interval_ms_{0};
   std::atomic<bool> follows_container_{false};

@@ -24,7 +24,7 @@ bool Promotion::is_busy(const Demand& demand) {
   bool is_over = is_often || is_large(demand.slob_bytes) || demand.has_threads;
   if (!is_over) return false;
   is_over_.store(true, std::memory_order_relaxed);
-  alone_below_.store(0, std::memory_order_relaxed);
+  note_bytes(demand.slob_bytes);
   return true;
 }
 

@@ -52,14 +52,14 @@ class Promotion {
   /// serves nothing.
   void start(uint64_t slob_max) {
     slob_max_ = slob_max;
-    alone_below_.store(bytes_alone(), std::memory_order_relaxed);
+    note_bytes(0);
   }
 
   /// In the child of a fork, where SLOB holds so much.
   void restart(size_t slob_bytes) {
     inherited_ = slob_bytes;
     is_over_.store(false, std::memory_order_relaxed);
-    alone_below_.store(bytes_alone(), std::memory_order_relaxed);
+    note_bytes(slob_bytes);
     end_interval();
   }
   /// Whether the process has outgrown SLOB alone.
@@ -78,11 +78,15 @@ class Promotion {
 
   /// Counts a request for a class. Whether it shall be served by a cache.
   bool note_demand(const Demand& demand);
-  /// Whether no request need be, where SLOB holds so much and there is no other thread.
-  bool is_alone(size_t slob_bytes) const {
-    bool is_seldom = calls_.load(std::memory_order_relaxed) < many_calls(slob_bytes);
-    return (slob_bytes < alone_below_.load(std::memory_order_relaxed) && is_seldom) ||
-           slob_max_ == kUnlimited;
+  /// Whether no request need be where there is no other thread.
+  bool is_alone() const {
+    return calls_.load(std::memory_order_relaxed) < calls_alone_.load(std::memory_order_relaxed);
+  }
+  /// SLOB holds so much now.
+  void note_bytes(size_t slob_bytes) {
+    bool may_be = !is_over() && slob_max_ != 0 && !is_large(slob_bytes);
+    uint32_t calls = slob_max_ == kUnlimited ? UINT32_MAX : may_be ? many_calls(slob_bytes) : 0;
+    calls_alone_.store(calls, std::memory_order_relaxed);
   }
   /// So many blocks that are dropped in an interval tell that there will be more. (That many were
   /// asked for tells less: the parent of workers has built up its state, and they begin with what
@@ -107,11 +111,6 @@ class Promotion {
 
  private:
   bool is_large(size_t slob_bytes) const { return slob_bytes > inherited_ + slob_max_; }
-  // Below so many bytes SLOB may be alone.
-  size_t bytes_alone() const {
-    if (slob_max_ == 0) return 0;
-    return slob_max_ == kUnlimited ? SIZE_MAX : inherited_ + slob_max_ + 1;
-  }
   uint32_t many_calls(size_t slob_bytes) const {
     return slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
   }
@@ -131,10 +130,10 @@ class Promotion {
   };
 
   uint64_t slob_max_ = 0;
-  size_t inherited_ = 0;                // bytes that SLOB held when this process began
-  std::atomic<size_t> alone_below_{0};  // bytes_alone(); 0 where SLOB alone will not do any more
-  std::atomic<bool> is_over_{false};    // it will not
-  std::atomic<uint32_t> calls_{0};      // in this interval
+  size_t inherited_ = 0;                  // bytes that SLOB held when this process began
+  std::atomic<uint32_t> calls_alone_{0};  // for so many SLOB alone will do
+  std::atomic<bool> is_over_{false};      // it will not any more
+  std::atomic<uint32_t> calls_{0};        // in this interval
   std::atomic<uint32_t> drops_{0};
   Class classes_[base::kHasCaches ? base::kMaxClasses : 1]{};
 };

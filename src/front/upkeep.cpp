@@ -18,13 +18,6 @@ using cache::g_registry;
 
 namespace {
 
-// How often the slow path looks at the clock: each so many calls. Where SLOB serves alone, most
-// calls are slow, and most processes end before there is anything to give back.
-constexpr uint32_t kTickEvery = 8;
-constexpr uint32_t kTickEveryBySlob = 256;
-static_assert(base::is_power_of_two(kTickEvery) && base::is_power_of_two(kTickEveryBySlob));
-ASHLAR_START_DATA std::atomic<uint32_t> g_ticks{0};
-
 ASHLAR_START_DATA std::atomic<uint64_t> g_next_reap_ms{0};
 
 // Not in the heap: a small process never comes so far as to touch it.
@@ -115,11 +108,6 @@ bool has_just_been(uint64_t due, uint64_t now, uint64_t interval) {
   return due > now + interval - std::min(interval / 8, kShort);
 }
 
-bool is_look_due_at(uint32_t ticks) {
-  uint32_t mask = (g_heap.is_promoted() ? kTickEvery : kTickEveryBySlob) - 1;
-  return (ticks & mask) == mask;
-}
-
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   if (!base::kHasCaches) return g_heap.pages().trim();
@@ -153,8 +141,12 @@ bool Heap::start() {
   options_ = options_from_environment();
   if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
   apply(options_);
-  slob_.start(pages_.slabs(), pages_.meta(), kMostReady, &kept_);
-  if (!base::kHasCaches) return true;
+  if (!base::kHasCaches) {
+    slob_.start(pages_.slabs(), pages_.meta());
+    return true;
+  }
+  void* rows = pages_.meta().alloc(slob::kShelves * sizeof(slob::Row), base::kCacheLine);
+  slob_.start(pages_.slabs(), pages_.meta(), kMostReady, &kept_, static_cast<slob::Row*>(rows));
   promotion_.start(slob_max_of(options_));
   if (options_.nodes > 1) find_nodes();
   return true;
@@ -219,21 +211,12 @@ bool give_back() {
 }
 
 void maintain() {
-  uint32_t ticks = g_ticks.load(std::memory_order_relaxed);
-  note_call();
+  bool is_look_due = g_heap.count_call();
   // Slabs first: what they leave empty is the zone's.
   if (g_heap.is_promoted() && cache::g_remnants.has_wish()) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
   if (g_heap.pages().wants_trim()) g_heap.pages().trim();
-  if (is_look_due_at(ticks)) reap_idle();
-}
-
-bool is_look_due() {
-  return is_look_due_at(g_ticks.load(std::memory_order_relaxed));
-}
-
-void note_call() {
-  g_ticks.store(g_ticks.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (is_look_due) reap_idle();
 }
 
 void attend(Start start) {
@@ -269,7 +252,7 @@ const os::Topology* nodes() {
 }
 
 uint32_t slow_calls() {
-  return g_ticks.load(std::memory_order_relaxed);
+  return g_heap.calls();
 }
 
 void reap_by_age() {

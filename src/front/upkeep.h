@@ -26,11 +26,6 @@ namespace front {
 /// What the slow path does on its way out: gives back what need not be kept.
 void maintain();
 
-/// Whether maintain() will look at the clock when it is next called.
-bool is_look_due();
-/// Counts a call that does without maintain().
-void note_call();
-
 /// The same outside the gate: a thread of our own is woken, or started if that is allowed, where
 /// there is to be one. (libc frees with locks held that the start of a thread takes.)
 enum class Start : uint8_t { kNot, kAllowed };

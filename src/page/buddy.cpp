@@ -148,13 +148,14 @@ uint32_t Buddy::take_front(uint32_t block, Pages pages, FrameKind kind) {
   return block;
 }
 
-// Calls visit(block) for up to `most` free blocks of this kind in each list, the smallest first.
+// Calls visit(block) for up to `most` free blocks of this kind in each list, the smallest first,
+// until it returns false.
 template <class Visit>
 void Buddy::for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const {
   for (uint32_t lists = nonempty_ >> least_order << least_order; lists != 0; lists &= lists - 1) {
     uint32_t at = lists_[base::lowest_bit(lists)].first;
     for (unsigned looks = 0; looks < most && at != kNone && is_of(at, run); ++looks) {
-      visit(at);
+      if (!visit(at)) return;
       at = frames_[at].link.next;
     }
   }
@@ -207,19 +208,20 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
   bool from_all = false;
   auto look = [&](uint32_t block) {
     uint32_t before = from_all || !base::kHasCaches ? block : block_before(block, run);
-    if (before != block && frames_[before].order >= least_order) return;
+    if (before != block && frames_[before].order >= least_order) return true;
     uint32_t start = run_start(block, run);
     uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
     // Of what is twice as long as need be no more is to be known.
     uint32_t end = run_end(start, first + 2 * count, Run::kFree);
-    if (first == best || end < first + count) return;
+    if (first == best || end < first + count) return true;
     size_t dirty = dirty_map_.count(first, pages.n);
     bool is_better = dirty > best_dirty || (dirty == best_dirty && end - start < shortest);
-    if (!is_better) return;
+    if (!is_better) return true;
     best = first;
     best_start = start;
     shortest = end - start;
     best_dirty = dirty;
+    return !base::kHasCaches || dirty < count || shortest > count;  // there is none better
   };
   do {
     for_blocks(least_order, kLooks, run, look);

@@ -8,8 +8,6 @@
 namespace page {
 namespace {
 
-// Work is worth a system call from here on.
-constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 // A frame that is purged and wanted again costs between half a microsecond, in a huge page, and
 // two. So memory that waits by this measure costs one to four percent of the time at most when it
 // is wanted just after it went by age.

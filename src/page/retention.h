@@ -83,7 +83,10 @@ class Keeping {
   /// From how many dirty frames on some had best go.
   size_t worth_from(Frames now) const { return worth_beyond(most(now)); }
   /// Whether so much may be too much that limit() had best be asked.
-  bool may_exceed(Frames now) const { return is_worth_it(now, std::min(least(now), most(now))); }
+  bool may_exceed(Frames now) const {
+    bool is_more = !base::kHasCaches || now.dirty > kSlack;
+    return is_more && is_worth_it(now, std::min(least(now), most(now)));
+  }
 
   /// How many dirty frames may stay; no fewer than there are, where it is not worth a system call.
   /// Ends the interval if its time has come.
@@ -95,6 +98,9 @@ class Keeping {
   }
 
  private:
+  // Work is worth a system call from here on.
+  static constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
+
   size_t least(Frames now) const;
   size_t most(Frames now) const;
   size_t worth_beyond(size_t keep) const;

@@ -41,10 +41,10 @@ class Kept {
   /// Keeps a block of `length` grains. False where it is too long, one too many of its length, or
   /// has no number.
   bool put(unsigned length, size_t block, Keep keep) {
-    unsigned share = keep == Keep::kMany ? 1 : 2;
-    if (length > kMostKept / share || block == kNone || block > UINT32_MAX) return false;
+    Bounds most = kBounds[static_cast<unsigned>(keep)];
+    if (length > most.length || block == kNone || block > UINT32_MAX) return false;
     uint8_t& count = counts_[length - 1];
-    if (count >= kKeptOfALength / share) return false;
+    if (count >= most.of_a_length) return false;
     few_[length - 1][count++] = static_cast<uint32_t>(block);
     ++count_;
     return true;
@@ -59,7 +59,7 @@ class Kept {
   }
 
   bool has(unsigned length, size_t block) const {
-    if (length > kMostKept || block == kNone || counts_[length - 1] == 0) return false;
+    if (length > kMostKept || block == kNone) return false;
     bool found = false;
     for (size_t other : few_[length - 1]) found |= other == block;
     return found;
@@ -87,6 +87,11 @@ class Kept {
   }
 
  private:
+  struct Bounds {
+    uint8_t length, of_a_length;
+  };
+  static constexpr Bounds kBounds[] = {{kMostKept / 2, kKeptOfALength / 2},
+                                       {kMostKept, kKeptOfALength}};
   static constexpr unsigned kLengths = base::kHasCaches ? kMostKept : 0;
 
   // By length.

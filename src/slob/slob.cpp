@@ -15,10 +15,6 @@ using page::FrameKind;
 
 namespace {
 
-constexpr unsigned grains_of(size_t size) {
-  return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
-}
-
 // At `grain` of a frame that begins at `start`, of the page or of a long block, begins no block.
 [[noreturn]] void tell_misuse(const SlobPage& page, bool is_page, unsigned grain, char* start,
                               const void* p) {
@@ -32,8 +28,10 @@ constexpr unsigned grains_of(size_t size) {
 
 }  // namespace
 
-void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, Kept* kept) {
+void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, Kept* kept,
+                 Row* rows) {
   kept_ = kept;
+  if (base::kHasCaches) rows_ = rows;
   lock_.set_rank(os::LockRank::kSlob);
   most_ready_ = most_ready;
   zone_ = &zone;
@@ -46,15 +44,62 @@ bool Slob::is_behind(const SlobPage& page, const SlobPage& other) const {
   return is_inherited == is_other_inherited ? other.frame < page.frame : is_inherited;
 }
 
-// A page in a list may have more room than any there had. (The small library walks anyway.)
-void Slob::note_room(const SlobPage& page) {
-  if (!base::kHasCaches) return;
+// A page in a row or a list has more room than it had.
+void Slob::note_room(SlobPage& page) {
+  if (!base::kHasCaches) return;  // the small library walks anyway
   Pages& pages = shelf(page.shelf);
-  pages.longest = std::max(pages.longest, page.longest());
+  if (page.place == SlobPage::kNoPlace)
+    pages.longest = std::max(pages.longest, page.longest());
+  else
+    row_of(page.shelf).set_room(find_place(page), page.longest());
 }
 
-// Into the list of its shelf, behind the pages at lower addresses, as far as it looks.
-void Slob::shelve(SlobPage& page) {
+// Where it is in its row, of which it knows about where that is.
+ASHLAR_NOINLINE unsigned Slob::find_place(SlobPage& page) {
+  page.place = static_cast<uint8_t>(row_of(page.shelf).find_page(page.place, frame_number(page)));
+  return page.place;
+}
+
+// Into the row of its shelf, by address, but what is inherited behind all other pages. False where
+// the row is full of pages that belong in front of it.
+bool Slob::try_insert(SlobPage& page) {
+  uint32_t number = frame_number(page);
+  if (rows_ == nullptr || number > Row::kLast) return false;
+  Pages& pages = shelf(page.shelf);
+  Row& row = row_of(page.shelf);
+  bool is_apart = is_apart_from(page);
+  unsigned end = is_apart || apart_ == 0 ? row.count() : pages.own;
+  unsigned place = row.place_for(is_apart ? pages.own : 0, end, number);
+  if (place == Row::kMost) return false;
+  if (row.count() == Row::kMost) move_to_list(page_at(row.at(Row::kMost - 1)));
+  row.insert(place, number, page.longest());
+  page.place = static_cast<uint8_t>(place);
+  pages.own += !is_apart;
+  return true;
+}
+
+void Slob::remove_from_row(SlobPage& page) {
+  Pages& pages = shelf(page.shelf);
+  unsigned place = find_place(page);
+  row_of(page.shelf).remove(place);
+  page.place = SlobPage::kNoPlace;
+  pages.own -= place < pages.own;
+}
+
+// The last of a row, in front of those that are in the list.
+ASHLAR_NOINLINE void Slob::move_to_list(SlobPage& page) {
+  remove_from_row(page);
+  shelf(page.shelf).list.push_front(page);
+  note_room(page);
+}
+
+ASHLAR_NOINLINE void Slob::move_to_row(SlobPage& page) {
+  remove_from_list(page);
+  shelve(page);
+}
+
+// Into the list, behind the pages at lower addresses, as far as it looks.
+ASHLAR_NOINLINE void Slob::insert_in_list(SlobPage& page) {
   Pages& pages = shelf(page.shelf);
   SlobPage *before = nullptr, *at = pages.list.front();
   for (unsigned looks = 0; at != nullptr && is_behind(page, *at) && looks < kLooks; ++looks) {
@@ -65,16 +110,26 @@ void Slob::shelve(SlobPage& page) {
     pages.list.push_front(page);
   else
     pages.list.push_behind(*before, page);
-  ++pages.count;
   note_room(page);
 }
 
-void Slob::unshelve(SlobPage& page) {
+void Slob::remove_from_list(SlobPage& page) {
   Pages& pages = shelf(page.shelf);
   if (pages.cursor == &page) pages.cursor = page.next;
-  if (pages.newest == &page) pages.newest = nullptr;
   pages.list.remove(page);
-  --pages.count;
+}
+
+void Slob::shelve(SlobPage& page) {
+  if (!base::kHasCaches || !try_insert(page)) insert_in_list(page);
+}
+
+// What leaves the row makes place for the first of the list.
+void Slob::unshelve(SlobPage& page) {
+  Pages& pages = shelf(page.shelf);
+  if (pages.newest == &page) pages.newest = nullptr;
+  if (!base::kHasCaches || page.place == SlobPage::kNoPlace) return remove_from_list(page);
+  remove_from_row(page);
+  if (SlobPage* first = pages.list.front(); first != nullptr) move_to_row(*first);
 }
 
 unsigned Slob::most_ready() const {
@@ -175,9 +230,9 @@ ASHLAR_NOINLINE void* Slob::take(SlobPage& page, unsigned count, unsigned align)
   return zone_->address_of(*page.frame) + size_t{grain} * base::kGrain;
 }
 
-// The first page that has room, from the front; in a long list also one that is further behind, or
-// the one that was begun last: its place in the list may come to be looked at much later.
-void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
+// The first page of the list that has room, from the front; in a long one also one that is further
+// behind, or the one that was begun last: its place may come to be looked at much later.
+ASHLAR_NOINLINE void* Slob::take_from_list(Pages& pages, unsigned count, unsigned align) {
   if (base::kHasCaches && count > pages.longest) return nullptr;
   SlobPage* page = pages.list.front();
   unsigned looks = 0;
@@ -197,11 +252,31 @@ void* Slob::take_from(Pages& pages, unsigned count, unsigned align) {
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
 
+// The same, in the row first.
+void* Slob::take_from(Shelf on, unsigned count, unsigned align) {
+  Pages& pages = shelf(on);
+  if (!base::kHasCaches || rows_ == nullptr) return take_from_list(pages, count, align);
+  Row& row = row_of(on);
+  for (unsigned place = 0; (place = row.find(place, count)) < row.count(); ++place) {
+    SlobPage& page = page_at(row.at(place));
+    if (count > page.longest()) {
+      row.set_room(place, page.longest());  // less than was told
+      continue;
+    }
+    if (is_apart_from(page)) return nullptr;
+    if (void* block = take(page, count, align)) {
+      if (page.free_grains() != 0) row.set_room(place, page.longest());
+      return block;
+    }
+  }
+  return pages.list.front() == nullptr ? nullptr : take_from_list(pages, count, align);
+}
+
 // Its own shelf first, then the others, beginning with the one above.
 void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
   for (unsigned i = 0; i < kShelves; ++i) {
     Shelf on = static_cast<Shelf>((static_cast<unsigned>(first) + i) % kShelves);
-    if (void* block = take_from(shelf(on), count, align)) return block;
+    if (void* block = take_from(on, count, align)) return block;
   }
   return nullptr;
 }
@@ -230,7 +305,8 @@ void* Slob::alloc(size_t size, size_t align) {
   return take_from_shelves(shelf_for(size), count, step);
 }
 
-ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
+// Of a block that may be one that is kept.
+ASHLAR_INLINE Slob::Place Slob::place_of_any(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
   size_t offset = reinterpret_cast<size_t>(p) % base::kFrameSize;
   unsigned grain = static_cast<unsigned>(offset / base::kGrain);
@@ -239,17 +315,21 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   // In another frame stands the beginning of a long block.
   if (is_page ? !is_start || offset % base::kGrain != 0 : offset != 0)
     tell_misuse(*page, is_page, grain, zone_->address_of(frame), p);
-  unsigned count = page->length_at(grain);
-  if (base::kHasCaches && kept_ != nullptr && kept_->has(count, number_of(p)))
+  return {page, grain, page->length_at(grain)};
+}
+
+ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
+  Place place = place_of_any(frame, p);
+  if (base::kHasCaches && kept_ != nullptr && kept_->has(place.count, number_of(p)))
     misuse::double_free_small(p);
-  return {page, grain, count};
+  return place;
 }
 
 // After grains of a page came free: it may have been in no list, or be empty now.
-void Slob::note_free(SlobPage& page, bool was_full) {
+void Slob::note_free(SlobPage& page, bool was_full, unsigned longest) {
   if (was_full)
     shelve(page);
-  else
+  else if (page.longest() > longest)
     note_room(page);
   if (!page.is_empty()) return;
   // Of two empty pages the one stays that stands in front of the other.
@@ -261,10 +341,11 @@ void Slob::note_free(SlobPage& page, bool was_full) {
 // The bytes of the block, which is free from now on.
 ASHLAR_NOINLINE size_t Slob::give(Place place) {
   bool was_full = place.page->free_grains() == 0;
-  place.page->put(place.grain);
+  unsigned longest = base::kHasCaches ? place.page->longest() : 0;
+  place.page->put(place.grain, place.count);
   if (place.grain == 0) place.count += give_front(*place.page);
   live_ -= place.count;
-  note_free(*place.page, was_full);
+  note_free(*place.page, was_full, longest);
   return size_t{place.count} * base::kGrain;
 }
 
@@ -274,7 +355,9 @@ size_t Slob::free(const Frame& frame, void* p) {
 }
 
 size_t Slob::free_alone(const Frame& frame, void* p, Keep keep) ASHLAR_UNCHECKED {
-  Place place = place_of(frame, p);
+  if (!base::kHasCaches) return 0;
+  Place place = place_of_any(frame, p);
+  if (kept_->has(place.count, number_of(p))) misuse::double_free_small(p);
   if (try_keep(place, p, keep)) return size_t{place.count} * base::kGrain;
   os::Locked held(lock_);
   return give(place);
@@ -286,12 +369,6 @@ bool Slob::try_keep(const Place& place, void* p, Keep keep) {
   Shelf last = keep == Keep::kMany ? Shelf::kMedium : Shelf::kSmall;
   if (apart_ > 0 || place.page->shelf > last) return false;
   return kept_->put(place.count, number_of(p), keep);
-}
-
-void* Slob::take_kept(size_t size) ASHLAR_UNCHECKED {
-  if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
-  uint32_t block = kept_->take(grains_of(size));
-  return block == Kept::kNone ? nullptr : block_at(block);
 }
 
 void Slob::drop_kept() {
@@ -337,7 +414,10 @@ void Slob::restart() ASHLAR_UNCHECKED {
   size_t grains = size_t{pages_.load(std::memory_order_relaxed)} * kGrains;
   apart_ = live_ < grains / 2 ? 0 : kMostApart;
   ++age_;
-  for (Pages& pages : shelves_) pages.cursor = pages.newest = nullptr;
+  for (Pages& pages : shelves_) {
+    pages.cursor = pages.newest = nullptr;
+    pages.own = 0;
+  }
 }
 
 void Slob::reap() {
@@ -367,19 +447,31 @@ void Slob::audit() {
   for (Pages& pages : shelves_) {
     pages.list.audit();
     const Shelf on = static_cast<Shelf>(&pages - shelves_);
-    unsigned count = 0;
-    pages.list.for_each([&](const SlobPage& page) {
+    auto audit_page = [&](const SlobPage& page) {
       page.audit();
       for (const Frame* frame : {page.frame, page.frame - page.in_front})
         ASHLAR_CHECK(frame->kind == FrameKind::kSlob && frame->tenant == &page);
       ASHLAR_CHECK(page.free_grains() > 0 && page.shelf == on);
-      ASHLAR_CHECK(!base::kHasCaches || page.longest() <= pages.longest);
       free += page.free_grains();
       empty += page.is_empty();
-      ++count;
+      ++listed;
+    };
+    pages.list.for_each([&](const SlobPage& page) {
+      audit_page(page);
+      ASHLAR_CHECK(!base::kHasCaches ||
+                   (page.longest() <= pages.longest && page.place == SlobPage::kNoPlace));
     });
-    ASHLAR_CHECK(count == pages.count);
-    listed += count;
+    if (!base::kHasCaches || rows_ == nullptr) continue;
+    const Row& row = row_of(on);
+    row.audit();
+    ASHLAR_CHECK(pages.own <= row.count());
+    ASHLAR_CHECK(row.count() == Row::kMost || pages.list.front() == nullptr ||
+                 frame_number(*pages.list.front()) > Row::kLast);
+    for (unsigned place = 0; place < row.count(); ++place) {
+      const SlobPage& page = page_at(row.at(place));
+      audit_page(page);
+      ASHLAR_CHECK(page.place < Row::kMost && row.may_have(place, page.longest()));
+    }
   }
   unsigned ready = 0;
   ready_.for_each([&](const SlobPage& page) {

@@ -7,7 +7,8 @@
 //   the room of larger ones. When no page of a list has room for a request, one of another list
 //   may; only then the page heap gives a frame. A page that is empty goes back to it, but for one,
 //   kept against a program that breathes around a page's edge. Pages stand in their list by
-//   address, as far as kLooks of them tell.
+//   address, as far as kLooks of them tell; of the process's own heap the first of each list stand
+//   in a *row* (slob/row.h), where the room of all is seen at a glance.
 //
 //   A heap of many pages has a few more *ready*, which have a frame and hold nothing: where a page
 //   more is wanted, or one less, the page heap's tables need not be written to. The child of a fork
@@ -25,23 +26,24 @@
 //   rest, or is much larger than it, has no business here: it is a block of the page heap.
 //
 // Invariants (audit())
-//   1. Each page with a free grain stands in the list of its shelf, and a full one in none.
+//   1. Each page with a free grain stands in the row or the list of its shelf, and a full one in
+//      neither. A list has pages when its row is full, or when their numbers are beyond a row.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
-//   3. At most one page in a list is empty. Those that are ready are in none, and not in pages().
+//   3. At most one page that is shelved is empty. Those that are ready are not, nor in pages().
 //   4. A block that is kept is taken, and of the length for which it is kept.
 //   5. The first frame of a long block is kSlob and names the page where the block ends.
-//   6. No page of a list has a longer run of free grains than is known of the list.
+//   6. No page has a longer run of free grains than is told of it in a row, or of all in a list.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held. What is kept changes without it
 //   while there is one thread, and under it from then on.
 //
 // Cost
-//   A walk along the pages of a shelf, most of them passed by after one compare: tens of
-//   nanoseconds; none where a walk has found that no page has such room. In a heap of more pages
-//   than kLooks only so many are looked at, from the front and from where the last such walk ended,
-//   and the one begun last. A long block is looked for in no list; its frames come from the page
-//   heap and go back to it. bench/micro/slob.
+//   A look at a row, or a walk along the pages of a list, most of them passed by after one compare:
+//   tens of nanoseconds; none where a walk has found that no page has such room. Of a long list
+//   only kLooks are looked at, from the front and from where the last such walk ended, and the one
+//   begun last. A long block is looked for nowhere; its frames come from the page heap and go back
+//   to it. bench/micro/slob.
 //
 // Source
 //   Linux's SLOB (M. Mackall, 2005), which goes back to B. W. Kernighan, D. M. Ritchie, The C
@@ -55,6 +57,7 @@
 #include "os/lock.h"
 #include "page/page_heap.h"
 #include "slob/kept.h"
+#include "slob/row.h"
 #include "slob/slob_page.h"
 
 namespace slob {
@@ -75,6 +78,11 @@ constexpr bool serves(size_t size) {
 static_assert(serves(0) && serves(base::kFrameSize - 1) && serves(base::kFrameSize + 1));
 static_assert(!serves(base::kFrameSize) && !serves(kEnd + 1));
 
+/// What a request takes of a page.
+constexpr unsigned grains_of(size_t size) {
+  return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
+}
+
 /// So many pages of a list are looked at in one go.
 inline constexpr unsigned kLooks = 64;
 
@@ -92,9 +100,9 @@ class Slob {
  public:
   constexpr Slob() = default;
   /// Takes frames from `zone`, and its records from `meta`. Has up to `most_ready` pages ready.
-  /// Blocks are kept in `kept`, if any.
-  void start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready = 0,
-             Kept* kept = nullptr);
+  /// Blocks are kept in `kept`, and the first pages of each shelf stand in `rows`, if any.
+  void start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready = 0, Kept* kept = nullptr,
+             Row* rows = nullptr);
 
   /// At least `size` bytes, less than kEnd, at a multiple of `align` (a power of two up to a frame)
   /// and of a grain. null when memory is out. The bytes are whatever they were, but zero where the
@@ -110,7 +118,11 @@ class Slob {
   size_t free_alone(const page::Frame& frame, void* p, Keep keep) ASHLAR_UNCHECKED;
   /// A block that was kept, as alloc() would give it, where the caller is the only thread. null
   /// where none is of that length.
-  void* take_kept(size_t size) ASHLAR_UNCHECKED;
+  void* take_kept(size_t size) ASHLAR_UNCHECKED {
+    if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
+    uint32_t block = kept_->take(grains_of(size));
+    return block == Kept::kNone ? nullptr : block_at(block);
+  }
   /// Frees all that are kept.
   void drop_kept() ASHLAR_EXCLUDES(lock_);
 
@@ -142,6 +154,7 @@ class Slob {
     unsigned grain;
     unsigned count;
   };
+  Place place_of_any(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
   bool try_keep(const Place& place, void* p, Keep keep) ASHLAR_REQUIRES(lock_);
   size_t give(Place place) ASHLAR_REQUIRES(lock_);
@@ -152,16 +165,17 @@ class Slob {
   }
   char* block_at(size_t number) const { return zone_->address_of(0) + (number - 1) * base::kGrain; }
   void* take(SlobPage& page, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
-  /// A shelf's pages, where the last walk beyond its first kLooks ended, and the page that was
-  /// begun last, if it has room.
+  /// The pages of a shelf that are in no row, where the last walk beyond the first kLooks ended,
+  /// and the page of the shelf that was begun last, if it has room.
   struct Pages {
     base::List<SlobPage> list{};
     SlobPage* cursor = nullptr;
     SlobPage* newest = nullptr;
-    unsigned count = 0;
-    unsigned longest = 0;  // no page's longest() is more
+    unsigned longest = 0;  // no longest() of a page in the list is more
+    unsigned own = 0;      // so many pages of the row are not inherited; they stand first
   };
-  void* take_from(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
+  void* take_from_list(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
+  void* take_from(Shelf on, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* alloc_long(unsigned count) ASHLAR_REQUIRES(lock_);
   unsigned most_ready() const;
@@ -180,14 +194,26 @@ class Slob {
     if (base::kHasCaches) page.age = age_;
   }
   bool is_behind(const SlobPage& page, const SlobPage& other) const ASHLAR_REQUIRES(lock_);
-  void note_room(const SlobPage& page) ASHLAR_REQUIRES(lock_);
+  unsigned find_place(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void note_room(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  bool try_insert(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void remove_from_row(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void move_to_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void move_to_row(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void insert_in_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void remove_from_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void unshelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
-  void note_free(SlobPage& page, bool was_full) ASHLAR_REQUIRES(lock_);
+  void note_free(SlobPage& page, bool was_full, unsigned longest) ASHLAR_REQUIRES(lock_);
   void retire(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void give_back(SlobPage& page) ASHLAR_REQUIRES(lock_);
   Pages& shelf(Shelf shelf) ASHLAR_REQUIRES(lock_) {
     return shelves_[static_cast<unsigned>(shelf)];
+  }
+  Row& row_of(Shelf shelf) ASHLAR_REQUIRES(lock_) { return rows_[static_cast<unsigned>(shelf)]; }
+  uint32_t frame_number(const SlobPage& page) const { return zone_->number_of(*page.frame); }
+  SlobPage& page_at(uint32_t number) const {
+    return *static_cast<SlobPage*>(zone_->frame_at(number).tenant);
   }
 
   os::Lock lock_;
@@ -204,6 +230,7 @@ class Slob {
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
   Kept* kept_ = nullptr;
+  Row* rows_ = nullptr;  // one for each shelf
 };
 
 }  // namespace slob

@@ -39,9 +39,12 @@ static_assert(shelf_for(1023) == Shelf::kMedium && shelf_for(1024) == Shelf::kLa
 
 class SlobPage : public base::GrainMap {
  public:
+  static constexpr uint8_t kNoPlace = 0xff;
+
   Shelf shelf;
   uint8_t in_front;  ///< so many whole frames in front are of the block at the first grain
   uint8_t age;       ///< of the Slob when it last took grains of this page
+  uint8_t place;     ///< about where in the row of its shelf it is; kNoPlace where it is in none
   SlobPage* next;    ///< in the list of its shelf, by address
   SlobPage* prev;
   page::Frame* frame;
@@ -50,6 +53,7 @@ class SlobPage : public base::GrainMap {
   void start(page::Frame& of) {
     frame = &of;
     in_front = 0;
+    place = kNoPlace;
     clear();
   }
 

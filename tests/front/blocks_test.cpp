@@ -24,7 +24,7 @@ class BlocksTest : public testing::Test {
   ~BlocksTest() override { inspect::audit(); }
   void SetUp() override {
     ASSERT_TRUE(front::start_heap());
-    if (!front::g_heap.promotion().is_alone(0))
+    if (!front::g_heap.promotion().is_alone())
       GTEST_SKIP() << "not run: SLOB does not serve alone here";
   }
   static size_t live() { return front::g_heap.slob().stats().live_bytes; }

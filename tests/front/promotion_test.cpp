@@ -41,19 +41,25 @@ TEST_F(PromotionTest, ALargerHeapIsPromotedSooner) {
 
 TEST_F(PromotionTest, CallsThatAskNoMoreThanWhetherSlobIsAloneCountLikeOthers) {
   unsigned calls = 0;
-  for (; promotion.is_alone(0) && calls < 1000000; ++calls) promotion.note_call(3);
+  for (; promotion.is_alone() && calls < 1000000; ++calls) promotion.note_call(3);
   EXPECT_GT(calls, 2000u);
   EXPECT_LT(served({.id = 3, .size = 48}, 1000), 2u);
-  EXPECT_FALSE(promotion.is_alone(0));
+  EXPECT_FALSE(promotion.is_alone());
+  promotion.note_bytes(0);
+  EXPECT_FALSE(promotion.is_alone()) << "for good";
 }
 
 TEST_F(PromotionTest, SlobIsNotAloneOnceWhatItHoldsDecides) {
-  EXPECT_TRUE(promotion.is_alone(kMax));
-  EXPECT_FALSE(promotion.is_alone(kMax + 1));
+  auto is_alone_with = [&](size_t bytes) {
+    promotion.note_bytes(bytes);
+    return promotion.is_alone();
+  };
+  EXPECT_TRUE(is_alone_with(kMax));
+  EXPECT_FALSE(is_alone_with(kMax + 1));
   unsigned calls = 0;
-  for (; promotion.is_alone(kMax) && calls < 1000000; ++calls) promotion.note_call(3);
+  for (; is_alone_with(kMax) && calls < 1000000; ++calls) promotion.note_call(3);
   EXPECT_LT(calls, 20000u) << "a larger heap asks sooner";
-  EXPECT_TRUE(promotion.is_alone(0)) << "a shell's would not";
+  EXPECT_TRUE(is_alone_with(0)) << "a shell's would not";
 }
 
 TEST_F(PromotionTest, OftenIsMeantWithinAnInterval) {
@@ -173,12 +179,13 @@ TEST_F(PromotionTest, ObjectsOfAFrameAndMoreAreNoPartOfThatBound) {
 TEST(PromotionExtremes, NeverAndAlways) {
   Promotion never;
   never.start(0);
-  EXPECT_FALSE(never.is_alone(0));
+  EXPECT_FALSE(never.is_alone());
   EXPECT_TRUE(never.note_demand({.id = 1, .size = 16}));
   Promotion always;
   always.start(Promotion::kUnlimited);
   for (int i = 0; i < 100000; ++i) always.note_call(1);
-  EXPECT_TRUE(always.is_alone(SIZE_MAX));
+  always.note_bytes(SIZE_MAX);
+  EXPECT_TRUE(always.is_alone());
   for (int i = 0; i < 100000; ++i)
     ASSERT_FALSE(
         always.note_demand({.id = 1, .size = 16, .slob_bytes = SIZE_MAX, .has_threads = true}));

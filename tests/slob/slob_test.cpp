@@ -17,16 +17,20 @@
 
 namespace {
 
-class SlobTest : public testing::Test {
+// With and without rows: the process has them, the heaps that a program makes have none.
+class SlobTest : public testing::TestWithParam<bool> {
  protected:
   SlobTest() {
     page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
     EXPECT_TRUE(heap.start(vm.vm(), keep_all));
-    slob.start(heap.slabs(), heap.meta(), 0, &kept);
+    start(0);
   }
   ~SlobTest() override {
     slob.audit();
     heap.audit();
+  }
+  void start(unsigned most_ready) {
+    slob.start(heap.slabs(), heap.meta(), most_ready, &kept, GetParam() ? rows : nullptr);
   }
   char* alloc(size_t size, size_t align = 1) {
     char* block = static_cast<char*>(slob.alloc(size, align));
@@ -51,10 +55,11 @@ class SlobTest : public testing::Test {
   test::FakeVm vm;
   page::PageHeap heap;
   slob::Kept kept;
+  slob::Row rows[slob::kShelves];
   slob::Slob slob;
 };
 
-TEST_F(SlobTest, EverySizeIsRoundedToGrainsOnly) {
+TEST_P(SlobTest, EverySizeIsRoundedToGrainsOnly) {
   for (size_t size = 0; size < base::kFrameSize; size += 7) {
     char* block = alloc(size);
     ASSERT_NE(block, nullptr);
@@ -65,7 +70,7 @@ TEST_F(SlobTest, EverySizeIsRoundedToGrainsOnly) {
   }
 }
 
-TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
+TEST_P(SlobTest, AlignmentsUpToAFrameAreKept) {
   std::vector<char*> blocks;
   for (size_t align = 1; align <= 4096; align *= 2)
     for (size_t size : {size_t{0}, size_t{1}, size_t{100}, size_t{4095}}) {
@@ -76,7 +81,7 @@ TEST_F(SlobTest, AlignmentsUpToAFrameAreKept) {
   EXPECT_LE(slob.stats().pages, 1u);
 }
 
-TEST_F(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
+TEST_P(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
   std::vector<char*> blocks;
   for (unsigned i = 0; i <= slob::kKeptOfALength; ++i) blocks.push_back(alloc(50 + i));
   char* last = blocks.back();
@@ -101,7 +106,7 @@ TEST_F(SlobTest, ABlockThatIsKeptServesTheNextRequestOfItsLength) {
 }
 
 // The very first block of a heap, too.
-TEST_F(SlobTest, BlocksOfUpToHalfAKibibyteAreKept) {
+TEST_P(SlobTest, BlocksOfUpToHalfAKibibyteAreKept) {
   for (size_t size = 16; size <= 512; size += 16) {
     char* block = alloc(size);
     EXPECT_TRUE(is_kept_when_freed(block)) << size;
@@ -110,7 +115,7 @@ TEST_F(SlobTest, BlocksOfUpToHalfAKibibyteAreKept) {
   }
 }
 
-TEST_F(SlobTest, WhoDropsSeldomKeepsFewer) {
+TEST_P(SlobTest, WhoDropsSeldomKeepsFewer) {
   std::vector<char*> blocks;
   for (size_t size = 16; size <= 512; size += 16)
     for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
@@ -119,7 +124,7 @@ TEST_F(SlobTest, WhoDropsSeldomKeepsFewer) {
   EXPECT_GE(kept.count(), 15 * slob::kKeptOfALength / 2);
 }
 
-TEST_F(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
+TEST_P(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
   std::vector<char*> blocks;
   for (size_t size = 16; size <= 512; size += 16)
     for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
@@ -130,7 +135,7 @@ TEST_F(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
   EXPECT_LE(slob.stats().pages, 1u);
 }
 
-TEST_F(SlobTest, LongBlocksAreNotKept) {
+TEST_P(SlobTest, LongBlocksAreNotKept) {
   for (size_t size : {528u, 1000u, 4000u, 8300u}) {
     char* block = alloc(size);
     EXPECT_FALSE(is_kept_when_freed(block));
@@ -139,7 +144,7 @@ TEST_F(SlobTest, LongBlocksAreNotKept) {
 }
 
 // Sixteen bytes a page of waste at most: 200 blocks of 80 bytes are four pages.
-TEST_F(SlobTest, LongListsAreFilledAsWell) {
+TEST_P(SlobTest, LongListsAreFilledAsWell) {
   // 85 blocks of three grains leave one grain of each page free.
   for (int i = 0; i < 85 * 400; ++i) ASSERT_NE(slob.alloc(48, 1), nullptr);
   EXPECT_LE(slob.stats().pages, 400u);
@@ -149,7 +154,7 @@ class SlobOfMany : public SlobTest {
  protected:
   static constexpr unsigned kPages = 64, kInPage = base::kFrameSize / 256;
   SlobOfMany() {
-    slob.start(heap.slabs(), heap.meta(), 4, &kept);
+    start(4);
     for (unsigned i = 0; i < kPages * kInPage; ++i)
       blocks.push_back(static_cast<char*>(slob.alloc(256, 1)));
     slob.audit();
@@ -167,7 +172,7 @@ class SlobOfMany : public SlobTest {
   std::vector<char*> blocks;
 };
 
-TEST_F(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
+TEST_P(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
   char* block = alloc(64);
   char* inherited = alloc(64);
   ASSERT_TRUE(is_kept_when_freed(block));
@@ -177,7 +182,7 @@ TEST_F(SlobOfMany, AChildUsesNoneOfWhatItsParentKept) {
   EXPECT_FALSE(is_inherited(alloc(64)));
 }
 
-TEST_F(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
+TEST_P(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
   unsigned asked = 0;
   for (unsigned i = 0; i < 20 * kInPage; ++i) {
     size_t before = heap.slabs().stats().live;
@@ -189,7 +194,7 @@ TEST_F(SlobOfMany, TheZoneIsAskedForSomePagesAtOnce) {
   EXPECT_LE(heap.slabs().stats().live, kPages + 20 + 4);
 }
 
-TEST_F(SlobOfMany, APageMoreOrLessDoesNotConcernTheZone) {
+TEST_P(SlobOfMany, APageMoreOrLessDoesNotConcernTheZone) {
   std::vector<char*> passing(3 * kInPage);
   for (int round = 0; round < 10; ++round) {
     for (char*& block : passing) block = alloc(256);
@@ -199,14 +204,14 @@ TEST_F(SlobOfMany, APageMoreOrLessDoesNotConcernTheZone) {
   }
 }
 
-TEST_F(SlobOfMany, WhatIsReadyGoesBackWhenMemoryIsWanted) {
+TEST_P(SlobOfMany, WhatIsReadyGoesBackWhenMemoryIsWanted) {
   alloc(256);
   slob.reap();
   EXPECT_EQ(heap.slabs().stats().live, slob.stats().pages);
 }
 
 // Each page that it shares with its parent would be copied for one block.
-TEST_F(SlobOfMany, AChildTakesNoGrainsOfWhatItHasInherited) {
+TEST_P(SlobOfMany, AChildTakesNoGrainsOfWhatItHasInherited) {
   free_each(4, 3);
   slob.restart();
   std::set<uint32_t> pages;
@@ -219,7 +224,7 @@ TEST_F(SlobOfMany, AChildTakesNoGrainsOfWhatItHasInherited) {
   EXPECT_LE(pages.size(), 4u);
 }
 
-TEST_F(SlobOfMany, OneThatGrowsFillsThoseInTheEnd) {
+TEST_P(SlobOfMany, OneThatGrowsFillsThoseInTheEnd) {
   free_each(4, 3);
   slob.restart();
   unsigned own = 0;
@@ -228,7 +233,7 @@ TEST_F(SlobOfMany, OneThatGrowsFillsThoseInTheEnd) {
   EXPECT_LE(own, slob::kMostApart * kInPage);
 }
 
-TEST_F(SlobOfMany, OneThatGetsNoPageFillsThoseAtOnce) {
+TEST_P(SlobOfMany, OneThatGetsNoPageFillsThoseAtOnce) {
   free_each(4, 3);
   heap.budget().set({.hard = heap.budget().held()});
   slob.restart();
@@ -239,13 +244,13 @@ TEST_F(SlobOfMany, OneThatGetsNoPageFillsThoseAtOnce) {
   slob.audit();
 }
 
-TEST_F(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
+TEST_P(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
   free_each(4, 1);
   slob.restart();
   EXPECT_TRUE(is_inherited(alloc(256)));
 }
 
-TEST_F(SlobTest, ALongBlockLeavesTheRestOfItsLastFrameToOthers) {
+TEST_P(SlobTest, ALongBlockLeavesTheRestOfItsLastFrameToOthers) {
   char* block = alloc(2 * 4096 + 100);
   EXPECT_TRUE(base::is_aligned(block, 4096));
   EXPECT_EQ(usable(block), 2 * 4096u + 112);
@@ -262,7 +267,7 @@ TEST_F(SlobTest, ALongBlockLeavesTheRestOfItsLastFrameToOthers) {
   EXPECT_EQ(alloc(100), other - 112);
 }
 
-TEST_F(SlobTest, EveryLongSizeIsRoundedToGrainsOnly) {
+TEST_P(SlobTest, EveryLongSizeIsRoundedToGrainsOnly) {
   size_t served = 0;
   for (size_t size = base::kFrameSize; size < slob::kEnd; size += 13) {
     if (!slob::serves(size)) continue;
@@ -276,7 +281,7 @@ TEST_F(SlobTest, EveryLongSizeIsRoundedToGrainsOnly) {
   EXPECT_EQ(heap.slabs().stats().live, 0u);
 }
 
-TEST_F(SlobTest, ALongBlockIsResizedWithinItsLastFrame) {
+TEST_P(SlobTest, ALongBlockIsResizedWithinItsLastFrame) {
   char* block = alloc(4096 + 1000);
   char* other = alloc(1000);
   EXPECT_FALSE(slob.try_resize(frame_of(block), block, 4096 + 2000)) << "taken";
@@ -293,7 +298,7 @@ TEST_F(SlobTest, ALongBlockIsResizedWithinItsLastFrame) {
 }
 
 // What is said to be zero need not be cleared by calloc.
-TEST_F(SlobTest, OnlyMemoryThatWasNeverUsedIsSaidToBeZero) {
+TEST_P(SlobTest, OnlyMemoryThatWasNeverUsedIsSaidToBeZero) {
   for (int round = 0; round < 50; ++round)
     for (size_t size : {100, 5000, 9000, 20500}) {
       char* block = alloc(size);
@@ -305,7 +310,7 @@ TEST_F(SlobTest, OnlyMemoryThatWasNeverUsedIsSaidToBeZero) {
 }
 
 // Room that is far behind in a list is found, though most pages in front have a little, too.
-TEST_F(SlobTest, RoomFarBehindInALongListIsUsed) {
+TEST_P(SlobTest, RoomFarBehindInALongListIsUsed) {
   std::vector<char*> blocks;
   for (size_t i = 0; i < 1000; ++i)  // a page each: 240 and 32 bytes that will come free
     for (size_t size : {size_t{240}, size_t{32}, size_t{3800}})
@@ -319,13 +324,13 @@ TEST_F(SlobTest, RoomFarBehindInALongListIsUsed) {
   EXPECT_LE(slob.stats().pages, pages + 2) << "400 of them are 24 pages";
 }
 
-TEST_F(SlobTest, BlocksAreLaidSideBySide) {
+TEST_P(SlobTest, BlocksAreLaidSideBySide) {
   for (int i = 0; i < 200; ++i) ASSERT_NE(alloc(80), nullptr);
   EXPECT_EQ(slob.stats().pages, 4u);
   EXPECT_EQ(slob.stats().live_bytes, 16000u);
 }
 
-TEST_F(SlobTest, AFreePlaceAtALowerAddressIsUsedFirst) {
+TEST_P(SlobTest, AFreePlaceAtALowerAddressIsUsedFirst) {
   std::vector<char*> blocks;
   for (int i = 0; i < 500; ++i) blocks.push_back(alloc(48));
   char* low = *std::min_element(blocks.begin(), blocks.end());
@@ -337,7 +342,7 @@ TEST_F(SlobTest, AFreePlaceAtALowerAddressIsUsedFirst) {
 
 // The page of small blocks is at the higher address: small blocks that came between would leave no
 // room for the large one.
-TEST_F(SlobTest, SmallBlocksKeepToPagesOfTheirOwnWhereTheyCan) {
+TEST_P(SlobTest, SmallBlocksKeepToPagesOfTheirOwnWhereTheyCan) {
   char* large = alloc(4000);
   char* small = alloc(100);
   free(large);
@@ -347,7 +352,7 @@ TEST_F(SlobTest, SmallBlocksKeepToPagesOfTheirOwnWhereTheyCan) {
   EXPECT_EQ(page_of(rest), page_of(small));
 }
 
-TEST_F(SlobTest, ARoomInAnotherListIsUsedBeforeTheHeapGrows) {
+TEST_P(SlobTest, ARoomInAnotherListIsUsedBeforeTheHeapGrows) {
   char* large = alloc(2000);
   char* small = alloc(100);
   EXPECT_EQ(page_of(small), page_of(large));
@@ -355,7 +360,7 @@ TEST_F(SlobTest, ARoomInAnotherListIsUsedBeforeTheHeapGrows) {
 }
 
 // In a list of hundreds of pages not all are looked at for room, but the empty one is never missed.
-TEST_F(SlobTest, AnEmptyPageIsUsedBeforeTheHeapGrows) {
+TEST_P(SlobTest, AnEmptyPageIsUsedBeforeTheHeapGrows) {
   constexpr size_t kPages = 400, kInPage = 64;
   std::vector<char*> blocks;
   for (size_t i = 0; i < kPages * kInPage; ++i)
@@ -373,7 +378,7 @@ TEST_F(SlobTest, AnEmptyPageIsUsedBeforeTheHeapGrows) {
   }
 }
 
-TEST_F(SlobTest, EmptyPagesGoBackButOne) {
+TEST_P(SlobTest, EmptyPagesGoBackButOne) {
   std::vector<char*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.push_back(alloc(200));
   EXPECT_EQ(heap.slabs().stats().live, slob.stats().pages);
@@ -386,7 +391,7 @@ TEST_F(SlobTest, EmptyPagesGoBackButOne) {
   EXPECT_NE(alloc(200), nullptr);
 }
 
-TEST_F(SlobTest, ContentSurvivesWhateverHappensAround) {
+TEST_P(SlobTest, ContentSurvivesWhateverHappensAround) {
   test::Rng rng(3);
   struct Held {
     unsigned char* at;
@@ -424,7 +429,7 @@ TEST_F(SlobTest, ContentSurvivesWhateverHappensAround) {
   for (const Held& one : held) check(one, one.size);
 }
 
-TEST_F(SlobTest, WhereMemoryIsOutNothingIsLost) {
+TEST_P(SlobTest, WhereMemoryIsOutNothingIsLost) {
   free(alloc(1000));
   vm.limit = vm.committed_bytes();
   std::vector<char*> blocks;
@@ -438,7 +443,7 @@ TEST_F(SlobTest, WhereMemoryIsOutNothingIsLost) {
 
 using SlobDeathTest = SlobTest;
 
-TEST_F(SlobDeathTest, DoubleFree) {
+TEST_P(SlobDeathTest, DoubleFree) {
   alloc(10);
   char* block = alloc(100);
   free(block);
@@ -451,7 +456,7 @@ TEST_F(SlobDeathTest, DoubleFree) {
   EXPECT_DEATH(slob.free(frame_of(other), other), "^ashlar: double free of ");
 }
 
-TEST_F(SlobDeathTest, FreeInsideALongBlock) {
+TEST_P(SlobDeathTest, FreeInsideALongBlock) {
   char* block = alloc(2 * 4096 + 100);
   page::Frame& last = frame_of(block + 2 * 4096);
   constexpr char kInside[] = "^ashlar: free of 0x[0-9a-f]+, which points into a block that starts ";
@@ -464,11 +469,15 @@ TEST_F(SlobDeathTest, FreeInsideALongBlock) {
   EXPECT_DEATH(slob.free(last, block + 8192 + 112), "^ashlar: double free of ");
 }
 
-TEST_F(SlobDeathTest, FreeInsideABlock) {
+TEST_P(SlobDeathTest, FreeInsideABlock) {
   char* block = alloc(100);
   for (size_t offset : {1u, 8u, 16u, 64u, 96u, 111u})
     EXPECT_DEATH(slob.free(frame_of(block), block + offset),
                  "^ashlar: free of 0x[0-9a-f]+, which points into a block that starts at ");
 }
+
+INSTANTIATE_TEST_SUITE_P(Rows, SlobTest, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(Rows, SlobOfMany, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(Rows, SlobDeathTest, testing::Bool());
 
 }  // namespace
