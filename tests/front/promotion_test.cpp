@@ -62,6 +62,24 @@ TEST_F(PromotionTest, SlobIsNotAloneOnceWhatItHoldsDecides) {
   EXPECT_TRUE(is_alone_with(0)) << "a shell's would not";
 }
 
+TEST_F(PromotionTest, SlobIsAloneNoMoreWhereAnotherThreadHasBeen) {
+  EXPECT_TRUE(promotion.is_alone());
+  promotion.note_demand({.id = 3, .size = 48, .has_threads = true});
+  EXPECT_FALSE(promotion.is_alone());
+  promotion.note_bytes(0);
+  EXPECT_FALSE(promotion.is_alone());
+}
+
+TEST_F(PromotionTest, InAChildSlobIsAloneAgainBesideWhatWasInherited) {
+  promotion.note_demand({.id = 3, .size = 48, .has_threads = true});
+  promotion.restart(5 * kMax);
+  EXPECT_TRUE(promotion.is_alone());
+  promotion.note_bytes(6 * kMax);
+  EXPECT_TRUE(promotion.is_alone());
+  promotion.note_bytes(6 * kMax + 1);
+  EXPECT_FALSE(promotion.is_alone());
+}
+
 TEST_F(PromotionTest, OftenIsMeantWithinAnInterval) {
   for (int interval = 0; interval < 100; ++interval) {
     EXPECT_EQ(served({.id = 3, .size = 48}, 2000), 2000u);

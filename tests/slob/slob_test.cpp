@@ -20,7 +20,7 @@ namespace {
 // With and without rows: the process has them, the heaps that a program makes have none.
 class SlobTest : public testing::TestWithParam<bool> {
  protected:
-  SlobTest() {
+  explicit SlobTest(size_t capacity = size_t{256} << 20) : vm(capacity) {
     page::Retention keep_all{.percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};
     EXPECT_TRUE(heap.start(vm.vm(), keep_all));
     start(0);
@@ -324,6 +324,22 @@ TEST_P(SlobTest, RoomFarBehindInALongListIsUsed) {
   EXPECT_LE(slob.stats().pages, pages + 2) << "400 of them are 24 pages";
 }
 
+struct SlobOfLargeZone : SlobTest {
+  SlobOfLargeZone() : SlobTest(size_t{1} << 30) {}
+};
+
+// Their numbers are too large for a row.
+TEST_P(SlobOfLargeZone, PagesFarBehindServeLikeOthers) {
+  base::Pages many(slob::Row::kLast + 1);
+  ASSERT_NE(heap.slabs().alloc(many, base::Order(0), page::FrameKind::kLarge), nullptr);
+  char *first = alloc(3000), *second = alloc(3000);
+  EXPECT_GT(page_of(first), slob::Row::kLast);
+  EXPECT_EQ(page_of(alloc(1000)), page_of(first)) << "there is room";
+  EXPECT_EQ(page_of(alloc(1000)), page_of(second));
+  free(first);
+  EXPECT_EQ(alloc(2900), first);
+}
+
 TEST_P(SlobTest, BlocksAreLaidSideBySide) {
   for (int i = 0; i < 200; ++i) ASSERT_NE(alloc(80), nullptr);
   EXPECT_EQ(slob.stats().pages, 4u);
@@ -478,6 +494,7 @@ TEST_P(SlobDeathTest, FreeInsideABlock) {
 
 INSTANTIATE_TEST_SUITE_P(Rows, SlobTest, testing::Bool());
 INSTANTIATE_TEST_SUITE_P(Rows, SlobOfMany, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(Rows, SlobOfLargeZone, testing::Bool());
 INSTANTIATE_TEST_SUITE_P(Rows, SlobDeathTest, testing::Bool());
 
 }  // namespace
