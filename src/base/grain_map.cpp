@@ -96,10 +96,10 @@ void GrainMap::place(unsigned grain, unsigned count) {
   begin(grain, count);
 }
 
-// The lowest run of up to a word of grains, one of which is that of a set bit here: every bit,
-// every second, fourth, ... of a word. Each step leaves those bits of two words behind which twice
-// as many are free.
+// The lowest run of up to a word of grains. Each step leaves those bits of two words behind which
+// twice as many are free.
 unsigned GrainMap::find_short(unsigned count) const {
+  // Every bit, every second, fourth, ...: each run of so many has one of these.
   static constexpr uint64_t kEvery[] = {~uint64_t{0},       0xaaaaaaaaaaaaaaaa, 0x8888888888888888,
                                         0x8080808080808080, 0x8000800080008000, 0x8000000080000000,
                                         0x8000000000000000};
@@ -143,6 +143,7 @@ unsigned GrainMap::take(unsigned count, unsigned align) {
 }
 
 void GrainMap::put(unsigned grain, unsigned count) {
+  ASHLAR_ASSERT(count == length_at(grain));
   unsigned end = grain + count;
   clear_bits(begins_, grain, 1);
   unmark(grain, count);

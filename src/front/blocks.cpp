@@ -12,16 +12,16 @@ ASHLAR_INLINE bool is_alone() {
   return !os::has_other_threads() && !g_heap.has_wish() && g_heap.promotion().is_alone();
 }
 
-// Whether SLOB may go on alone depends on how much it holds. (In the small library it does.)
+// Whether SLOB may go on alone depends on how much it holds. (The small library need not know.)
 size_t bytes_held() {
   return base::kHasCaches ? g_heap.slob().bytes() : 0;
 }
 
-ASHLAR_NOINLINE void note_bytes() {
-  g_heap.promotion().note_bytes(bytes_held());
-}
-
 }  // namespace
+
+ASHLAR_NOINLINE void note_bytes() {
+  if (base::kHasCaches) g_heap.promotion().note_bytes(bytes_held());
+}
 
 large::Memory alloc_by_slob(size_t size, size_t align) {
   size_t bytes = bytes_held();

@@ -24,6 +24,10 @@ void free_by_slob(const page::Frame& frame, void* p);
 /// Makes a block of `had` bytes longer or shorter where it stands; null where that cannot be.
 void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size);
 
+/// Has it told anew whether SLOB may serve alone, where something else may have changed how much
+/// that holds.
+void note_bytes();
+
 // Not in the small library:
 
 /// Of less than a frame, where there is one thread and SLOB serves alone; null where that is not

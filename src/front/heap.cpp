@@ -117,7 +117,10 @@ large::Memory alloc_once(const Request& request) {
   if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]
     if (large::Memory memory = alloc_hugetlb(request); memory.address != nullptr) return memory;
   bool keeps = base::kHasCaches && !g_heap.promotion().is_over();
-  if (keeps && request.size >= kDropsKept) g_heap.slob().drop_kept();
+  if (keeps && request.size >= kDropsKept) {
+    g_heap.slob().drop_kept();
+    note_bytes();
+  }
   return large::alloc(g_heap.pages(), request.size, request.align, request.fill);
 }
 

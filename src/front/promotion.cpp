@@ -23,7 +23,7 @@ bool Promotion::is_busy(const Demand& demand) {
   bool is_often = calls_.load(std::memory_order_relaxed) > many_calls(demand.slob_bytes);
   bool is_over = is_often || is_large(demand.slob_bytes) || demand.has_threads;
   if (!is_over) return false;
-  is_over_.store(true, std::memory_order_relaxed);
+  is_over_.store(true);
   note_bytes(demand.slob_bytes);
   return true;
 }
@@ -44,8 +44,8 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
 
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
-  if (slob_max_ == kUnlimited) return false;
   note_call(demand.id);
+  if (slob_max_ == kUnlimited) return false;
   return is_busy(demand) && (demand.has_cache || is_worth_a_slab(demand));
 }
 

@@ -86,7 +86,8 @@ class Promotion {
   void note_bytes(size_t slob_bytes) {
     bool may_be = !is_over() && slob_max_ != 0 && !is_large(slob_bytes);
     uint32_t calls = slob_max_ == kUnlimited ? UINT32_MAX : may_be ? many_calls(slob_bytes) : 0;
-    calls_alone_.store(calls, std::memory_order_relaxed);
+    calls_alone_.store(calls);
+    if (calls != 0 && is_over_.load()) calls_alone_.store(0);  // by another thread meanwhile
   }
   /// So many blocks that are dropped in an interval tell that there will be more. (That many were
   /// asked for tells less: the parent of workers has built up its state, and they begin with what

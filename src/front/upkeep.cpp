@@ -5,6 +5,7 @@
 
 #include "base/bits.h"
 #include "cache/registry.h"
+#include "front/blocks.h"
 #include "front/heap.h"
 #include "front/pressure.h"
 #include "front/process.h"
@@ -127,6 +128,7 @@ void reap_idle() {
   if (is_due) {
     g_heap.promotion().end_interval();
     g_heap.slob().drop_kept();
+    note_bytes();
   }
   if (is_due && has_objects)
     g_registry.reap();
@@ -200,6 +202,7 @@ bool Heap::configure(const char* text, base::Text& faults) {
 void reap_caches() {
   if (base::kHasCaches) g_heap.slob().drop_kept();
   g_heap.slob().reap();
+  note_bytes();
   if (g_heap.is_promoted()) g_registry.reap_everything();
 }
 

@@ -1,19 +1,21 @@
-// slob/row.h -- the first pages of a list by address, and how much room each has, side by side.
+// slob/row.h -- the first pages of a list, and how much room each has, side by side.
 //
 // Idea
 //   A walk along a list of pages reads the record of each, a line of cache that the program has
 //   displaced since, to find that the page has no such room. Here the rooms of the first pages
-//   stand side by side, a byte each, and one addition compares eight of them: one page in twenty is
-//   then looked at. They are told in steps of two grains, and may be less than is told.
+//   stand side by side in one line, a byte each, and one addition compares eight of them: only
+//   pages that have room are then looked at. They are told in steps of two grains, and may be less
+//   than is told. Who inserts pages keeps them in order.
 //
 // Invariants (audit())
-//   1. A place that holds no page has no room.
+//   1. A place that holds no page has no room, and there are no more than kMost.
 //
 // Locking
 //   None here: see slob/slob.h.
 //
 // Cost
 //   To find: six instructions for eight pages. To insert and to remove: what stands behind moves.
+//   bench/README.md: Calls that SLOB serves, weighed.
 //
 // Source
 //   A comparison of all bytes of a word at once: L. Lamport, Multiple byte processing with
@@ -29,10 +31,11 @@
 #include "base/attributes.h"
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/config.h"
 
 namespace slob {
 
-class Row {
+class alignas(base::kCacheLine) Row {
  public:
   /// Has so many places.
   static constexpr unsigned kMost = 48;
@@ -61,6 +64,7 @@ class Row {
   /// The place of a page that is there, by its number. `near` is where it was some time ago.
   unsigned find_page(unsigned near, uint32_t number) const {
     for (unsigned step = 0;; ++step) {
+      ASHLAR_ASSERT(step < kMost);
       if (has(near + step, number)) return near + step;
       if (has(near - step, number)) return near - step;
     }
@@ -74,6 +78,7 @@ class Row {
 
   /// Puts a page in front of what is there. There must be a place left.
   void insert(unsigned place, uint32_t number, unsigned grains) {
+    ASHLAR_ASSERT(number <= kLast && count_ < kMost);
     unsigned behind = count_++ - place;
     std::memmove(&numbers_[place + 1], &numbers_[place], behind * sizeof numbers_[0]);
     std::memmove(&rooms_[place + 1], &rooms_[place], behind);
@@ -95,6 +100,7 @@ class Row {
   bool may_have(unsigned place, unsigned grains) const { return rooms_[place] >= told(grains); }
 
   void audit() const {
+    ASHLAR_CHECK(count_ <= kMost);
     for (unsigned place = count_; place < kMost; ++place) ASHLAR_CHECK(rooms_[place] == 0);
   }
 
@@ -112,6 +118,7 @@ class Row {
   uint32_t count_ = 0;
   std::array<uint8_t, kMost> rooms_{};
   std::array<uint16_t, kMost> numbers_{};
+  static_assert(sizeof count_ + sizeof rooms_ <= base::kCacheLine);
 };
 
 }  // namespace slob

@@ -86,11 +86,9 @@ void Slob::remove_from_row(SlobPage& page) {
   pages.own -= place < pages.own;
 }
 
-// The last of a row, in front of those that are in the list.
 ASHLAR_NOINLINE void Slob::move_to_list(SlobPage& page) {
   remove_from_row(page);
-  shelf(page.shelf).list.push_front(page);
-  note_room(page);
+  insert_in_list(page);
 }
 
 ASHLAR_NOINLINE void Slob::move_to_row(SlobPage& page) {
@@ -129,7 +127,8 @@ void Slob::unshelve(SlobPage& page) {
   if (pages.newest == &page) pages.newest = nullptr;
   if (!base::kHasCaches || page.place == SlobPage::kNoPlace) return remove_from_list(page);
   remove_from_row(page);
-  if (SlobPage* first = pages.list.front(); first != nullptr) move_to_row(*first);
+  SlobPage* first = pages.list.front();
+  if (first != nullptr && frame_number(*first) <= Row::kLast) move_to_row(*first);
 }
 
 unsigned Slob::most_ready() const {
@@ -263,7 +262,7 @@ void* Slob::take_from(Shelf on, unsigned count, unsigned align) {
       row.set_room(place, page.longest());  // less than was told
       continue;
     }
-    if (is_apart_from(page)) return nullptr;
+    if (is_apart_from(page)) break;
     if (void* block = take(page, count, align)) {
       if (page.free_grains() != 0) row.set_room(place, page.longest());
       return block;
@@ -291,7 +290,7 @@ void* Slob::alloc_long(unsigned count) {
 }
 
 void* Slob::alloc(size_t size, size_t align) {
-  unsigned count = grains_of(size);
+  unsigned count = grains_for(size);
   unsigned step = align <= base::kGrain ? 1 : static_cast<unsigned>(align / base::kGrain);
   os::Locked held(lock_);
   if (count > kGrains) return alloc_long(count);
@@ -397,7 +396,7 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   Place place = place_of(frame, p);
   SlobPage& page = *place.page;
   unsigned before = page.free_grains();
-  unsigned count = grains_of(size), in_front = page.in_front_of(place.grain);
+  unsigned count = grains_for(size), in_front = page.in_front_of(place.grain);
   if (count <= in_front || !page.try_resize(place.grain, count - in_front)) return false;
   live_ += before;
   live_ -= page.free_grains();
@@ -456,8 +455,10 @@ void Slob::audit() {
       empty += page.is_empty();
       ++listed;
     };
+    bool is_any_beyond = false;
     pages.list.for_each([&](const SlobPage& page) {
       audit_page(page);
+      is_any_beyond |= frame_number(page) > Row::kLast;
       ASHLAR_CHECK(!base::kHasCaches ||
                    (page.longest() <= pages.longest && page.place == SlobPage::kNoPlace));
     });
@@ -465,12 +466,12 @@ void Slob::audit() {
     const Row& row = row_of(on);
     row.audit();
     ASHLAR_CHECK(pages.own <= row.count());
-    ASHLAR_CHECK(row.count() == Row::kMost || pages.list.front() == nullptr ||
-                 frame_number(*pages.list.front()) > Row::kLast);
+    ASHLAR_CHECK(row.count() == Row::kMost || pages.list.front() == nullptr || is_any_beyond);
     for (unsigned place = 0; place < row.count(); ++place) {
       const SlobPage& page = page_at(row.at(place));
       audit_page(page);
       ASHLAR_CHECK(page.place < Row::kMost && row.may_have(place, page.longest()));
+      ASHLAR_CHECK(apart_ == 0 || is_apart_from(page) == (place >= pages.own));
     }
   }
   unsigned ready = 0;

@@ -27,12 +27,13 @@
 //
 // Invariants (audit())
 //   1. Each page with a free grain stands in the row or the list of its shelf, and a full one in
-//      neither. A list has pages when its row is full, or when their numbers are beyond a row.
+//      neither. A list has pages only when its row is full, or when one has a number beyond a row.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
 //   3. At most one page that is shelved is empty. Those that are ready are not, nor in pages().
 //   4. A block that is kept is taken, and of the length for which it is kept.
 //   5. The first frame of a long block is kSlob and names the page where the block ends.
 //   6. No page has a longer run of free grains than is told of it in a row, or of all in a list.
+//   7. Pages of a child's own stand in front of the inherited ones of a row while they come first.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held. What is kept changes without it
@@ -79,7 +80,7 @@ static_assert(serves(0) && serves(base::kFrameSize - 1) && serves(base::kFrameSi
 static_assert(!serves(base::kFrameSize) && !serves(kEnd + 1));
 
 /// What a request takes of a page.
-constexpr unsigned grains_of(size_t size) {
+constexpr unsigned grains_for(size_t size) {
   return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
 }
 
@@ -120,7 +121,7 @@ class Slob {
   /// where none is of that length.
   void* take_kept(size_t size) ASHLAR_UNCHECKED {
     if (size > kMostKept * base::kGrain || apart_ > 0) return nullptr;
-    uint32_t block = kept_->take(grains_of(size));
+    uint32_t block = kept_->take(grains_for(size));
     return block == Kept::kNone ? nullptr : block_at(block);
   }
   /// Frees all that are kept.
@@ -172,7 +173,8 @@ class Slob {
     SlobPage* cursor = nullptr;
     SlobPage* newest = nullptr;
     unsigned longest = 0;  // no longest() of a page in the list is more
-    unsigned own = 0;      // so many pages of the row are not inherited; they stand first
+    unsigned own = 0;      // so many pages of the row stand first, and are not inherited, while
+                           // apart_ > 0
   };
   void* take_from_list(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from(Shelf on, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);

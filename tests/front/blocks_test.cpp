@@ -122,6 +122,58 @@ TEST_F(BlocksTest, WhatTheyHoldEndsThemBeforeTheirNumberDoes) {
   EXPECT_TRUE(front::g_heap.promotion().is_over());
 }
 
+// So often that a heap of 192 KiB may not be alone, and a smaller one may.
+class BlocksOfTwoBounds : public BlocksTest {
+ protected:
+  static constexpr size_t kLarger = front::Promotion::kSmallHeap;
+  static bool is_alone() { return front::g_heap.promotion().is_alone(); }
+  void SetUp() override {
+    BlocksTest::SetUp();
+    if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+      GTEST_SKIP() << "not run: nothing ends it here";
+    base::Line<256> faults;
+    ASSERT_TRUE(front::configure("decay_ms:3600000", faults));
+  }
+  // The first look at the clock begins an interval, which does not end here.
+  static void call_often() {
+    for (uint32_t i = 0; i < front::Promotion::kManyCallsOfLarger + 1000; ++i)
+      front::free(front::alloc(40));
+  }
+};
+
+TEST_F(BlocksOfTwoBounds, WhatLongBlocksHoldCountsAsWell) {
+  call_often();
+  std::vector<void*> blocks;
+  while (front::g_heap.slob().bytes() <= kLarger) blocks.push_back(front::alloc(5000));
+  EXPECT_FALSE(is_alone());
+  EXPECT_FALSE(front::g_heap.promotion().is_over()) << "nobody has asked since";
+  front::free(blocks.back());
+  EXPECT_LE(front::g_heap.slob().bytes(), kLarger);
+  EXPECT_TRUE(is_alone());
+}
+
+TEST_F(BlocksOfTwoBounds, AHeapThatHasBecomeSmallerMayServeLonger) {
+  std::vector<void*> blocks;
+  while (front::g_heap.slob().bytes() <= kLarger) blocks.push_back(front::alloc(3900));
+  for (void* block : blocks) front::free(block);
+  ASSERT_LE(front::g_heap.slob().bytes(), kLarger);
+  call_often();
+  EXPECT_TRUE(is_alone());
+}
+
+TEST_F(BlocksOfTwoBounds, WhatIsGivenBackCountsNoMore) {
+  call_often();
+  std::vector<void*> blocks;
+  while (front::g_heap.slob().bytes() <= kLarger - base::kFrameSize)
+    blocks.push_back(front::alloc(3900));
+  void* last = front::alloc(3900);
+  EXPECT_FALSE(is_alone());
+  front::free(last);  // its page, the only empty one, stays
+  EXPECT_FALSE(is_alone());
+  EXPECT_TRUE(front::reap());
+  EXPECT_TRUE(is_alone());
+}
+
 // A size of which little was live at a time is worth no slab, however much of it came and went.
 TEST_F(BlocksTest, WhatIsFreedCountsNoMore) {
   if (front::g_heap.options().slob_max == front::Options::kUnlimited)

@@ -38,7 +38,7 @@ class RowTest : public testing::Test {
     row.remove(place);
     pages.erase(pages.begin() + place);
   }
-  // What find() shall tell, and may tell one grain earlier.
+  // What find() shall tell; it may tell of an earlier page that has one grain less.
   unsigned first_with(unsigned from, unsigned grains) const {
     while (from < pages.size() && pages[from].room < grains) ++from;
     return from < pages.size() ? from : Row::kMost;
