@@ -108,8 +108,11 @@ class PageHeap {
   /// Where slabs live: free()'s fast path looks here. Those of other nodes are parts of it: what it
   /// says of an address holds for them, too.
   Zone& slabs() { return slabs_; }
-  /// The part of a node whose set is there.
-  Zone& slabs(unsigned node) { return node == 0 ? slabs_ : nodes_.find(node)->slabs; }
+  /// The part of a node; the whole where that has no set.
+  Zone& slabs(unsigned node) {
+    Node* zones = node == 0 ? nullptr : nodes_.find(node);
+    return zones == nullptr ? slabs_ : zones->slabs;
+  }
   /// The same, made if need be; null where memory is out.
   Zone* slabs_for(unsigned node) {
     if (node == 0) return &slabs_;

@@ -61,7 +61,7 @@ struct SlabLayout {
   /// How many frames a slab has that is made of so many at most: none in which no object begins or
   /// ends, and none at all where more than an eighth would be wasted, or it would hold few objects.
   constexpr unsigned frames_within(unsigned most) const {
-    size_t used = count_in(most) * object_size;
+    size_t used = size_t{count_in(most)} * object_size;
     size_t whole = base::round_up(used, base::kFrameSize);
     bool is_worth_it = count_in(most) >= kLeastOfShort && (whole - used) * 8 <= whole;
     return !is_worth_it ? 0 : static_cast<unsigned>(whole >> base::kFrameShift);
