@@ -70,10 +70,11 @@ class alignas(base::kCacheLine) Row {
     }
   }
 
-  /// The first of the places [first, end) whose page has a higher number, or `end`.
-  unsigned place_for(unsigned first, unsigned end, uint32_t number) const {
-    while (first < end && numbers_[first] < number) ++first;
-    return first;
+  /// The first place whose page has a higher number, or count().
+  unsigned place_for(uint32_t number) const {
+    unsigned place = 0;
+    while (place < count_ && numbers_[place] < number) ++place;
+    return place;
   }
 
   /// Puts a page in front of what is there. There must be a place left.

@@ -38,99 +38,6 @@ void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, K
   meta_ = &meta;
 }
 
-// Whether a page belongs behind another one: by address, but for what is inherited.
-bool Slob::is_behind(const SlobPage& page, const SlobPage& other) const {
-  bool is_inherited = is_apart_from(page), is_other_inherited = is_apart_from(other);
-  return is_inherited == is_other_inherited ? other.frame < page.frame : is_inherited;
-}
-
-// A page in a row or a list has more room than it had.
-void Slob::note_room(SlobPage& page) {
-  if (!base::kHasCaches) return;  // the small library walks anyway
-  Pages& pages = shelf(page.shelf);
-  if (page.place == SlobPage::kNoPlace)
-    pages.longest = std::max(pages.longest, page.longest());
-  else
-    row_of(page.shelf).set_room(find_place(page), page.longest());
-}
-
-// Where it is in its row, of which it knows about where that is.
-ASHLAR_NOINLINE unsigned Slob::find_place(SlobPage& page) {
-  page.place = static_cast<uint8_t>(row_of(page.shelf).find_page(page.place, frame_number(page)));
-  return page.place;
-}
-
-// Into the row of its shelf, by address, but what is inherited behind all other pages. False where
-// the row is full of pages that belong in front of it.
-bool Slob::try_insert(SlobPage& page) {
-  uint32_t number = frame_number(page);
-  if (rows_ == nullptr || number > Row::kLast) return false;
-  Pages& pages = shelf(page.shelf);
-  Row& row = row_of(page.shelf);
-  bool is_apart = is_apart_from(page);
-  unsigned end = is_apart || apart_ == 0 ? row.count() : pages.own;
-  unsigned place = row.place_for(is_apart ? pages.own : 0, end, number);
-  if (place == Row::kMost) return false;
-  if (row.count() == Row::kMost) move_to_list(page_at(row.at(Row::kMost - 1)));
-  row.insert(place, number, page.longest());
-  page.place = static_cast<uint8_t>(place);
-  pages.own += !is_apart;
-  return true;
-}
-
-void Slob::remove_from_row(SlobPage& page) {
-  Pages& pages = shelf(page.shelf);
-  unsigned place = find_place(page);
-  row_of(page.shelf).remove(place);
-  page.place = SlobPage::kNoPlace;
-  pages.own -= place < pages.own;
-}
-
-ASHLAR_NOINLINE void Slob::move_to_list(SlobPage& page) {
-  remove_from_row(page);
-  insert_in_list(page);
-}
-
-ASHLAR_NOINLINE void Slob::move_to_row(SlobPage& page) {
-  remove_from_list(page);
-  shelve(page);
-}
-
-// Into the list, behind the pages at lower addresses, as far as it looks.
-ASHLAR_NOINLINE void Slob::insert_in_list(SlobPage& page) {
-  Pages& pages = shelf(page.shelf);
-  SlobPage *before = nullptr, *at = pages.list.front();
-  for (unsigned looks = 0; at != nullptr && is_behind(page, *at) && looks < kLooks; ++looks) {
-    before = at;
-    at = at->next;
-  }
-  if (before == nullptr)
-    pages.list.push_front(page);
-  else
-    pages.list.push_behind(*before, page);
-  note_room(page);
-}
-
-void Slob::remove_from_list(SlobPage& page) {
-  Pages& pages = shelf(page.shelf);
-  if (pages.cursor == &page) pages.cursor = page.next;
-  pages.list.remove(page);
-}
-
-void Slob::shelve(SlobPage& page) {
-  if (!base::kHasCaches || !try_insert(page)) insert_in_list(page);
-}
-
-// What leaves the row makes place for the first of the list.
-void Slob::unshelve(SlobPage& page) {
-  Pages& pages = shelf(page.shelf);
-  if (pages.newest == &page) pages.newest = nullptr;
-  if (!base::kHasCaches || page.place == SlobPage::kNoPlace) return remove_from_list(page);
-  remove_from_row(page);
-  SlobPage* first = pages.list.front();
-  if (first != nullptr && frame_number(*first) <= Row::kLast) move_to_row(*first);
-}
-
 unsigned Slob::most_ready() const {
   return std::min(pages_.load(std::memory_order_relaxed) / kPagesPerReady, most_ready_);
 }
@@ -253,21 +160,19 @@ ASHLAR_NOINLINE void* Slob::take_from_list(Pages& pages, unsigned count, unsigne
 
 // The same, in the row first.
 void* Slob::take_from(Shelf on, unsigned count, unsigned align) {
-  Pages& pages = shelf(on);
-  if (!base::kHasCaches || rows_ == nullptr) return take_from_list(pages, count, align);
-  Row& row = row_of(on);
-  for (unsigned place = 0; (place = row.find(place, count)) < row.count(); ++place) {
-    SlobPage& page = page_at(row.at(place));
-    if (count > page.longest()) {
-      row.set_room(place, page.longest());  // less than was told
-      continue;
-    }
-    if (is_apart_from(page)) break;
-    if (void* block = take(page, count, align)) {
-      if (page.free_grains() != 0) row.set_room(place, page.longest());
-      return block;
+  if (!base::kHasCaches || rows_ == nullptr) return take_from_list(shelf(on), count, align);
+  if (uses_rows()) {
+    if (are_rows_old_) update_rows();
+    Row& row = row_of(on);
+    for (unsigned place = 0; (place = row.find(place, count)) < row.count(); ++place) {
+      SlobPage& page = page_at(row.at(place));
+      if (count > page.longest())
+        row.set_room(place, page.longest());  // less than was told
+      else if (void* block = take(page, count, align))
+        return block;
     }
   }
+  Pages& pages = shelf(on);
   return pages.list.front() == nullptr ? nullptr : take_from_list(pages, count, align);
 }
 
@@ -328,7 +233,7 @@ ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
 void Slob::note_free(SlobPage& page, bool was_full, unsigned longest) {
   if (was_full)
     shelve(page);
-  else if (page.longest() > longest)
+  else if (base::kHasCaches && page.longest() > longest)  // the small library walks anyway
     note_room(page);
   if (!page.is_empty()) return;
   // Of two empty pages the one stays that stands in front of the other.
@@ -402,7 +307,7 @@ bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
   live_ -= page.free_grains();
   if (before != 0 && page.free_grains() == 0) unshelve(page);
   if (before == 0 && page.free_grains() != 0) shelve(page);
-  note_room(page);
+  if (base::kHasCaches && page.free_grains() != 0) note_room(page);
   return true;
 }
 
@@ -413,10 +318,8 @@ void Slob::restart() ASHLAR_UNCHECKED {
   size_t grains = size_t{pages_.load(std::memory_order_relaxed)} * kGrains;
   apart_ = live_ < grains / 2 ? 0 : kMostApart;
   ++age_;
-  for (Pages& pages : shelves_) {
-    pages.cursor = pages.newest = nullptr;
-    pages.own = 0;
-  }
+  are_rows_old_ = apart_ > 0 && rows_ != nullptr;
+  for (Pages& pages : shelves_) pages.cursor = pages.newest = nullptr;
 }
 
 void Slob::reap() {
@@ -465,13 +368,13 @@ void Slob::audit() {
     if (!base::kHasCaches || rows_ == nullptr) continue;
     const Row& row = row_of(on);
     row.audit();
-    ASHLAR_CHECK(pages.own <= row.count());
-    ASHLAR_CHECK(row.count() == Row::kMost || pages.list.front() == nullptr || is_any_beyond);
+    ASHLAR_CHECK(are_rows_old_ || row.count() == Row::kMost || pages.list.front() == nullptr ||
+                 is_any_beyond);
     for (unsigned place = 0; place < row.count(); ++place) {
       const SlobPage& page = page_at(row.at(place));
       audit_page(page);
-      ASHLAR_CHECK(page.place < Row::kMost && row.may_have(place, page.longest()));
-      ASHLAR_CHECK(apart_ == 0 || is_apart_from(page) == (place >= pages.own));
+      ASHLAR_CHECK(page.place < Row::kMost && (place == 0 || row.at(place - 1) < row.at(place)));
+      ASHLAR_CHECK(are_rows_old_ || row.may_have(place, page.longest()));
     }
   }
   unsigned ready = 0;

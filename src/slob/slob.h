@@ -27,13 +27,14 @@
 //
 // Invariants (audit())
 //   1. Each page with a free grain stands in the row or the list of its shelf, and a full one in
-//      neither. A list has pages only when its row is full, or when one has a number beyond a row.
+//      neither. A list has pages only when its row is full, when one has a number beyond a row, or
+//      in a child whose own pages come first.
 //   2. live() counts the grains that are taken, pages() the frames; those of long blocks, too.
 //   3. At most one page that is shelved is empty. Those that are ready are not, nor in pages().
 //   4. A block that is kept is taken, and of the length for which it is kept.
 //   5. The first frame of a long block is kSlob and names the page where the block ends.
-//   6. No page has a longer run of free grains than is told of it in a row, or of all in a list.
-//   7. Pages of a child's own stand in front of the inherited ones of a row while they come first.
+//   6. No page has a longer run of free grains than is told of it in a row, which is in order, or
+//      of all in a list. In a child whose own pages come first rows are as they were inherited.
 //
 // Locking
 //   lock_ (LockRank::kSlob); the page heap is called with it held. What is kept changes without it
@@ -173,8 +174,6 @@ class Slob {
     SlobPage* cursor = nullptr;
     SlobPage* newest = nullptr;
     unsigned longest = 0;  // no longest() of a page in the list is more
-    unsigned own = 0;      // so many pages of the row stand first, and are not inherited, while
-                           // apart_ > 0
   };
   void* take_from_list(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from(Shelf on, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
@@ -201,7 +200,7 @@ class Slob {
   bool try_insert(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void remove_from_row(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void move_to_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
-  void move_to_row(SlobPage& page) ASHLAR_REQUIRES(lock_);
+  void fill_row(Shelf on) ASHLAR_REQUIRES(lock_);
   void insert_in_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void remove_from_list(SlobPage& page) ASHLAR_REQUIRES(lock_);
   void shelve(SlobPage& page) ASHLAR_REQUIRES(lock_);
@@ -213,6 +212,9 @@ class Slob {
     return shelves_[static_cast<unsigned>(shelf)];
   }
   Row& row_of(Shelf shelf) ASHLAR_REQUIRES(lock_) { return rows_[static_cast<unsigned>(shelf)]; }
+  // The child of a fork does not while its own pages come first: it would have to write to them.
+  bool uses_rows() const ASHLAR_REQUIRES(lock_) { return rows_ != nullptr && apart_ == 0; }
+  void update_rows() ASHLAR_REQUIRES(lock_);
   uint32_t frame_number(const SlobPage& page) const { return zone_->number_of(*page.frame); }
   SlobPage& page_at(uint32_t number) const {
     return *static_cast<SlobPage*>(zone_->frame_at(number).tenant);
@@ -226,8 +228,9 @@ class Slob {
   base::List<SlobPage> ready_ ASHLAR_GUARDED_BY(lock_){};
   unsigned ready_count_ ASHLAR_GUARDED_BY(lock_) = 0;
   unsigned most_ready_ = 0;
-  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;  // so many more of its own come first
-  uint8_t age_ ASHLAR_GUARDED_BY(lock_) = 0;     // restarts
+  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;         // so many more of its own come first
+  uint8_t age_ ASHLAR_GUARDED_BY(lock_) = 0;            // restarts
+  bool are_rows_old_ ASHLAR_GUARDED_BY(lock_) = false;  // less may be told in them than there is
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;  // grains
   std::atomic<uint32_t> pages_{0};            // frames; written under the lock
