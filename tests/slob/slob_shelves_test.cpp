@@ -176,6 +176,16 @@ TEST_P(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
   EXPECT_TRUE(is_inherited(alloc(256)));
 }
 
+// Few pages are inherited, so that a row has places for those that the child has begun.
+TEST_P(SlobShelvesTest, PagesThatAChildHasBegunAreFoundLikeOthersInTheEnd) {
+  for (int i = 0; i < 20; ++i) alloc(2000);
+  slob.restart();
+  for (unsigned i = 0; i < 2 * (slob::kMostApart + 4); ++i) alloc(2000);
+  size_t pages = slob.stats().pages;
+  for (size_t i = 0; i < pages; ++i) EXPECT_NE(alloc(60), nullptr);
+  EXPECT_EQ(slob.stats().pages, pages) << "each page had 96 bytes left";
+}
+
 struct SlobOfLargeZone : SlobShelvesTest {
   SlobOfLargeZone() : SlobShelvesTest(size_t{1} << 30) {}
 };
