@@ -70,6 +70,7 @@ struct SlobModel {
   FakeVm vm{size_t{64} << 20};
   page::PageHeap heap;
   slob::Kept kept;
+  slob::Row rows[slob::kShelves];
   slob::Slob slob;
   std::vector<Held> held;
   std::map<unsigned char*, size_t> ranges;  // by start: usable sizes of what is live
@@ -78,7 +79,7 @@ struct SlobModel {
   SlobModel() {
     MODEL_REQUIRE(
         heap.start(vm.vm(), {.percent = 1000, .least_bytes = 1u << 30, .interval_ms = 1}));
-    slob.start(heap.slabs(), heap.meta(), 2, &kept);
+    slob.start(heap.slabs(), heap.meta(), 2, &kept, rows);
   }
   page::Frame& frame_of(const void* p) { return heap.slabs().frame_of(p); }
 
