@@ -318,7 +318,7 @@ void Slob::restart() ASHLAR_UNCHECKED {
   size_t grains = size_t{pages_.load(std::memory_order_relaxed)} * kGrains;
   apart_ = live_ < grains / 2 ? 0 : kMostApart;
   ++age_;
-  are_rows_old_ = apart_ > 0 && rows_ != nullptr;
+  are_rows_old_ |= apart_ > 0 && rows_ != nullptr;
   for (Pages& pages : shelves_) pages.cursor = pages.newest = nullptr;
 }
 

@@ -176,6 +176,16 @@ TEST_P(SlobOfMany, NorDoesMuchThatIsFreeLieIdle) {
   EXPECT_TRUE(is_inherited(alloc(256)));
 }
 
+// What it inherits is half free by then, so that it begins no pages of its own.
+TEST_P(SlobOfMany, AGrandchildFindsWhatCameFreeInTheChild) {
+  slob.restart();
+  free_each(4, 1);
+  slob.restart();
+  size_t pages = slob.stats().pages;
+  for (unsigned i = 0; i < kPages * kInPage / 2; ++i) EXPECT_TRUE(is_inherited(alloc(256)));
+  EXPECT_EQ(slob.stats().pages, pages);
+}
+
 // Few pages are inherited, so that a row has places for those that the child has begun.
 TEST_P(SlobShelvesTest, PagesThatAChildHasBegunAreFoundLikeOthersInTheEnd) {
   for (int i = 0; i < 20; ++i) alloc(2000);
