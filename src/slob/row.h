@@ -81,16 +81,20 @@ class alignas(base::kCacheLine) Row {
   void insert(unsigned place, uint32_t number, unsigned grains) {
     ASHLAR_ASSERT(number <= kLast && count_ < kMost);
     unsigned behind = count_++ - place;
-    std::memmove(&numbers_[place + 1], &numbers_[place], behind * sizeof numbers_[0]);
-    std::memmove(&rooms_[place + 1], &rooms_[place], behind);
+    uint16_t* number_at = numbers_.data() + place;
+    uint8_t* room_at = rooms_.data() + place;
+    std::memmove(number_at + 1, number_at, behind * sizeof *number_at);
+    std::memmove(room_at + 1, room_at, behind);
     numbers_[place] = static_cast<uint16_t>(number);
     set_room(place, grains);
   }
 
   void remove(unsigned place) {
     unsigned behind = --count_ - place;
-    std::memmove(&numbers_[place], &numbers_[place + 1], behind * sizeof numbers_[0]);
-    std::memmove(&rooms_[place], &rooms_[place + 1], behind);
+    uint16_t* number_at = numbers_.data() + place;
+    uint8_t* room_at = rooms_.data() + place;
+    std::memmove(number_at, number_at + 1, behind * sizeof *number_at);
+    std::memmove(room_at, room_at + 1, behind);
     rooms_[count_] = 0;
   }
 
