@@ -33,6 +33,8 @@ constexpr size_t kPeakShareOfLarge = 8;
 constexpr size_t kMsPerFrame = 2;
 // As many as were fetched beyond that may be kept above the share, up to this one of live memory.
 constexpr size_t kShareOfCostly = 2;
+// Less than this, of a small heap, is not worth a system call for each piece.
+constexpr size_t kLeastLift = 8;
 
 }  // namespace
 
@@ -45,6 +47,14 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   size_t most_ms = std::max(peak_, last_peak_) / kShareOfCostly * kMsPerFrame;
   size_t costly = fetch == Fetch::kByPage ? regretted : 0;
   debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + costly * kMsPerFrame, most_ms));
+}
+
+void Keeping::note_lift(Frames now) {
+  if (keeps_to_peak()) return;
+  size_t held = now.live + now.dirty;
+  size_t lift = std::min(held - std::min<size_t>(held, most_held_), now.dirty);
+  lift_ = lift < kLeastLift ? 0 : static_cast<uint32_t>(lift);
+  most_held_ = std::max(most_held_, static_cast<uint32_t>(held - lift_));
 }
 
 void Keeping::note_purge(Frames now, size_t purged) {
@@ -91,6 +101,8 @@ void Keeping::pay(uint64_t now_ms) {
 
 size_t Keeping::limit(Frames now, uint64_t now_ms) {
   pay(now_ms);
+  if (base::kHasCaches && lift_ > 0)
+    return now.dirty - std::min<size_t>(now.dirty, std::exchange(lift_, 0u));
   size_t keep = most(now);
   if (!has_come(interval_begin_ + interval_ms(now), now_ms, retention_.interval_ms))
     return is_worth_it(now, keep) ? keep : now.dirty;

@@ -20,6 +20,10 @@ constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 // Where more than this share of what is live is held free, its short pieces are used. Where it is
 // less they had better wait until their neighbours come free, too.
 constexpr size_t kMuchFreeShare = 8;
+// From so many frames on a block is large for a small heap, and up to here it is small: larger ones
+// would fetch again much of what had gone (bench/README.md: Page faults and system time, weighed).
+constexpr size_t kLifts = 8;
+constexpr size_t kMostLifted = size_t{2} << 20;
 
 }  // namespace
 
@@ -27,8 +31,11 @@ constexpr size_t kMuchFreeShare = 8;
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
   using Fetch = Keeping::Fetch;
-  keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()),
+  size_t clean = pages.n - std::min(pages.n, dirty_before - dirty_frames());
+  keeping_.note_demand(now(), clean,
                        pages.bytes() < base::kAdviseFrom ? Fetch::kByPage : Fetch::kByHugePage);
+  bool is_lift = clean > 0 && pages.n >= kLifts && window_size() <= kMostLifted;
+  if (base::kHasCaches && is_lift) keeping_.note_lift(now());
   note_change();  // what is kept may not have fitted
 }
 

@@ -100,8 +100,7 @@ struct Manners {
   const char* name = nullptr;
 };
 
-/// Of the pages in which such a zone comes and goes, the bytes by powers of two; 0: of ordinary
-/// ones.
+/// The bytes of the pages such a zone comes and goes in, by powers of two; 0: ordinary ones.
 constexpr unsigned hugetlb_shift(Manners::Where where) {
   if (where == Manners::Where::kHuge2M) return 21;
   return where == Manners::Where::kHuge1G ? 30 : 0;

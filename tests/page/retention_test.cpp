@@ -1,5 +1,5 @@
-// page/retention_test.cpp -- proves what a zone keeps of free memory, by amount, by age, by regret
-// and up to the recent peak.
+// page/retention_test.cpp -- proves what a zone keeps of free memory, by amount, by age, by regret,
+// up to the recent peak, and where a small heap is lifted beyond its own.
 
 #include "page/retention.h"
 
@@ -282,6 +282,73 @@ TEST_F(RetentionTest, WhatOthersFreedDuringAPurgeIsNotForgotten) {
   zone.trim();
   vm.while_purging = nullptr;
   EXPECT_TRUE(zone.wants_trim());
+}
+
+// A small heap with so many single frames that hold memory and are free.
+class LiftTest : public test::ZoneGround {
+ protected:
+  void start_with_holes(size_t holes) {
+    start();
+    std::vector<Frame*> blocks(2 * holes);
+    for (Frame*& block : blocks) block = alloc(1);
+    for (size_t i = 0; i < blocks.size(); i += 2) free(blocks[i]);
+    ASSERT_EQ(zone.stats().dirty, holes);
+  }
+  size_t dirty_after_trim() {
+    if (zone.wants_trim()) zone.trim();
+    return zone.stats().dirty;
+  }
+};
+
+TEST_F(LiftTest, WhatIsTooShortGoesAsALargeBlockLiftsTheHeap) {
+  start_with_holes(30);
+  alloc(64);
+  EXPECT_EQ(dirty_after_trim(), 0u);
+}
+
+TEST_F(LiftTest, NoMoreOfItGoesThanTheHeapWasLiftedBy) {
+  page::Keeping keeping;
+  keeping.set(test::kKeepAll);
+  keeping.note_lift({.live = 100, .dirty = 0});
+  page::Frames now{.live = 80, .dirty = 40};
+  keeping.note_lift(now);
+  EXPECT_TRUE(keeping.may_exceed(now));
+  EXPECT_EQ(keeping.limit(now, 5000), 20u);
+  EXPECT_FALSE(keeping.may_exceed(now)) << "once is enough";
+}
+
+TEST_F(LiftTest, UpToItsPeakAllStays) {
+  start_with_holes(30);
+  Frame* block = alloc(200);
+  dirty_after_trim();
+  free(block);
+  zone.trim();
+  EXPECT_EQ(zone.stats().dirty, 200u);
+  vm.purged.clear();
+  alloc(200);
+  EXPECT_FALSE(zone.wants_trim());
+}
+
+TEST_F(LiftTest, WhatSmallBlocksFetchLiftsNothing) {
+  start_with_holes(30);
+  for (int i = 0; i < 20; ++i) alloc(7);
+  EXPECT_FALSE(zone.wants_trim());
+}
+
+TEST_F(LiftTest, ALittleThatIsFreeStays) {
+  start_with_holes(7);
+  alloc(64);
+  EXPECT_FALSE(zone.wants_trim());
+}
+
+TEST_F(LiftTest, InALargerHeapAllStays) {
+  start();
+  alloc(2 * kMiB / base::kFrameSize);
+  std::vector<Frame*> blocks(60);
+  for (Frame*& block : blocks) block = alloc(1);
+  for (size_t i = 0; i < blocks.size(); i += 2) free(blocks[i]);
+  alloc(64);
+  EXPECT_FALSE(zone.wants_trim());
 }
 
 // What a zone keeps of as many free frames as are live, where `clean` of them at a time are purged
