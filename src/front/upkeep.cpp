@@ -35,6 +35,12 @@ constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
 constexpr size_t kGrownShare = 16;
 ASHLAR_START_DATA std::atomic<size_t> g_least_held{0};
 
+// When the heap was looked at last, how often it has been, and which part of the looks counts that
+// come at the same moment.
+constexpr uint32_t kLooksOfAMoment = 8;
+ASHLAR_CACHE_DATA std::atomic<uint64_t> g_looked_at_ms{0};
+ASHLAR_CACHE_DATA std::atomic<uint32_t> g_looks{0};
+
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
           .least_bytes = options.retain_kib * 1024,
@@ -109,10 +115,23 @@ bool has_just_been(uint64_t due, uint64_t now, uint64_t interval) {
   return due > now + interval - std::min(interval / 8, kShort);
 }
 
+// Within a millisecond nothing ages, and what is too much tells so itself: a few looks will do
+// there. They are most of what the longest of a thousand calls takes.
+bool is_worth_a_look(uint64_t now) {
+  if (!g_heap.is_promoted()) return true;  // looks are few
+  uint32_t looks = g_looks.load(std::memory_order_relaxed);
+  g_looks.store(looks + 1, std::memory_order_relaxed);
+  if (now == g_looked_at_ms.load(std::memory_order_relaxed) && looks % kLooksOfAMoment != 0)
+    return false;
+  g_looked_at_ms.store(now, std::memory_order_relaxed);
+  return true;
+}
+
 // Zones look at the clock themselves, each at its own pace.
 void reap_idle() {
   if (!base::kHasCaches) return g_heap.pages().trim();
   uint64_t now = now_ms();
+  if (!is_worth_a_look(now)) return;
   g_heap.note_process();
   find_nodes_if_large();
   if (g_heap.is_promoted()) g_registry.trim(now);
