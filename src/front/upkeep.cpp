@@ -117,8 +117,7 @@ bool has_just_been(uint64_t due, uint64_t now, uint64_t interval) {
 
 // Within a millisecond nothing ages, and what is too much tells so itself: a few looks will do
 // there. They are most of what the longest of a thousand calls takes.
-bool is_worth_a_look(uint64_t now) {
-  if (!g_heap.is_promoted()) return true;  // looks are few
+ASHLAR_NOINLINE bool is_worth_a_look(uint64_t now) {
   uint32_t looks = g_looks.load(std::memory_order_relaxed);
   g_looks.store(looks + 1, std::memory_order_relaxed);
   if (now == g_looked_at_ms.load(std::memory_order_relaxed) && looks % kLooksOfAMoment != 0)
@@ -131,7 +130,7 @@ bool is_worth_a_look(uint64_t now) {
 void reap_idle() {
   if (!base::kHasCaches) return g_heap.pages().trim();
   uint64_t now = now_ms();
-  if (!is_worth_a_look(now)) return;
+  if (g_heap.is_promoted() && !is_worth_a_look(now)) return;  // else looks are few
   g_heap.note_process();
   find_nodes_if_large();
   if (g_heap.is_promoted()) g_registry.trim(now);

@@ -3,8 +3,9 @@
 // Idea
 //   A program takes and drops blocks of the same lengths again and again. A few of each short
 //   length lie here, as objects lie in a magazine: to take one, or to leave one, costs a quarter of
-//   what the maps of a page do. They are told by their numbers, so that four fill half of what four
-//   pointers would, and a small process has all of them in the page that it writes to anyway.
+//   what the maps of a page do. They are told by their numbers, in a quarter of what pointers would
+//   fill: so a small process has all of them in the page that it writes to anyway. Blocks far
+//   behind have none: who needs so much is about to have slabs.
 //
 // Invariants (audit())
 //   1. Those of a length stand first, the last one that came behind the others, and are counted.
@@ -28,24 +29,28 @@
 namespace slob {
 
 /// At most blocks of so many grains are kept, and so many of a length.
-inline constexpr unsigned kMostKept = 32, kKeptOfALength = 4;
+inline constexpr unsigned kMostKept = 32, kKeptOfALength = 8;
+/// And where they shall be few.
+inline constexpr unsigned kMostOfFew = 16, kFewOfALength = 2;
 
-/// kFew: half as many, of half the lengths. kMany is for who drops blocks so often that it pays.
+/// kMany is for who drops blocks so often that it pays.
 enum class Keep : uint8_t { kFew, kMany };
 
 class Kept {
  public:
   /// The number of no block.
   static constexpr uint32_t kNone = 0;
+  /// The last number.
+  static constexpr uint32_t kLast = UINT16_MAX;
 
   /// Keeps a block of `length` grains. False where it is too long, one too many of its length, or
   /// has no number.
   bool put(unsigned length, size_t block, Keep keep) {
     Bounds most = kBounds[static_cast<unsigned>(keep)];
-    if (length > most.length || block == kNone || block > UINT32_MAX) return false;
+    if (length > most.length || block == kNone || block > kLast) return false;
     uint8_t& count = counts_[length - 1];
     if (count >= most.of_a_length) return false;
-    few_[length - 1][count++] = static_cast<uint32_t>(block);
+    few_[length - 1][count++] = static_cast<Number>(block);
     ++count_;
     return true;
   }
@@ -55,14 +60,15 @@ class Kept {
     uint8_t& count = counts_[length - 1];
     if (count == 0) return kNone;
     --count_;
-    return std::exchange(few_[length - 1][--count], kNone);
+    return std::exchange(few_[length - 1][--count], Number{kNone});
   }
 
   bool has(unsigned length, size_t block) const {
-    if (length > kMostKept || block == kNone) return false;
-    bool found = false;
-    for (size_t other : few_[length - 1]) found |= other == block;
-    return found;
+    if (length > kMostKept || block == kNone || block > kLast) return false;
+    auto number = static_cast<Number>(block);
+    Number found = 0;  // as wide as they are, so that all are compared at once
+    for (Number other : few_[length - 1]) found |= other == number;
+    return found != 0;
   }
 
   /// How many there are.
@@ -87,15 +93,15 @@ class Kept {
   }
 
  private:
+  using Number = uint16_t;
   struct Bounds {
     uint8_t length, of_a_length;
   };
-  static constexpr Bounds kBounds[] = {{kMostKept / 2, kKeptOfALength / 2},
-                                       {kMostKept, kKeptOfALength}};
+  static constexpr Bounds kBounds[] = {{kMostOfFew, kFewOfALength}, {kMostKept, kKeptOfALength}};
   static constexpr unsigned kLengths = base::kHasCaches ? kMostKept : 0;
 
   // By length.
-  std::array<std::array<uint32_t, kKeptOfALength>, kLengths> few_{};
+  std::array<std::array<Number, kKeptOfALength>, kLengths> few_{};
   std::array<uint8_t, kLengths> counts_{};
   unsigned count_ = 0;  // of all lengths
 };

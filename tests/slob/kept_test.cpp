@@ -37,10 +37,11 @@ TEST(KeptTest, OneIsToldByLengthAndNumber) {
   EXPECT_FALSE(kept.has(1, 7));
 }
 
-TEST(KeptTest, FewAreHalfAsManyOfHalfTheLengths) {
+TEST(KeptTest, FewAreFewerAndShorter) {
   Kept kept;
-  unsigned few = slob::kKeptOfALength / 2, longest = slob::kMostKept / 2;
-  for (size_t block = 1; block <= few; ++block) EXPECT_TRUE(kept.put(longest, block, Keep::kFew));
+  unsigned longest = slob::kMostOfFew;
+  for (size_t block = 1; block <= slob::kFewOfALength; ++block)
+    EXPECT_TRUE(kept.put(longest, block, Keep::kFew));
   EXPECT_FALSE(kept.put(longest, 99, Keep::kFew));
   EXPECT_TRUE(kept.put(longest, 99, Keep::kMany));
   EXPECT_FALSE(kept.put(longest + 1, 99, Keep::kFew));
@@ -49,16 +50,16 @@ TEST(KeptTest, FewAreHalfAsManyOfHalfTheLengths) {
   kept.audit();
 }
 
-// 64 GiB behind the start of a zone numbers end.
+// A MiB behind the start of a zone numbers end.
 TEST(KeptTest, WhatHasNoNumberIsNotKept) {
   Kept kept;
-  size_t most = UINT32_MAX;
+  size_t most = Kept::kLast;
   EXPECT_FALSE(kept.put(1, most + 1, Keep::kMany));
   EXPECT_FALSE(kept.put(1, most + 8, Keep::kMany));
   EXPECT_FALSE(kept.put(1, Kept::kNone, Keep::kMany));
   EXPECT_TRUE(kept.put(1, most, Keep::kMany));
   EXPECT_FALSE(kept.has(1, Kept::kNone)) << "where there is room is none";
-  EXPECT_FALSE(kept.has(1, (size_t{1} << 32) + most)) << "which differs above";
+  EXPECT_FALSE(kept.has(1, size_t{Kept::kLast} + 1 + most)) << "which differs above";
   EXPECT_EQ(kept.take(1), most);
 }
 

@@ -80,8 +80,8 @@ TEST_P(SlobTest, WhoDropsSeldomKeepsFewer) {
   for (size_t size = 16; size <= 512; size += 16)
     for (unsigned i = 0; i < slob::kKeptOfALength; ++i) blocks.push_back(alloc(size));
   for (char* block : blocks) slob.free_alone(frame_of(block), block, slob::Keep::kFew);
-  EXPECT_LE(kept.count(), 16 * slob::kKeptOfALength / 2);
-  EXPECT_GE(kept.count(), 15 * slob::kKeptOfALength / 2);
+  EXPECT_LE(kept.count(), slob::kMostOfFew * slob::kFewOfALength);
+  EXPECT_GE(kept.count(), (slob::kMostOfFew - 1) * slob::kFewOfALength);
 }
 
 TEST_P(SlobTest, WhatIsKeptIsFreeWhenItIsDropped) {
