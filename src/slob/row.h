@@ -4,8 +4,8 @@
 //   A walk along a list of pages reads the record of each, a line of cache that the program has
 //   displaced since, to find that the page has no such room. Here the rooms of the first pages
 //   stand side by side in one line, a byte each, and one addition compares eight of them: only
-//   pages that have room are then looked at. They may have less than is told: of what is short the
-//   grains are told, of longer rooms steps. Who inserts pages keeps them in order.
+//   pages that have room are then looked at. Short rooms are told to the grain, longer ones in
+//   steps, and a page may have less than is told. Who inserts pages keeps them in order.
 //
 // Invariants (audit())
 //   1. A place that holds no page has no room, and there are no more than kMost.
@@ -114,8 +114,8 @@ class alignas(base::kCacheLine) Row {
   static constexpr unsigned kWord = sizeof(uint64_t);
   static constexpr uint64_t kEach = 0x0101010101010101, kHigh = kEach << 7;
 
-  // Pages that are filled with blocks of one length are short of another one by a grain or two: to
-  // the grain it must be, or each of them is looked at. What is longer is seldom.
+  // Many pages that are full of blocks of one length lack a grain for the next longer one: told in
+  // steps, each would be looked at in vain. Long blocks are few.
   static constexpr unsigned kToTheGrain = 96, kStep = 6;
   static constexpr uint8_t told(unsigned grains) {
     unsigned beyond = grains - std::min(grains, kToTheGrain);
