@@ -23,8 +23,9 @@
 //   little is soon fetched, so it goes sooner. It is no longer than what was set, and a sixteenth
 //   of that at least, or in a small heap all of it for less than a MiB, but where blocks are large.
 //
-//   A large block lifts a small heap beyond all that it ever held where what lies free is in pieces
-//   that are too short for it. Then as much of these goes as it was lifted by.
+//   A large block lifts a small heap beyond what it held with any large block before where what
+//   lies free is in pieces that are too short for it. Then as much of these goes as it was lifted
+//   by.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //
@@ -80,7 +81,7 @@ class Keeping {
   enum class Fetch : uint8_t { kByPage, kByHugePage };
   /// After frames were let, `clean` of them from such as held no memory.
   void note_demand(Frames now, size_t clean, Fetch fetch = Fetch::kByPage);
-  /// After a large block of a small heap was let, in part from frames that held no memory.
+  /// The same, after a large block of a small heap.
   void note_lift(Frames now);
   /// After `purged` frames went.
   void note_purge(Frames now, size_t purged);
@@ -121,7 +122,7 @@ class Keeping {
   size_t regretted_ = 0;
   uint32_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
   uint32_t paid_at_ms_ = 0;          // when that was true, modulo 2^32
-  uint32_t most_held_ = 0;           // by a small heap after a large block was let
+  uint32_t most_held_ = 0;           // by a small heap with a large block
   uint32_t lift_ = 0;                // by so much that was more, and it has not gone yet
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_begin_ = 0;

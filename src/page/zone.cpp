@@ -31,11 +31,10 @@ constexpr size_t kMostLifted = size_t{2} << 20;
 void Zone::note_demand(Pages pages, size_t dirty_before) {
   live_ += pages.n;
   using Fetch = Keeping::Fetch;
-  size_t clean = pages.n - std::min(pages.n, dirty_before - dirty_frames());
-  keeping_.note_demand(now(), clean,
+  keeping_.note_demand(now(), pages.n - std::min(pages.n, dirty_before - dirty_frames()),
                        pages.bytes() < base::kAdviseFrom ? Fetch::kByPage : Fetch::kByHugePage);
-  bool is_lift = clean > 0 && pages.n >= kLifts && window_size() <= kMostLifted;
-  if (base::kHasCaches && is_lift) keeping_.note_lift(now());
+  bool may_lift = pages.n >= kLifts && window_size() <= kMostLifted;
+  if (base::kHasCaches && may_lift) keeping_.note_lift(now());
   note_change();  // what is kept may not have fitted
 }
 

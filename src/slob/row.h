@@ -119,7 +119,7 @@ class alignas(base::kCacheLine) Row {
   static constexpr unsigned kToTheGrain = 96, kStep = 6;
   static constexpr uint8_t told(unsigned grains) {
     unsigned beyond = grains - std::min(grains, kToTheGrain);
-    return static_cast<uint8_t>(grains - beyond + (beyond + kStep - 1) / kStep);
+    return static_cast<uint8_t>(grains - beyond + beyond / kStep);
   }
   static_assert(base::kGrains <= kToTheGrain + kStep * (127 - kToTheGrain));
   bool has(unsigned place, uint32_t number) const {
