@@ -35,8 +35,7 @@ constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
 constexpr size_t kGrownShare = 16;
 ASHLAR_START_DATA std::atomic<size_t> g_least_held{0};
 
-// When the heap was looked at last, how often it has been, and which part of the looks counts that
-// come at the same moment.
+// Of looks at the same moment each so many counts; when the last one was, and how many there were.
 constexpr uint32_t kLooksOfAMoment = 8;
 ASHLAR_CACHE_DATA std::atomic<uint64_t> g_looked_at_ms{0};
 ASHLAR_CACHE_DATA std::atomic<uint32_t> g_looks{0};
