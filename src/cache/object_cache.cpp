@@ -40,6 +40,9 @@ constexpr unsigned kLeastPart = 4;
 constexpr size_t kSeatBytes = size_t{256} << 10;
 constexpr size_t kSeatShare = 16;
 
+// For each slab that is carved so many others' objects may come from elsewhere.
+constexpr unsigned kSlabsForgone = 4;
+
 // Counts that may lose one to a race: they are hints and statistics.
 void add(std::atomic<uint32_t>& counter, uint32_t more) {
   counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
@@ -121,7 +124,7 @@ void* ObjectCache::alloc_slow(Source source) {
     Seat seat = here();
     if (seat.is_none()) {
       void* object = nullptr;
-      bool is_there = source == Source::kAll && take_from_slabs(&object, 1, seat) == 1;
+      bool is_there = source != Source::kReady && take_from_slabs(&object, 1, seat, source) == 1;
       return is_there ? object : nullptr;
     }
     uint64_t loaded = seat.load(id());
@@ -136,6 +139,15 @@ void* ObjectCache::alloc_slow(Source source) {
     if (!seat.exchange(id(), loaded, rest)) give_back(rest, seat.habit(id()).capacity);
     return object;
   }
+}
+
+bool ObjectCache::try_without_slab() {
+  if (without_slab_ < kSlabsForgone * stock_.layout().count) {
+    ++without_slab_;
+    return true;
+  }
+  without_slab_ = 0;
+  return false;
 }
 
 void* ObjectCache::take_ready_here() {
@@ -183,7 +195,7 @@ uint64_t ObjectCache::next_magazine(const Seat& seat, Source source) {
     lately_flushed_.store(flushed - 1, std::memory_order_relaxed);
     add(regretted_, 1);
   }
-  return refill(seat, capacity);
+  return refill(seat, capacity, source);
 }
 
 // The capacity that this seat's magazine had best have from now on.
@@ -216,13 +228,14 @@ void ObjectCache::fade(const Seat& seat) {
 
 // Where memory lies in slabs of which little is in use, what they have left comes before more
 // slabs.
-unsigned ObjectCache::take_from_slabs(void** out, unsigned most, const Seat& seat) {
+unsigned ObjectCache::take_from_slabs(void** out, unsigned most, const Seat& seat, Source source) {
   using Growth = slab::SlabStock::Growth;
+  Growth growth = source == Source::kHeld ? Growth::kNot : Growth::kAllowed;
   unsigned yard = yard_of(seat);
-  if (!has_remnants_ || !g_remnants.are_worth_it()) return stock_.refill(out, most, yard);
+  if (!has_remnants_ || !g_remnants.are_worth_it()) return stock_.refill(out, most, yard, growth);
   unsigned count = stock_.refill(out, most, yard, Growth::kNot);
   if (count == 0) count = g_remnants.take(stock_.layout(), out, most);
-  return count != 0 ? count : stock_.refill(out, most, yard);
+  return count != 0 || growth == Growth::kNot ? count : stock_.refill(out, most, yard);
 }
 
 void ObjectCache::put_to_slabs(void** objects, unsigned count) {
@@ -230,10 +243,10 @@ void ObjectCache::put_to_slabs(void** objects, unsigned count) {
   if (strangers > 0) g_remnants.put(objects, strangers);
 }
 
-uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity) {
+uint64_t ObjectCache::refill(const Seat& seat, unsigned capacity, Source source) {
   add(refills_, 1);
   Batch batch;
-  batch.count = take_from_slabs(batch.objects, capacity, seat);
+  batch.count = take_from_slabs(batch.objects, capacity, seat, source);
   // The first objects of threads that begin on one CPU and go on on others must not share a line.
   if (capacity == first_ && batch.count > 1) spread(batch);
   return batch.count == 0 ? kNoMagazine : chain(batch.objects, batch.count, capacity);

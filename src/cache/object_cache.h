@@ -81,8 +81,9 @@ struct Ids {
   uint8_t slabs = 0;
 };
 
-/// Where objects may come from.
-enum class Source : uint8_t { kAll, kReady };
+/// Where objects may come from: without kAll no slab is carved, and only kReady takes no lock of
+/// the stock's.
+enum class Source : uint8_t { kAll, kHeld, kReady };
 
 /// What dissolved slabs have left, for all of malloc's caches.
 ASHLAR_HIDDEN extern slab::Remnants g_remnants;
@@ -103,6 +104,10 @@ class ObjectCache {
   /// An object; null when memory is out. The bytes are whatever they were, but for the mark of a
   /// free object, which is gone.
   void* alloc_slow(Source source = Source::kAll);
+
+  /// Whether the only thread, which found none held, had better get one from elsewhere than from
+  /// one more slab. Not so often that what the class asks for all the time would stay slow.
+  bool try_without_slab();
 
   /// One that lies ready on this CPU, without a system call or a lock; null where none does.
   void* take_ready_here();
@@ -151,12 +156,12 @@ class ObjectCache {
  private:
   Seat here() const { return has_no_seats_ ? Seat{} : take_seat(); }
   uint64_t next_magazine(const Seat& seat, Source source);
-  uint64_t refill(const Seat& seat, unsigned capacity);
+  uint64_t refill(const Seat& seat, unsigned capacity, Source source);
   unsigned learn(const Seat& seat, bool is_full);
   unsigned grown(const Seat& seat, unsigned capacity, unsigned limit);
   void make_room(const Seat& seat, uint64_t loaded);
   void enlarge(const Seat& seat, uint64_t loaded, unsigned capacity);
-  unsigned take_from_slabs(void** out, unsigned most, const Seat& seat);
+  unsigned take_from_slabs(void** out, unsigned most, const Seat& seat, Source source);
   void put_to_slabs(void** objects, unsigned count);
   unsigned yard_of(const Seat& seat) const { return stock_.yard_here(seat.yard()); }
   void deposit(Full full);
@@ -180,6 +185,7 @@ class ObjectCache {
   uint8_t one_way_ = 0;         // of one that only empties or only fills
   bool has_no_seats_ = false;
   bool has_remnants_ = false;  // one of malloc's: it may take from them
+  uint16_t without_slab_ = 0;  // answers to try_without_slab()
   std::atomic<uint32_t> slow_allocs_{0}, slow_frees_{0}, refills_{0}, flushes_{0};
   std::atomic<uint32_t> lately_flushed_{0}, regretted_{0};  // magazines
   Depot depot_{};

@@ -7,6 +7,11 @@
 namespace front {
 namespace {
 
+// So much of SLOB's pages must be free before objects are served there. Smaller objects are left
+// out: there are many, and each takes as much longer than by a magazine as a large one.
+constexpr size_t kMuchRoom = size_t{64} << 10;
+constexpr size_t kLeastInRoom = 256;
+
 // Who asks the program's own caches comes by the slow path.
 ASHLAR_INLINE bool is_alone() {
   return !os::has_other_threads() && !g_heap.has_wish() && g_heap.promotion().is_alone();
@@ -32,6 +37,17 @@ large::Memory alloc_by_slob(size_t size, size_t align) {
     g_heap.promotion().note_live(class_of(size), whole_grains(size));
   }
   return {block, g_heap.pages().slabs().frame_of(block).is_new != 0};
+}
+
+bool has_room(size_t size) {
+  bool is_of_use = size >= kLeastInRoom && size < base::kFrameSize;
+  return is_of_use && !os::has_other_threads() && g_heap.slob().room() > kMuchRoom;
+}
+
+void* alloc_in_room(size_t size) {
+  void* block = g_heap.slob().alloc_in_room(size);
+  if (block != nullptr) g_heap.promotion().note_live(class_of(size), whole_grains(size));
+  return block;
 }
 
 void free_by_slob(const page::Frame& frame, void* p) {

@@ -20,6 +20,10 @@
 namespace front {
 
 large::Memory alloc_by_slob(size_t size, size_t align);
+/// The same for an object, while there is one thread, where much of what SLOB held when the process
+/// was promoted has been freed: what is left of its pages serves before a slab more.
+bool has_room(size_t size);
+void* alloc_in_room(size_t size);
 void free_by_slob(const page::Frame& frame, void* p);
 /// Makes a block of `had` bytes longer or shorter where it stands; null where that cannot be.
 void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size);

@@ -62,8 +62,15 @@ cache::ObjectCache& cache_for(uint8_t id) {
   return g_registry.create(id, kLayouts[id], class_name(id));
 }
 
-void* alloc_object(uint8_t id) {
-  void* object = cache_for(id).alloc_slow();
+ASHLAR_NOINLINE void* alloc_object(uint8_t id, const Request& request) {
+  cache::ObjectCache& cache = cache_for(id);
+  bool is_for_room = request.align <= kGrain && has_room(request.size);
+  void* object = cache.alloc_slow(is_for_room ? cache::Source::kHeld : cache::Source::kAll);
+  if (object == nullptr && is_for_room) {
+    if (cache.try_without_slab())
+      if (void* block = alloc_in_room(request.size)) return block;
+    object = cache.alloc_slow();
+  }
   if (object != nullptr) static_cast<FreeObject*>(object)->key = 0;
   return object;
 }
@@ -111,7 +118,7 @@ ASHLAR_COLD large::Memory alloc_hugetlb(const Request& wanted) {
 large::Memory alloc_once(const Request& request) {
   if (request.is_named()) return alloc_named(request);
   uint8_t id = base::kHasCaches ? class_of_aligned(request.size, request.align) : uint8_t{0};
-  if (id != 0 && has_cache(id)) return {alloc_object(id), false};
+  if (id != 0 && has_cache(id)) return {alloc_object(id, request), false};
   if (slob::serves(request.size) && request.align <= base::kFrameSize)
     return alloc_by_slob(request.size, request.align);
   if (base::kHasCaches && g_heap.options().hugetlb != Options::kNever) [[unlikely]]

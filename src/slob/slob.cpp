@@ -209,6 +209,11 @@ void* Slob::alloc(size_t size, size_t align) {
   return take_from_shelves(shelf_for(size), count, step);
 }
 
+void* Slob::alloc_in_room(size_t size) {
+  os::Locked held(lock_);
+  return take_from_shelves(shelf_for(size), grains_for(size), 1);
+}
+
 // Of a block that may be one that is kept.
 ASHLAR_INLINE Slob::Place Slob::place_of_any(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);

@@ -111,6 +111,11 @@ class Slob {
   /// record of the frame in which the block begins says is_new.
   void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);
 
+  /// The same, at a multiple of a grain, of pages that have room; null where none has.
+  void* alloc_in_room(size_t size) ASHLAR_EXCLUDES(lock_);
+  /// Free bytes of all pages, where the caller is the only thread.
+  size_t room() const ASHLAR_UNCHECKED { return bytes() - live_ * base::kGrain; }
+
   /// Takes back a block of the page whose record `frame` is: how many bytes that were. What is no
   /// block, or free already, is misuse.
   size_t free(const page::Frame& frame, void* p) ASHLAR_EXCLUDES(lock_);

@@ -93,6 +93,29 @@ TEST_F(ObjectCacheTest, AFlowInOneDirectionFillsNoLargeMagazines) {
   EXPECT_LE(capacity_here() * 256u, 24u << 10) << "then they only went";
 }
 
+TEST_F(ObjectCacheTest, OfWhatIsHeldNoSlabIsCarved) {
+  EXPECT_EQ(cache.alloc_slow(cache::Source::kHeld), nullptr);
+  EXPECT_EQ(cache.stats().stock.carved, 0u);
+  std::vector<void*> objects = alloc(1);
+  size_t held = cache.stats().stock.held;
+  while (void* object = cache.alloc_slow(cache::Source::kHeld)) objects.push_back(object);
+  EXPECT_EQ(objects.size(), held) << "of the magazine and the slab";
+  EXPECT_EQ(cache.stats().stock.carved, 1u);
+  for (void* object : objects) static_cast<cache::FreeObject*>(object)->key = 0;
+  free(objects);
+}
+
+TEST_F(ObjectCacheTest, NowAndThenASlabIsCarvedAllTheSame) {
+  unsigned longest = 0;
+  for (int round = 0; round < 3; ++round) {
+    unsigned without = 0;
+    while (cache.try_without_slab()) ASSERT_LT(++without, 10000u);
+    EXPECT_GE(without, kLayout.count) << "of so many objects a slab is full";
+    longest = std::max(longest, without);
+  }
+  EXPECT_LE(longest, 8u * kLayout.count);
+}
+
 TEST_F(ObjectCacheTest, ABreathingProgramGetsLargeMagazines) {
   for (int i = 0; i < 60; ++i) free(alloc(4 * cache.stats().capacity));
   EXPECT_EQ(capacity_here(), cache.stats().capacity);

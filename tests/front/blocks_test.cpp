@@ -189,6 +189,72 @@ TEST_F(BlocksTest, WhatIsFreedCountsNoMore) {
   EXPECT_FALSE(cache::g_registry.at(front::class_of(1000)).is_started());
 }
 
+// Of a process that SLOB served alone until it had grown, and of which a part has been freed.
+class BlocksOfRoom : public BlocksTest {
+ protected:
+  static constexpr size_t kSize = 1000;
+  void SetUp() override {
+    BlocksTest::SetUp();
+    if (front::g_heap.options().slob_max == front::Options::kUnlimited)
+      GTEST_SKIP() << "not run: nothing ends it here";
+    std::vector<void*> blocks;
+    while (!is_by_slab(blocks.emplace_back(front::alloc(kSize)))) ASSERT_LT(blocks.size(), 10000u);
+    constexpr size_t kInPage = base::kFrameSize / kSize;  // one of which stays
+    for (size_t i = 0; i + 1 < blocks.size(); ++i)
+      if (i % kInPage != 0) front::free(blocks[i]);
+    drain();
+    ASSERT_GT(front::g_heap.slob().room(), size_t{128} << 10);
+  }
+  static bool is_by_slab(const void* block) {
+    return front::g_heap.pages().slabs().frame_of(block).kind == page::FrameKind::kSlab;
+  }
+  static bool is_by_slob(const void* block) {
+    return front::g_heap.pages().slabs().frame_of(block).kind == page::FrameKind::kSlob;
+  }
+  // What the class's slabs have is in use from now on.
+  static void drain() {
+    cache::ObjectCache& cache = cache::g_registry.at(front::class_of(kSize));
+    while (cache.alloc_slow(cache::Source::kHeld) != nullptr) {
+    }
+  }
+};
+
+TEST_F(BlocksOfRoom, ItServesBeforeASlabMore) {
+  size_t pages = front::g_heap.slob().stats().pages;
+  std::vector<void*> blocks;
+  while (is_by_slob(blocks.emplace_back(front::alloc(kSize)))) ASSERT_LT(blocks.size(), 10000u);
+  EXPECT_GT(blocks.size(), 50u);
+  EXPECT_EQ(front::g_heap.slob().stats().pages, pages);
+  for (void* block : blocks) front::free(block);
+}
+
+TEST_F(BlocksOfRoom, WhatIsAskedForAllTheTimeGetsASlab) {
+  int calls = 0;
+  for (bool is_slow = true; is_slow; ++calls) {
+    void* block = front::alloc(kSize);
+    is_slow = !is_by_slab(block);
+    front::free(block);
+    ASSERT_LT(calls, 2000);
+  }
+}
+
+TEST_F(BlocksOfRoom, NotForShortOrAlignedBlocksNorBesideAThread) {
+  EXPECT_FALSE(front::has_room(128));
+  EXPECT_FALSE(front::has_room(base::kFrameSize));
+  EXPECT_TRUE(front::has_room(kSize));
+  EXPECT_TRUE(is_by_slab(front::alloc_aligned(kSize, 64)));
+  drain();
+  std::thread([] { EXPECT_FALSE(front::has_room(kSize)); }).join();
+}
+
+TEST_F(BlocksOfRoom, LittleIsLeftAlone) {
+  std::vector<void*> blocks;
+  while (front::has_room(kSize) && blocks.size() < 10000) blocks.push_back(front::alloc(kSize));
+  EXPECT_LE(front::g_heap.slob().room(), size_t{64} << 10);
+  EXPECT_GT(front::g_heap.slob().room(), size_t{60} << 10);
+  for (void* block : blocks) front::free(block);
+}
+
 // The program's own caches are asked from the slow path alone.
 TEST_F(BlocksTest, AWishForMemoryIsNotPassedBy) {
   void* block = front::alloc(100);

@@ -187,6 +187,25 @@ TEST_P(SlobTest, AnEmptyPageIsUsedBeforeTheHeapGrows) {
   }
 }
 
+TEST_P(SlobTest, WhatIsServedInRoomTakesNoPage) {
+  std::vector<char*> blocks;
+  for (int i = 0; i < 40; ++i) blocks.push_back(alloc(1000));
+  size_t pages = slob.stats().pages, room = slob.room();
+  EXPECT_EQ(room, pages * 4096 - slob.stats().live_bytes);
+  EXPECT_LT(room, 4096u);
+  EXPECT_EQ(slob.alloc_in_room(1000), nullptr);
+  for (int i = 0; i < 40; i += 2) free(blocks[i]);
+  EXPECT_EQ(slob.room(), room + 20 * 1008);
+  for (int i = 0; i < 40; i += 2) {
+    blocks[i] = static_cast<char*>(slob.alloc_in_room(990));
+    ASSERT_NE(blocks[i], nullptr) << i;
+    EXPECT_TRUE(base::is_aligned(blocks[i], 16));
+  }
+  EXPECT_EQ(slob.alloc_in_room(1000), nullptr);
+  EXPECT_EQ(slob.stats().pages, pages);
+  for (char* block : blocks) free(block);
+}
+
 TEST_P(SlobTest, EmptyPagesGoBackButOne) {
   std::vector<char*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.push_back(alloc(200));
