@@ -18,13 +18,6 @@ using base::Pages;
 using page::Frame;
 using page::FrameKind;
 
-namespace {
-
-// A caller's memory is no business of the kernel's: all that comes free is kept.
-constexpr page::Retention kKeepAll{.percent = 0, .least_bytes = SIZE_MAX / 2, .interval_ms = 1000};
-
-}  // namespace
-
 SmallHeap* SmallHeap::create(size_t limit) {
   void* memory = front::alloc(sizeof(SmallHeap));
   if (memory == nullptr) return nullptr;
@@ -53,7 +46,7 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
   char* rest = records + records_size;
   if (rest > end) return nullptr;
   SmallHeap* heap = new (first) SmallHeap;
-  if (!heap->zone_.start_within(os::kVm, kKeepAll, rest, static_cast<size_t>(end - rest)))
+  if (!heap->zone_.start_within(rest, static_cast<size_t>(end - rest)))
     return nullptr;
   heap->is_in_buffer_ = true;
   heap->meta_.donate(static_cast<char*>(std::memset(records, 0, records_size)), records_size);

@@ -187,7 +187,7 @@ Frame* Zone::alloc_scrap(FrameKind kind) {
 
 void Zone::note_change() {
   tell_budget();
-  if (keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
+  if (!is_lent() && keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
 void Zone::free(uint32_t first, Pages pages) {
@@ -315,7 +315,7 @@ size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
   lock_.acquire();
-  bool mine = !is_purging_ && !is_abandoned() && !is_pinned();
+  bool mine = !is_purging_ && !is_abandoned() && !is_pinned() && !is_lent();
   is_purging_ = true;
   if (mine && dirty_frames() > keep) end_waiting();
   // What comes free meanwhile is judged anew, when it is known what of this was wanted again.

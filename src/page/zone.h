@@ -161,9 +161,10 @@ class Zone {
   /// Bytes of a part.
   size_t part_size() const { return size_t{1} << part_shift_; }
   /// Lays out tables and window in [memory, memory + size), which is committed and may hold
-  /// anything. False where no frame is left. Such a zone has no slabs and asks nothing of the
-  /// kernel but the time, if `retention` keeps all.
-  bool start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size);
+  /// anything. False where no frame is left. Such a zone has no slabs, and what is free in it is no
+  /// business of the kernel's: all stays.
+  bool start_within(char* memory, size_t size);
+  bool is_lent() const { return vm_ == nullptr; }
   /// Gives a zone's memory and address space back that start() laid out, whatever is in use.
   void stop() ASHLAR_EXCLUDES(lock_);
 

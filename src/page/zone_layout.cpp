@@ -68,7 +68,7 @@ bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_siz
   return false;
 }
 
-bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memory, size_t size) {
+bool Zone::start_within(char* memory, size_t size) {
   size_t start = base::round_up(reinterpret_cast<size_t>(memory), alignof(Frame));
   size_t end = reinterpret_cast<size_t>(memory) + size;
   // As many frames as fit behind their records and their dirty bits.
@@ -79,7 +79,6 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
     window = base::round_up(start + tables, kFrameSize);
     if (window + frames * kFrameSize <= end) break;
   }
-  vm_ = &vm;
   frames_ = reinterpret_cast<Frame*>(start);
   auto* dirty = reinterpret_cast<uint64_t*>(frames_ + frames);
   std::memset(static_cast<void*>(frames_), 0, frames * sizeof(Frame));
@@ -88,7 +87,6 @@ bool Zone::start_within(const os::Vm& vm, const Retention& retention, char* memo
   window_ = reinterpret_cast<char*>(window);
   max_size_ = frames * kFrameSize;
   os::Locked held(lock_);
-  keeping_.set(retention);
   buddy_ = Buddy(frames_, dirty_);
   buddy_.extend(0, Pages(frames));
   set_window_size(frames);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <cstring>
 #include <vector>
 
@@ -129,7 +131,7 @@ TEST_F(ZoneLayoutTest, OneWithinMemoryKeepsToIt) {
       std::vector<unsigned char> memory(size + offset + 4096, kMark);
       char* first = reinterpret_cast<char*>(memory.data() + offset);
       Zone within;
-      if (!within.start_within(vm.vm(), kKeepAll, first, size)) {
+      if (!within.start_within(first, size)) {
         EXPECT_LT(size, 3u * 4096);
         continue;
       }
@@ -150,6 +152,27 @@ TEST_F(ZoneLayoutTest, OneWithinMemoryKeepsToIt) {
     }
   EXPECT_EQ(vm.commits, 0u);
   EXPECT_EQ(vm.reserves, 0u);
+}
+
+// It may be a file's, a device's, or another process's, too.
+TEST_F(ZoneLayoutTest, OneWithinMemoryNeverHasItPurged) {
+  std::vector<unsigned char> memory(8 * kMiB, 0xa5);
+  Zone within;
+  ASSERT_TRUE(within.start_within(reinterpret_cast<char*>(memory.data()), memory.size()));
+  std::vector<Frame*> blocks;
+  for (int round = 0; round < 3; ++round) {
+    while (Frame* block = within.alloc(Pages(16), Order(0), FrameKind::kLarge)) {
+      std::memset(within.address_of(*block), 0x5a, 16 * 4096);
+      blocks.push_back(block);
+    }
+    EXPECT_GT(blocks.size(), 100u);
+    for (Frame* block : blocks) within.free_large(*block);
+    blocks.clear();
+    EXPECT_FALSE(within.wants_trim());
+  }
+  EXPECT_EQ(within.purge(0), 0u);
+  EXPECT_GT(std::count(memory.begin(), memory.end(), 0x5a), int(7 * kMiB));
+  within.audit();
 }
 
 TEST_F(ZoneLayoutTest, TakesAsLittleAsItNeedsWhenTheKernelIsShort) {
