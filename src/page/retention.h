@@ -25,7 +25,8 @@
 //
 //   A large block lifts a small heap beyond what it held with any large block before where what
 //   lies free is in pieces that are too short for it. Then as much of these goes as it was lifted
-//   by.
+//   by. What is wanted again may lift it the next time, so that a program which does the same again
+//   and again pays once.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //
@@ -122,7 +123,7 @@ class Keeping {
   size_t regretted_ = 0;
   uint32_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
   uint32_t paid_at_ms_ = 0;          // when that was true, modulo 2^32
-  uint32_t most_held_ = 0;           // by a small heap with a large block
+  uint32_t most_held_ = 0;           // by a small heap with a large block, and what was regretted
   uint32_t lift_ = 0;                // by so much that was more, and it has not gone yet
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_begin_ = 0;

@@ -318,6 +318,24 @@ TEST_F(LiftTest, NoMoreOfItGoesThanTheHeapWasLiftedBy) {
   EXPECT_FALSE(keeping.may_exceed(now)) << "once is enough";
 }
 
+// A program that takes small blocks, drops half of them, and takes a large one, over and over.
+TEST_F(LiftTest, WhoDoesTheSameAgainPaysOnce) {
+  start();
+  alloc(16);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<Frame*> blocks(40);
+    for (Frame*& block : blocks) block = alloc(1);
+    for (size_t i = 0; i < blocks.size(); i += 2) free(blocks[i]);
+    blocks.push_back(alloc(20));
+    dirty_after_trim();
+    for (size_t i = 1; i < blocks.size(); i += 2) free(blocks[i]);
+    free(blocks.back());
+    dirty_after_trim();
+  }
+  EXPECT_GT(vm.purged.size(), 0u);
+  EXPECT_LT(vm.purged.size(), 100u) << "a few times";
+}
+
 TEST_F(LiftTest, UpToItsPeakAllStays) {
   start_with_holes(30);
   Frame* block = alloc(200);
