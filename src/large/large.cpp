@@ -1,6 +1,7 @@
 #include "large/large.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/bits.h"
 
@@ -14,6 +15,10 @@ namespace {
 
 // From here on moving pages is cheaper than copying them: the kernel moves 512 at a time.
 constexpr size_t kMoveFrom = size_t{2} << 20;
+
+// Up to this size a block is asked about whether it is in memory. Others, like the system's own
+// allocator, fetch such blocks anew each time.
+constexpr size_t kMostAsked = size_t{32} << 20;
 
 void* address_of(Block block) {
   return block.zone->address_of(*block.frame);
@@ -56,6 +61,19 @@ bool is_in_whole_pages(Block block) {
          usable_size(block) % os::page_size() == 0;
 }
 
+// Whether nearly all of it is in memory, so that who had it before has filled it.
+bool was_filled(Block block) {
+  size_t size = usable_size(block);
+  if (!base::kHasCaches || size > kMostAsked) return false;
+  // To ask the kernel takes microseconds, and most tables are sparse. The frame in their midst
+  // tells.
+  char* start = block.zone->address_of(*block.frame);
+  uint64_t words[base::kFrameSize / sizeof(uint64_t)], bits = 0;
+  std::memcpy(words, start + base::round_down(size / 2, base::kFrameSize), sizeof words);
+  for (uint64_t word : words) bits |= word;
+  return bits != 0 && block.zone->vm().resident(start, size) >= size / 8 * 7;
+}
+
 void* move(PageHeap& heap, Block block, Pages pages) {
   if (!is_in_whole_pages(block) || block.zone->is_rigid()) return nullptr;
   // The pages stay on their node.
@@ -84,8 +102,9 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   if (address == nullptr) return {};
   if (may_be_huge(block)) advise(block, fill);
   bool is_zero = block.frame->is_new != 0;
-  // Clearing it would make all of it resident; purging it costs no more and holds nothing.
-  if (is_sparse && !is_zero && is_in_whole_pages(block))
+  // Clearing it would make all of it resident, and purging holds nothing. But where all of it is,
+  // it will be filled again, as a rule, and to clear it takes a small part of the time of fetching.
+  if (is_sparse && !is_zero && is_in_whole_pages(block) && !was_filled(block))
     is_zero = heap.slabs().vm().purge(static_cast<char*>(address), usable_size(block));
   return {address, is_zero};
 }

@@ -191,6 +191,46 @@ TEST_F(LargeTest, WhatBecomesAGiantAmongSlabsMovesToTheOthers) {
   EXPECT_EQ(resize(grown, 2 * base::kGiantSize), grown) << "there it has room";
 }
 
+// What is asked for zeroed, in the place of a block of which so much is in memory.
+class ZeroedTest : public LargeTest {
+ protected:
+  // Whether it was purged, and need not be cleared.
+  bool is_purged(size_t size, size_t in_memory, bool is_midst_written = true) {
+    char* p = static_cast<char*>(alloc(size));
+    std::memset(p, 0, size);
+    p[size / 2 + 100] = is_midst_written ? 1 : 0;
+    vm.filled = {{p, in_memory}};
+    free(p);
+    vm.purged.clear();
+    Memory zeroed = large::alloc(heap, size, 16, large::Fill::kSparse);
+    EXPECT_EQ(zeroed.address, p);
+    EXPECT_EQ(vm.purged.size(), zeroed.is_zero ? 1u : 0u);
+    EXPECT_EQ(p[size / 2 + 100] == 0, zeroed.is_zero || !is_midst_written);
+    free(p);
+    return zeroed.is_zero;
+  }
+};
+
+TEST_F(ZeroedTest, IsClearedWhereItHadBeenFilled) {
+  EXPECT_FALSE(is_purged(3 * kMiB, 3 * kMiB));
+  EXPECT_FALSE(is_purged(3 * kMiB, 3 * kMiB - 64 * kFrameSize)) << "as good as filled";
+}
+
+TEST_F(ZeroedTest, IsPurgedWhereItHadNot) {
+  EXPECT_TRUE(is_purged(3 * kMiB, 2 * kMiB));
+  EXPECT_TRUE(is_purged(3 * kMiB, 0)) << "nothing is known";
+}
+
+TEST_F(ZeroedTest, TheKernelIsNotAskedWhereTheMidstIsZero) {
+  EXPECT_TRUE(is_purged(3 * kMiB, 3 * kMiB, false));
+  EXPECT_EQ(vm.resident_looks, 0u);
+}
+
+TEST_F(ZeroedTest, AGiantIsFetchedAnew) {
+  EXPECT_TRUE(is_purged(64 * kMiB, 64 * kMiB));
+  EXPECT_EQ(vm.resident_looks, 0u);
+}
+
 // The kernel rounds to its page, the heap to 4 KiB: a neighbour may share the last page. The fake
 // kernel ends the program where it is asked for parts of pages.
 class LargeOnLargePages : public LargeTest, public testing::WithParamInterface<size_t> {
