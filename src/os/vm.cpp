@@ -193,7 +193,9 @@ size_t vm_resident(char* at, size_t size) {
   if (g_cannot_tell.load(std::memory_order_relaxed)) return 0;
   long file = call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
   if (is_error(file)) {
-    g_cannot_tell.store(true, std::memory_order_relaxed);
+    // Descriptors, or memory, may be had again later.
+    bool is_passing = file == -EMFILE || file == -ENFILE || file == -ENOMEM || file == -EINTR;
+    if (!is_passing) g_cannot_tell.store(true, std::memory_order_relaxed);
     return 0;
   }
   size_t pages = 0, count = size / page_size();

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -111,6 +112,23 @@ TEST_F(VmTest, PurgedMemoryIsGone) {
   unsigned char pages[4 * kMiB / 4096];
   ASSERT_EQ(mincore(place.base, 4 * kMiB, pages), 0);
   for (unsigned char page : pages) ASSERT_EQ(page & 1, 0);
+}
+
+TEST_F(VmTest, TellsAgainWhenThereAreDescriptorsAgain) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  size_t without = os::kVm.resident(place.base, kMiB);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(without, 0u);
+  if (access("/proc/self/pagemap", R_OK) != 0) {
+    errno = 77;
+    GTEST_SKIP() << "not run: the kernel does not tell";
+  }
+  EXPECT_EQ(os::kVm.resident(place.base, kMiB), kMiB);
 }
 
 TEST_F(VmTest, TellsWhatIsInMemory) {
