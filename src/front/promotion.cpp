@@ -45,6 +45,7 @@ bool Promotion::is_worth_a_slab(const Demand& demand) {
 bool Promotion::note_demand(const Demand& demand) {
   if (slob_max_ == 0) return true;
   note_call(demand.id);
+  if (demand.size >= base::kFrameSize) add(calls_, kCallsOfFrames - 1);
   if (slob_max_ == kUnlimited) return false;
   return is_busy(demand) && (demand.has_cache || is_worth_a_slab(demand));
 }

@@ -68,6 +68,8 @@ class Promotion {
   /// So many calls in an interval are worth more than the memory: SLOB takes up to a tenth of a
   /// microsecond more a call than a magazine does, so these cost a few milliseconds of a second.
   static constexpr uint32_t kManyCalls = 65536;
+  /// Where whole frames come and go, it takes some times as long, and a call counts for so many.
+  static constexpr uint32_t kCallsOfFrames = 4;
   /// And so many of a heap of more bytes of SLOB, where slabs are little beside the rest.
   static constexpr uint32_t kManyCallsOfLarger = 8192;
   static constexpr size_t kSmallHeap = size_t{192} << 10;

@@ -39,6 +39,12 @@ TEST_F(PromotionTest, ALargerHeapIsPromotedSooner) {
   EXPECT_LT(served({.id = 3, .size = 48, .slob_bytes = kMax}, 1000000), 20000u);
 }
 
+TEST_F(PromotionTest, CallsForWholeFramesCountForSome) {
+  unsigned calls = served({.id = 40, .size = 8192}, 1000000);
+  EXPECT_LE(calls, Promotion::kManyCalls / 2) << "each takes as long as some others";
+  EXPECT_GT(calls, 10000u) << "not the files that a shell opens";
+}
+
 TEST_F(PromotionTest, CallsThatAskNoMoreThanWhetherSlobIsAloneCountLikeOthers) {
   unsigned calls = 0;
   for (; promotion.is_alone() && calls < 1000000; ++calls) promotion.note_call(3);
