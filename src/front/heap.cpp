@@ -426,11 +426,17 @@ void free_aligned_sized(void* p, size_t align, size_t size) {
   if constexpr (base::kAsserts) {
     uint8_t id = class_of_aligned(size, std::max(align, kGrain));
     size_t usable = usable_size(p);
-    size_t expected = id != 0 ? kClassSize[id] : base::Pages::ceil(std::max(size, kGrain)).bytes();
+    size_t of_frames = base::Pages::ceil(std::max(size, kGrain)).bytes();
+    size_t expected = id != 0 ? kClassSize[id] : of_frames;
     // A block that realloc has shrunk in place is of a larger class than its size; one of SLOB's is
     // of no class.
     bool is_right =
         (size <= usable && size > usable / 2) || expected == usable || whole_grains(size) == usable;
+    if (p != nullptr && !is_right) {
+      // One that was asked for while a fork was under way has frames, however small it is.
+      const Frame& frame = g_heap.pages().zone_of(p)->frame_of(p);
+      is_right = frame.kind_now() == FrameKind::kLarge && usable == of_frames;
+    }
     if (p != nullptr && !is_right) misuse::wrong_size(p, size, usable);
   }
   free(p);

@@ -113,6 +113,31 @@ TEST(ProcessWithoutHandlers, AChildIsNotPromotedForWhatItsParentHasAskedFor) {
   EXPECT_TRUE(test::wait_for(child, 20).clean());
 }
 
+// Builds with asserts know which sizes a block can have been asked for with. One from beside the
+// heap has frames, however small it is. (Of handlers that prepare a fork the first ones come last.)
+TEST(ProcessWithoutHandlers, ASizedFreeOfWhatWasAskedForInAForkIsNoMisuse) {
+  static std::atomic<bool> s_is_forking{false};
+  static std::atomic<void*> s_block{nullptr};
+  auto wait_for_block = [] {
+    s_is_forking = true;
+    while (s_block == nullptr) usleep(100);
+  };
+  ASSERT_EQ(pthread_atfork(wait_for_block, nullptr, nullptr), 0);
+  ASSERT_TRUE(front::start_heap());
+  front::start_process();
+  std::thread other([] {
+    while (!s_is_forking) usleep(100);
+    s_block = front::alloc(24);
+  });
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  other.join();
+  EXPECT_TRUE(test::wait_for(child).clean());
+  EXPECT_EQ(front::usable_size(s_block), base::kFrameSize) << "from beside the heap";
+  front::free_sized(s_block, 24);
+  inspect::audit();
+}
+
 // pthread_create asks for memory: so magazines are ready when its thread begins.
 TEST_F(ProcessTest, TheFirstRequestBesideAnotherThreadPromotes) {
   uint64_t slob_max = front::g_heap.options().slob_max;
