@@ -3,10 +3,12 @@
  * For what lives and ends together: a plugin, a script, a request. And for programs that must not
  * use more than a given memory: a heap in a buffer touches nothing else.
  *
- * A heap costs about 1 KiB and, for each 4 KiB in use, 17 bytes and, where they hold blocks below 4
- * KiB, 96 more. Blocks below 4 KiB stand 16 bytes apart, without headers; larger ones are whole
- * multiples of 4 KiB. Finding room takes time that grows with the heap: tens of nanoseconds with
- * some tens of pages, microseconds with thousands. malloc is for what must be fast.
+ * A heap in a buffer costs about 1 KiB, and 113 bytes for each 4 KiB of it. One with memory of its
+ * own costs about 12 KiB and three mappings, of which a process may have 65,530 (vm.max_map_count),
+ * and for each 4 KiB in use 17 bytes, or 113 where they hold blocks below 4 KiB. Blocks below 4 KiB
+ * stand 16 bytes apart, without headers; larger ones are whole multiples of 4 KiB. Finding room
+ * takes time that grows with the heap: tens of nanoseconds with some tens of pages, microseconds
+ * with thousands. malloc is for what must be fast.
  *
  * Threads: every function may be called from every thread, but for the end of a heap, which must be
  * its last use. Fork: safe; while another thread forks, a call waits for that, so do not call from
@@ -53,7 +55,8 @@ void ashlar_heap_destroy(ashlar_heap* heap);
 void* ashlar_heap_alloc(ashlar_heap* heap, size_t size);
 
 /* As ashlar_heap_alloc, at a multiple of `align`. NULL and EINVAL where that is no power of two.
- * Above 4 KiB the block is cut from one of a power of two. */
+ * Above 4 KiB the block is cut from one of a power of two; in a buffer, from a longer one that has
+ * room for it wherever it begins. */
 void* ashlar_heap_alloc_aligned(ashlar_heap* heap, size_t align, size_t size);
 
 /* `count` times `size` bytes, all zero. NULL and ENOMEM where the product overflows or there is no

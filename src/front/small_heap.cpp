@@ -46,8 +46,7 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
   char* rest = records + records_size;
   if (rest > end) return nullptr;
   SmallHeap* heap = new (first) SmallHeap;
-  if (!heap->zone_.start_within(rest, static_cast<size_t>(end - rest)))
-    return nullptr;
+  if (!heap->zone_.start_within(rest, static_cast<size_t>(end - rest))) return nullptr;
   heap->is_in_buffer_ = true;
   heap->meta_.donate(static_cast<char*>(std::memset(records, 0, records_size)), records_size);
   heap->slob_.start(heap->zone_, heap->meta_);
@@ -103,7 +102,7 @@ void* SmallHeap::alloc_once(size_t size, size_t align) {
   Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
   if (frame == nullptr) return nullptr;
   char* block = zone_.address_of(*frame);
-  if (base::is_aligned(block, align)) return block;
+  if (!base::kHasCaches || base::is_aligned(block, align)) return block;
   zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
   return nullptr;
 }

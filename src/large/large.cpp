@@ -36,7 +36,7 @@ Pages pages_of(size_t size) {
 void* address_if_aligned(PageHeap& heap, Block block, size_t align) {
   if (block.frame == nullptr) return nullptr;
   void* address = address_of(block);
-  if (base::is_aligned(address, align)) return address;
+  if (!base::kHasCaches || base::is_aligned(address, align)) return address;
   free(heap, block);
   return nullptr;
 }

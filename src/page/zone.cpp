@@ -86,6 +86,7 @@ void Zone::end_waiting() {
 // of a huge page and more begins where one does, in whatever run holds it; a smaller one, or one
 // with an alignment, is cut from a block of a power of two.
 uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
+  if (!base::kHasCaches) align = Order(0);  // cut_out()
   uint32_t block = buddy_.take(pages, align, kind);
   if (base::kHasCaches && block == kNone && waiter_count_ > 0) {
     end_waiting();
@@ -108,6 +109,24 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   return block;
 }
 
+// Lent memory may begin anywhere: the numbers of its frames tell nothing of their addresses. So a
+// run is taken in which there is a place, and what is too much goes back. (In the small library
+// each block that is aligned comes this way: it is shorter.)
+uint32_t Zone::cut_out(Pages pages, Order align, FrameKind kind) {
+  size_t count = pages.n + align.pages().n - 1;
+  uint32_t first = take(Pages(count), Order(0), kind);
+  if (first == kNone) return kNone;
+  auto start = reinterpret_cast<size_t>(address_of(first));
+  size_t skip = (base::round_up(start, align.pages().bytes()) - start) >> base::kFrameShift;
+  uint32_t block = first + static_cast<uint32_t>(skip);
+  buddy_.give(first, Pages(skip));
+  buddy_.give(block + static_cast<uint32_t>(pages.n), Pages(count - skip - pages.n));
+  frames_[block].kind = kind;
+  frames_[block].is_new = 0;
+  frames_[block].count = static_cast<uint32_t>(pages.n);
+  return block;
+}
+
 Frame* Zone::let(uint32_t block, size_t dirty_before) {
   if (block == kNone) return nullptr;
   Frame& frame = frames_[block];
@@ -127,6 +146,8 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (is_abandoned() || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
     return nullptr;
   size_t before = dirty_frames();
+  if ((!base::kHasCaches || is_lent()) && align.n > 0)
+    return let(cut_out(pages, align, kind), before);
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
   if (is_plain_large)
     if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);

@@ -371,6 +371,7 @@ class Zone {
   void note_demand(base::Pages pages, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
+  uint32_t cut_out(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
   Frame* let(uint32_t block, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);
