@@ -206,6 +206,8 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
   uint32_t best = kNone, best_start = 0, shortest = UINT32_MAX;
   size_t best_dirty = 0;
   bool from_all = false;
+  // Of blocks below a MiB there are many, and what such a one leaves is of use to others.
+  uint32_t enough = pages.bytes() < base::kApartFrom ? count + count / 4 : count;
   auto look = [&](uint32_t block) {
     uint32_t before = from_all || !base::kHasCaches ? block : block_before(block, run);
     if (before != block && frames_[before].order >= least_order) return true;
@@ -221,7 +223,7 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     best_start = start;
     shortest = end - start;
     best_dirty = dirty;
-    return !base::kHasCaches || dirty < count || shortest > count;  // there is none better
+    return !base::kHasCaches || dirty < count || shortest > enough;  // what is found will do
   };
   do {
     for_blocks(least_order, kLooks, run, look);

@@ -152,18 +152,16 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (is_plain_large)
     if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);
   uint32_t block = kNone;
-  size_t least_by_fit = keeping_.keeps_to_peak() ? base::kBesideGiants : base::kApartFrom;
-  if (is_plain_large && pages.bytes() >= least_by_fit) {
-    end_waiting();
+  // The rest of a block of a power of two that a large one is cut from is too short for the next
+  // large one: so they lie where they fit. In a small heap what waits or lies in odd pieces is much
+  // of it, and a clean frame costs a fault: there small ones do, too, but a single frame shall not
+  // break up what waits.
+  bool is_any_by_fit = is_small_heap() && align.n == 0 && kind != FrameKind::kSlab;
+  if (is_any_by_fit || (is_plain_large && pages.bytes() > base::kMaxCached)) {
+    if (pages.n > 1) end_waiting();
     // Where address space is short, any run will do before a whole block is broken up.
     Buddy::Run run = is_short_ ? Buddy::Run::kFree : Buddy::Run::kDirty;
     block = buddy_.take_run(pages, run_unit(pages), run, kind);
-  }
-  // In a small heap what waits or lies in odd pieces is much of it, and a clean frame costs a
-  // fault. A single frame shall not break up what waits.
-  if (block == kNone && is_small_heap() && align.n == 0 && kind != FrameKind::kSlab) {
-    if (pages.n > 1) end_waiting();
-    block = buddy_.take_run(pages, Pages(1), Buddy::Run::kDirty, kind);
   }
   if (block == kNone) block = take(pages, align, kind);
   // No block of a power of two is whole any more, but their parts may be neighbours.
