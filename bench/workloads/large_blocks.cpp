@@ -1,9 +1,10 @@
 // bench/workloads/large_blocks.cpp -- large blocks with random lifetimes.
 //
 // Models
-//   Image and matrix buffers of 5 to 25 MiB; network and file buffers of 64 KiB to 4 MiB. Each
-//   block is written in full pages, so an allocator that gives every block back to the kernel pays
-//   for its pages again and again, and one that keeps them all shows it in its resident memory.
+//   Image and matrix buffers of 5 to 25 MiB; network and file buffers of 64 KiB to 4 MiB, or of 32
+//   to 300 KiB. Each block is written in full pages, so an allocator that gives every block back to
+//   the kernel pays for its pages again and again, and one that keeps them all shows it in its
+//   resident memory.
 //
 // Operation
 //   One replacement of a block, with one word written to and checked in each of its pages.
