@@ -13,13 +13,13 @@ namespace {
 
 // A magazine holds about this many bytes. More would be held idle on each CPU, fewer would make
 // trips too often: see bench/micro/cache.
-constexpr size_t kMagazineBytes = size_t{128} << 10;
+constexpr size_t kMagazineBytes = size_t{256} << 10;
 constexpr size_t kLeastMagazine = 4;
 // A magazine's first objects take so many bytes: CPUs whose objects share a cache line, or two that
 // the processor fetches together, slow each other down.
 constexpr size_t kLeastFirstBytes = 4 * base::kCacheLine;
 // A magazine that only empties, or only fills, holds so much of that.
-constexpr size_t kOneWayShare = 8;
+constexpr size_t kOneWayShare = 16;
 // What all depots together may hold, in bytes of objects: this, and a share of the live memory.
 // Objects come back from a depot in the order in which they were freed, from the slabs in that of
 // their addresses: with 1 MiB a set of 20,000 nodes that followed another was searched 20 % slower.
