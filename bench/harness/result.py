@@ -26,11 +26,13 @@ def build(
     busy: float,
 ) -> dict:
     names = [allocator.name for allocator in allocators]
+    # As it was when the runs began: who edits a text meanwhile changes nothing of what is measured.
+    versions = {allocator.name: allocator.version for allocator in allocators}
     return {
         "format": FORMAT,
         "kind": kind,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": commit(),
+        "commit": versions.get(SUBJECT) or commit(),
         "machine": machine.describe() | {"busy": round(busy, 3)},
         "allocators": [
             {
