@@ -8,6 +8,9 @@
 //   (slob/kept.h). All are counted like others, and each so many of them takes the slow path, where
 //   the clock is looked at.
 //
+//   What SLOB holds when slabs come dies piece by piece, and its pages stay while slabs grow. So
+//   the only thread's larger objects are put into what is left of them before a slab is carved.
+//
 // Locking
 //   SLOB's, inside the gate; alloc_alone() and free_alone() are outside.
 #pragma once

@@ -8,6 +8,8 @@
 //   A block of some MiB that will be written from end to end is advised to be backed by huge pages,
 //   and many smaller ones are that share such a page, where those before them were filled. What a
 //   block grows by is not, since who doubles an array may never fill its second half.
+//   A block of a MiB and more that is asked for zeroed holds no memory until it is written to, but
+//   where the one before it in its place was filled: to clear that takes less than to fetch it.
 //
 // Invariants
 //   1. A block's record is its first frame: kLarge, with its count.

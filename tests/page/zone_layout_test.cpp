@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "page/zone.h"
+#include "support/rng.h"
 #include "support/zone_ground.h"
 
 namespace {
@@ -180,6 +181,24 @@ TEST_F(ZoneLayoutTest, TakesAsLittleAsItNeedsWhenTheKernelIsShort) {
   while (zone.stats().free >= 16) ASSERT_NE(alloc(16), nullptr);
   vm.limit = vm.committed_bytes() + 128 * 1024;
   EXPECT_NE(alloc(16), nullptr) << "128 KiB were there to be had";
+}
+
+// Cut from powers of two they would take a half more.
+TEST_F(ZoneLayoutTest, LargeBlocksOfManySizesLieWhereTheyFit) {
+  start();
+  test::Rng rng(1);
+  std::vector<Frame*> blocks(200);
+  size_t most_live = 0;
+  for (int step = 0; step < 10000; ++step) {
+    Frame*& block = blocks[rng.below(blocks.size())];
+    if (block != nullptr) zone.free_large(*block);
+    block = zone.alloc(Pages(9 + rng.below(66)), Order(0), FrameKind::kLarge);
+    ASSERT_NE(block, nullptr);
+    most_live = std::max(most_live, zone.stats().live);
+  }
+  zone.audit();
+  page::ZoneStats stats = zone.stats();
+  EXPECT_LE(stats.live + stats.dirty, most_live * 5 / 4);
 }
 
 // Growth that does not lead to the block it was made for is address space for nothing.

@@ -5,12 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "support/auxv.h"
-#include "support/rng.h"
 #include "support/zone_ground.h"
 
 namespace {
@@ -359,24 +357,6 @@ TEST_F(ZoneTest, ASmallHeapUsesWhatWaitsBeforeItTouchesMore) {
 }
 
 // Whoever frees and asks again gets the same memory; what has waited longest goes back instead.
-// Cut from powers of two they would take a half more.
-TEST_F(ZoneTest, LargeBlocksOfManySizesLieWhereTheyFit) {
-  start();
-  test::Rng rng(1);
-  std::vector<Frame*> blocks(200);
-  size_t most_live = 0;
-  for (int step = 0; step < 10000; ++step) {
-    Frame*& block = blocks[rng.below(blocks.size())];
-    if (block != nullptr) zone.free_large(*block);
-    block = zone.alloc(Pages(9 + rng.below(66)), Order(0), FrameKind::kLarge);
-    ASSERT_NE(block, nullptr);
-    most_live = std::max(most_live, zone.stats().live);
-  }
-  zone.audit();
-  page::ZoneStats stats = zone.stats();
-  EXPECT_LE(stats.live + stats.dirty, most_live * 5 / 4);
-}
-
 TEST_F(ZoneTest, TheLatestThatWereFreedWait) {
   start();
   std::vector<Frame*> blocks;
