@@ -22,6 +22,13 @@ Slab::Pages pages_between(char* first, const char* end) {
   return {first, static_cast<uint32_t>(static_cast<size_t>(end - first) >> base::kFrameShift)};
 }
 
+// Whether each frame that an object of so many bytes lies in is one of those of another such.
+bool is_within_frames_of(const void* object, const void* other, size_t size) {
+  auto first = reinterpret_cast<size_t>(object), of_other = reinterpret_cast<size_t>(other);
+  return first >> base::kFrameShift >= of_other >> base::kFrameShift &&
+         (first + size - 1) >> base::kFrameShift <= (of_other + size - 1) >> base::kFrameShift;
+}
+
 }  // namespace
 
 void Slab::start(const SlabLayout& layout, char* block, unsigned frame_count, unsigned colours) {
@@ -69,7 +76,7 @@ char* Slab::object_around(const SlabLayout& layout, const void* address) const {
   return objects + size_t{index} * layout.object_size;
 }
 
-Slab::Put Slab::put(const SlabLayout& layout, void* object) {
+Slab::Put Slab::put(const SlabLayout& layout, void* object, const void* next) {
   if (object_around(layout, object) != object) return Put::kNoObject;
   const char* p = static_cast<const char*>(object);
   uint32_t index = layout.index_of(static_cast<size_t>(p - objects));
@@ -77,6 +84,7 @@ Slab::Put Slab::put(const SlabLayout& layout, void* object) {
   bits_[index / 64] |= uint64_t{1} << (index % 64);
   if (index / 64 < hint) hint = index / 64 & 15;
   ++free_count;
+  if (next != nullptr && is_within_frames_of(object, next, layout.object_size)) return Put::kDone;
   if (may_vacate(layout, index)) vacant = static_cast<uint8_t>(vacant + vacated_by(layout, p));
   return Put::kDone;
 }

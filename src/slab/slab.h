@@ -59,9 +59,9 @@ class Slab {
   unsigned take(const SlabLayout& layout, void** out, unsigned most);
 
   enum class Put : uint8_t { kDone, kWasFree, kNoObject };
-  /// Puts one object back; pages that it leaves vacant are counted. Anything but kDone has changed
-  /// nothing.
-  Put put(const SlabLayout& layout, void* object);
+  /// Puts one object back; pages that it leaves vacant are counted, now or with `next`, an object
+  /// of this slab that is put back right behind it. Anything but kDone has changed nothing.
+  Put put(const SlabLayout& layout, void* object, const void* next = nullptr);
 
   bool is_free(uint32_t index) const { return (bits_[index / 64] >> (index % 64) & 1) != 0; }
   bool is_empty() const { return free_count == count; }
@@ -79,6 +79,10 @@ class Slab {
         visit(objects + size_t{word * 64 + base::lowest_bit(bits)} * layout.object_size);
   }
 
+  /// Whether an address lies in the slab's block.
+  bool spans(const void* address) const {
+    return static_cast<size_t>(static_cast<const char*>(address) - block()) < bytes();
+  }
   /// The start of the object that contains an address of this slab; null in front of the first
   /// and behind the last.
   char* object_around(const SlabLayout& layout, const void* address) const;

@@ -98,35 +98,44 @@ unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Growth grow
   return count;
 }
 
-// False where the object's slab has been dissolved.
-bool SlabStock::put(void* object) {
-  Frame& frame = heap_->slabs().frame_of(object);
-  if (frame.kind == FrameKind::kRemnant) return false;
-  if (frame.kind != FrameKind::kSlab) misuse::corrupted(object, "a magazine holds no object");
+// Puts objects back as far as they are of the slab that the first one is of: how many. 0 where that
+// has been dissolved. (No descriptor may be read without the lock.)
+unsigned SlabStock::put(void* const* objects, unsigned count) {
+  constexpr unsigned kAhead = 8;
+  Frame& frame = heap_->slabs().frame_of(objects[0]);
+  if (frame.kind == FrameKind::kRemnant) return 0;
+  if (frame.kind != FrameKind::kSlab) misuse::corrupted(objects[0], "a magazine holds no object");
   Slab& slab = *static_cast<Slab*>(frame.tenant);
-  if (slab.stock != this) misuse::corrupted(object, "a magazine holds another cache's object");
+  if (slab.stock != this) misuse::corrupted(objects[0], "a magazine holds another cache's object");
   vacant_ -= slab.vacant;
-  char* told = static_cast<char*>(object) - layout_->lead;  // as the program knows it
-  switch (slab.put(*layout_, object)) {
-    case Slab::Put::kDone: break;
-    case Slab::Put::kWasFree: misuse::double_free(told, name_, layout_->object_size);
-    case Slab::Put::kNoObject: {
-      const char* found = slab.object_around(*layout_, object);
-      misuse::interior_free(told, found == nullptr ? found : found - layout_->lead);
+  unsigned done = 0;
+  for (bool is_last = false; !is_last;) {
+    void* object = objects[done++];
+    if (done + kAhead <= count)
+      __builtin_prefetch(heap_->slabs().frame_of(objects[done + kAhead - 1]).tenant);
+    is_last = done == count || !slab.spans(objects[done]);
+    char* told = static_cast<char*>(object) - layout_->lead;  // as the program knows it
+    switch (slab.put(*layout_, object, is_last ? nullptr : objects[done])) {
+      case Slab::Put::kDone: break;
+      case Slab::Put::kWasFree: misuse::double_free(told, name_, layout_->object_size);
+      case Slab::Put::kNoObject: {
+        const char* found = slab.object_around(*layout_, object);
+        misuse::interior_free(told, found == nullptr ? found : found - layout_->lead);
+      }
     }
   }
   vacant_ += slab.vacant;
   if (slab.bucket != kIsolated) file_or_retire(slab);
-  return true;
+  return done;
 }
 
 unsigned SlabStock::flush(void** objects, unsigned count) {
   os::Locked held(lock_);
-  constexpr unsigned kAhead = 8;
   unsigned strangers = 0;
-  for (unsigned i = 0; i < count; ++i) {
-    if (i + kAhead < count) __builtin_prefetch(heap_->slabs().frame_of(objects[i + kAhead]).tenant);
-    if (!put(objects[i])) objects[strangers++] = objects[i];
+  for (unsigned i = 0; i < count;) {
+    unsigned done = put(objects + i, count - i);
+    if (done == 0) objects[strangers++] = objects[i++];
+    i += done;
   }
   live_ -= count - strangers;
   tell_vacancy();

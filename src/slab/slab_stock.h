@@ -30,9 +30,10 @@
 //   and a slab for each. When nodes are found later, slabs leave their seats' yards for their
 //   nodes'.
 //
-//   Work is done in batches, one lock for many objects. They leave with a link written into each:
-//   where several pages in a row come into use by it, they are fetched in one call. Of objects
-//   larger than a frame only the first page has a link, so theirs are not.
+//   Work is done in batches, one lock for many objects; a slab is filed once for those of it that
+//   come back in a row. They leave with a link written into each: where several pages in a row come
+//   into use by it, they are fetched in one call. Of objects larger than a frame only the first
+//   page has a link, so theirs are not.
 //
 //   Slabs are not advised to be in huge pages. Where the system makes some of its own accord (THP
 //   set to "always"), a purged page leaves the resident set, but the kernel may have it back only
@@ -214,8 +215,7 @@ class SlabStock {
   Slab* slab_of(const void* address) ASHLAR_REQUIRES(lock_);
   unsigned gather(void** out, unsigned most, unsigned yard, Growth growth, Unfetched& pages)
       ASHLAR_EXCLUDES(lock_);
-  // False where the slab was dissolved: no descriptor may be read without the lock.
-  bool put(void* object) ASHLAR_REQUIRES(lock_);
+  unsigned put(void* const* objects, unsigned count) ASHLAR_REQUIRES(lock_);
   void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
   // Of slabs that may be dissolved those of which little is in use.
   bool is_sparse(uint8_t bucket) const {

@@ -30,9 +30,9 @@ class SlabTest : public testing::TestWithParam<size_t> {
     object->audit(layout);
     return count;
   }
-  Slab::Put put(void* p) {
-    Slab::Put answer = object->put(layout, p);
-    object->audit(layout);
+  Slab::Put put(void* p, const void* next = nullptr) {
+    Slab::Put answer = object->put(layout, p, next);
+    if (next == nullptr) object->audit(layout);
     return answer;
   }
 
@@ -161,11 +161,16 @@ TEST_P(SlabTest, CountsTheVacantPagesAsObjectsComeAndGo) {
           held.resize(held.size() - layout.count +
                       take(held.data() + held.size() - layout.count, most));
         }
-        for (size_t n = rng.below(held.size() / 4 + 1); n > 0; --n) {
-          std::swap(held[rng.below(held.size())], held.back());
-          ASSERT_EQ(put(held.back()), Slab::Put::kDone);
-          held.pop_back();
+        // In a row, of neighbours or of any.
+        auto row = held.end() - static_cast<ptrdiff_t>(rng.below(held.size() / 4 + 1));
+        if (rng.below(2) == 0) std::sort(held.begin(), held.end());
+        for (auto at = row; at != held.end(); ++at)
+          if (rng.below(4) == 0) std::swap(*at, held[rng.below(held.size())]);
+        for (auto at = row; at != held.end(); ++at) {
+          const void* next = at + 1 != held.end() ? at[1] : nullptr;
+          ASSERT_EQ(put(*at, next), Slab::Put::kDone);
         }
+        held.erase(row, held.end());
         ASSERT_EQ(object->vacant, vacant_by_hand(*object, layout, block, page_size));
       }
     }
