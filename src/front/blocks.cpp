@@ -58,10 +58,10 @@ void free_by_slob(const page::Frame& frame, void* p) {
   g_heap.promotion().note_free(class_of(size), size);
 }
 
-void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size) {
-  if (!g_heap.slob().try_resize(frame, p, size)) return nullptr;
+void* resize_by_slob(const page::Frame& frame, void* p, size_t* had, size_t size) {
+  if (!g_heap.slob().try_resize(frame, p, size, had)) return nullptr;
   if (!base::kHasCaches) return p;
-  g_heap.promotion().note_free(class_of(had), had);
+  g_heap.promotion().note_free(class_of(*had), *had);
   g_heap.promotion().note_live(class_of(size), whole_grains(size));
   return p;
 }

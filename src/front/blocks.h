@@ -28,8 +28,9 @@ large::Memory alloc_by_slob(size_t size, size_t align);
 bool has_room(size_t size);
 void* alloc_in_room(size_t size);
 void free_by_slob(const page::Frame& frame, void* p);
-/// Makes a block of `had` bytes longer or shorter where it stands; null where that cannot be.
-void* resize_by_slob(const page::Frame& frame, void* p, size_t had, size_t size);
+/// Makes a block longer or shorter where it stands; null where that cannot be. `had`: the bytes
+/// that its owner could use.
+void* resize_by_slob(const page::Frame& frame, void* p, size_t* had, size_t size);
 
 /// Has it told anew whether SLOB may serve alone, where something else may have changed how much
 /// that holds.

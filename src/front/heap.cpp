@@ -266,10 +266,11 @@ bool stays_in_frames(const Zone& zone, size_t have, size_t size) {
 }
 
 // A block that is no object, made longer or shorter without copying; null where that cannot be.
-void* resize_inside(Zone& zone, Frame& frame, void* p, size_t have, size_t size) {
+// What it has is told where SLOB has been asked.
+void* resize_inside(Zone& zone, Frame& frame, void* p, size_t& have, size_t size) {
   void* resized = nullptr;
   if (frame.kind == FrameKind::kSlob)
-    resized = size < slob::kEnd ? resize_by_slob(frame, p, have, size) : nullptr;
+    resized = size < slob::kEnd ? resize_by_slob(frame, p, &have, size) : nullptr;
   else if (stays_in_frames(zone, base::Pages(frame.count).bytes(), size))
     resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
   leave();
@@ -446,10 +447,11 @@ size_t usable_size(const void* p) {
   if (p == nullptr) return 0;
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
-  const Frame& frame = zone->frame_of(p);
   uint8_t id = base::kHasCaches ? zone->class_at(p) : uint8_t{0};
+  if (id != 0) return object_size(id, p);
+  const Frame& frame = zone->frame_of(p);
   FrameKind kind = frame.kind_now();
-  if (id != 0 || (base::kHasCaches && kind == FrameKind::kRemnant)) return object_size(id, p);
+  if (base::kHasCaches && kind == FrameKind::kRemnant) return object_size(id, p);
   if (kind == FrameKind::kSlob) {
     if (!base::kHasCaches) return g_heap.slob().usable_size(frame, p);
     GateEntry entry;
@@ -461,11 +463,15 @@ size_t usable_size(const void* p) {
 
 void* resize(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
-  size_t have = usable_size(p);
-  Zone& zone = *g_heap.pages().zone_of(p);
+  Zone* of = g_heap.pages().zone_of(p);
+  if (of == nullptr) misuse::foreign_free(p);
+  Zone& zone = *of;
   Frame& frame = zone.frame_of(p);
-  // An object that is half used or more stays where it is.
   FrameKind kind = frame.kind_now();
+  // What a block of SLOB has is not looked up twice: where it is resized that is told.
+  bool is_told = base::kHasCaches && kind == FrameKind::kSlob && size < slob::kEnd;
+  size_t have = is_told ? 0 : usable_size(p);
+  // An object that is half used or more stays where it is.
   bool is_object = base::kHasCaches && (kind == FrameKind::kSlab || kind == FrameKind::kRemnant);
   if (is_object && size <= have && size > have / 2) return p;
   if (!is_object) {
@@ -480,6 +486,7 @@ void* resize(void* p, size_t size) {
         if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
     }
   }
+  if (base::kHasCaches && have == 0) have = usable_size(p);  // a fork is under way
   return copy_to_new(zone, p, have, size);
 }
 

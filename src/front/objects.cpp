@@ -35,6 +35,7 @@ void check_key(uint8_t id, void* handle) {
 }  // namespace
 
 size_t object_size(uint8_t id, const void* p) {
+  if (id != 0 && id <= kClasses) return kClassSize[id];
   if (id != 0) {
     const slab::SlabLayout& layout = g_registry.at(id).stock().layout();
     return layout.lead != 0 ? layout.lead : layout.object_size;

@@ -61,7 +61,8 @@ bool is_in_whole_pages(Block block) {
          usable_size(block) % os::page_size() == 0;
 }
 
-// Whether nearly all of it is in memory, so that who had it before has filled it.
+// Whether nearly all of it is in memory, so that who had it before has filled it. What the child of
+// a fork shares with its parent is not: to clear it would copy it.
 bool was_filled(Block block) {
   size_t size = usable_size(block);
   if (!base::kHasCaches || size > kMostAsked) return false;
@@ -71,7 +72,7 @@ bool was_filled(Block block) {
   uint64_t words[base::kFrameSize / sizeof(uint64_t)], bits = 0;
   std::memcpy(words, start + base::round_down(size / 2, base::kFrameSize), sizeof words);
   for (uint64_t word : words) bits |= word;
-  return bits != 0 && block.zone->vm().resident(start, size) >= size / 8 * 7;
+  return bits != 0 && block.zone->vm().resident(start, size, os::Owner::kSelf) >= size / 8 * 7;
 }
 
 void* move(PageHeap& heap, Block block, Pages pages) {

@@ -187,8 +187,9 @@ std::atomic<bool> g_cannot_tell{false};
 
 // mincore would tell with one call, but filters of system calls that let madvise pass, systemd's
 // for services among them, may end the process for it.
-size_t vm_resident(char* at, size_t size) {
-  constexpr uint64_t kPresent = uint64_t{1} << 63;
+size_t vm_resident(char* at, size_t size, Owner owner) {
+  constexpr uint64_t kPresent = uint64_t{1} << 63, kExclusive = uint64_t{1} << 56;  // Linux 4.2
+  uint64_t wanted = owner == Owner::kAny ? kPresent : kPresent | kExclusive;
   constexpr size_t kPages = 512;
   if (g_cannot_tell.load(std::memory_order_relaxed)) return 0;
   long file = call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
@@ -208,7 +209,7 @@ size_t vm_resident(char* at, size_t size) {
       pages = 0;
       break;
     }
-    for (size_t i = 0; i < here; ++i) pages += (of_pages[i] & kPresent) != 0;
+    for (size_t i = 0; i < here; ++i) pages += (of_pages[i] & wanted) == wanted;
   }
   call(SYS_close, file);
   return pages * page_size();

@@ -44,6 +44,12 @@ enum class Moved : uint8_t {
   kTargetLost,  ///< no, and there is no memory at the target any more
 };
 
+/// Whose memory is meant.
+enum class Owner : uint8_t {
+  kAny,
+  kSelf,  ///< this process's alone: what a fork has made it share is not
+};
+
 struct Vm {
   /// Finds `size` bytes of address space (a power of two), aligned to 1 GiB, or less if there is
   /// not as much, down to `least`. base is null where nothing is to be had.
@@ -99,9 +105,9 @@ struct Vm {
   /// is there already stays as it is. Where the kernel cannot (before Linux 5.14), which is asked
   /// once, or has no memory, it is fetched page by page after all.
   void (*fetch)(char* at, size_t size);
-  /// How many bytes of [at, at + size), in whole system pages, are in memory; 0 where the kernel
-  /// does not tell, which is asked once. Reads a file: some microseconds.
-  size_t (*resident)(char* at, size_t size);
+  /// How many bytes of [at, at + size), in whole system pages, are in memory, or in this process's
+  /// alone; 0 where the kernel does not tell, which is asked once. Reads a file: some microseconds.
+  size_t (*resident)(char* at, size_t size, Owner owner);
 };
 
 /// The real kernel. In the small library it has only the verbs that this calls.

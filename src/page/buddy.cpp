@@ -14,7 +14,8 @@ using base::Pages;
 
 static_assert(kMaxOrder < 32, "one bit per order in nonempty_");
 
-Buddy::Buddy(Frame* frames, base::BitMap dirty) : frames_(frames), dirty_map_(dirty) {
+Buddy::Buddy(Frame* frames, base::BitMap dirty, size_t in_front)
+    : frames_(frames), in_front_(in_front), dirty_map_(dirty) {
   for (Ends& list : lists_) list = {kNone, kNone, kNone};
 }
 
@@ -212,7 +213,7 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     uint32_t before = from_all || !base::kHasCaches ? block : block_before(block, run);
     if (before != block && frames_[before].order >= least_order) return true;
     uint32_t start = run_start(block, run);
-    uint32_t first = static_cast<uint32_t>(base::round_up(start, unit.n));
+    uint32_t first = static_cast<uint32_t>(base::round_up(start + in_front_, unit.n) - in_front_);
     // Of what is twice as long as need be no more is to be known.
     uint32_t end = run_end(start, first + 2 * count, Run::kFree);
     if (first == best || end < first + count) return true;

@@ -59,8 +59,9 @@ class Buddy {
  public:
   /// None yet, all zero: it can be asked how much it has, which is nothing.
   constexpr Buddy() = default;
-  /// A heap over the records at `frames`, empty until memory is given to it.
-  Buddy(Frame* frames, base::BitMap dirty);
+  /// A heap over the records at `frames`, empty until memory is given to it. In front of the first
+  /// frame are so many more up to an address that has any alignment.
+  Buddy(Frame* frames, base::BitMap dirty, size_t in_front = 0);
 
   /// Takes `pages` adjacent frames whose first number is divisible by align's pages. Marks them
   /// dirty and the first one `kind`. kNone where no free block is large enough.
@@ -81,9 +82,9 @@ class Buddy {
   enum class Run : uint8_t { kFree, kDirty };
 
   /// As take, for large counts: looks for adjacent free blocks, dirty ones first, that together
-  /// hold `pages`, from a multiple of `unit` on, and takes the shortest run of those that hold most
-  /// memory. So memory that came free is used again whatever its shape. kNone where the blocks it
-  /// looks at, a bounded number, lead to none.
+  /// hold `pages`, from an address that is a multiple of `unit` on, and takes the shortest run of
+  /// those that hold most memory. So memory that came free is used again whatever its shape. kNone
+  /// where the blocks it looks at, a bounded number, lead to none.
   uint32_t take_run(base::Pages pages, base::Pages unit, Run run, FrameKind kind);
 
   /// Takes frames from a multiple of `unit` on out of the free run at the very end of the address
@@ -165,6 +166,7 @@ class Buddy {
   void for_blocks(unsigned least_order, unsigned most, Run run, Visit visit) const;
 
   Frame* frames_ = nullptr;
+  size_t in_front_ = 0;
   uint32_t end_ = 0;   // records from here on are not there
   uint32_t next_ = 0;  // where the last count that is no power of two ended
   base::BitMap dirty_map_{};

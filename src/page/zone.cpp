@@ -110,21 +110,19 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
 }
 
 // Lent memory may begin anywhere: the numbers of its frames tell nothing of their addresses. So a
-// run is taken in which there is a place, and what is too much goes back. (In the small library
-// each block that is aligned comes this way: it is shorter.)
+// run is looked for in which there is a place; where there is none, so much is had that one is in
+// it. (In the small library each block that is aligned comes this way: it is shorter.)
 uint32_t Zone::cut_out(Pages pages, Order align, FrameKind kind) {
-  size_t count = pages.n + align.pages().n - 1;
-  uint32_t first = take(Pages(count), Order(0), kind);
-  if (first == kNone) return kNone;
-  auto start = reinterpret_cast<size_t>(address_of(first));
-  size_t skip = (base::round_up(start, align.pages().bytes()) - start) >> base::kFrameShift;
-  uint32_t block = first + static_cast<uint32_t>(skip);
-  buddy_.give(first, Pages(skip));
-  buddy_.give(block + static_cast<uint32_t>(pages.n), Pages(count - skip - pages.n));
-  frames_[block].kind = kind;
-  frames_[block].is_new = 0;
-  frames_[block].count = static_cast<uint32_t>(pages.n);
-  return block;
+  end_waiting();
+  Pages enough = pages + align.pages() - Pages(1);
+  for (bool is_last = false;; is_last = true) {
+    uint32_t block = buddy_.take_run(pages, align.pages(), Buddy::Run::kFree, kind);
+    if (block != kNone || is_last) return block;
+    uint32_t more = take(enough, Order(0), kind);
+    if (more == kNone) return kNone;
+    if (base::kHasCaches && frames_[more].is_new) dirty_.clear(more, enough.n);
+    buddy_.give_partly_dirty(more, enough);
+  }
 }
 
 Frame* Zone::let(uint32_t block, size_t dirty_before) {

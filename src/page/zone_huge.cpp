@@ -158,7 +158,8 @@ Zone::Advice Zone::advice_for(size_t huge, const Share& share) {
 // holds memory stays as it is, for the kernel joins pages late, if ever.
 Zone::Advice Zone::ask(size_t huge) {
   auto resident = [&](size_t other) {
-    return vm_->resident(address_of(static_cast<uint32_t>(other * kUnit)), base::kHugeSize);
+    return vm_->resident(address_of(static_cast<uint32_t>(other * kUnit)), base::kHugeSize,
+                         os::Owner::kAny);
   };
   size_t probe = probe_before(huge), used = 0, last = 0;
   bool was_advised = false;

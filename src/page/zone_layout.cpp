@@ -87,7 +87,7 @@ bool Zone::start_within(char* memory, size_t size) {
   window_ = reinterpret_cast<char*>(window);
   max_size_ = frames * kFrameSize;
   os::Locked held(lock_);
-  buddy_ = Buddy(frames_, dirty_);
+  buddy_ = Buddy(frames_, dirty_, window / kFrameSize);
   buddy_.extend(0, Pages(frames));
   set_window_size(frames);
   return true;

@@ -301,12 +301,13 @@ size_t Slob::usable_size(const Frame& frame, const void* p) {
   return size_t{place.count + page.in_front_of(place.grain)} * base::kGrain;
 }
 
-bool Slob::try_resize(const Frame& frame, void* p, size_t size) {
+bool Slob::try_resize(const Frame& frame, void* p, size_t size, size_t* had) {
   os::Locked held(lock_);
   Place place = place_of(frame, p);
   SlobPage& page = *place.page;
   unsigned before = page.free_grains();
   unsigned count = grains_for(size), in_front = page.in_front_of(place.grain);
+  if (base::kHasCaches && had != nullptr) *had = size_t{place.count + in_front} * base::kGrain;
   if (count <= in_front || !page.try_resize(place.grain, count - in_front)) return false;
   live_ += before;
   live_ -= page.free_grains();

@@ -137,8 +137,9 @@ class Slob {
   size_t usable_size(const page::Frame& frame, const void* p) ASHLAR_EXCLUDES(lock_);
 
   /// Makes a block `size` bytes long, less than kEnd, where it stands. False where what follows is
-  /// taken, or where it would end in another frame.
-  bool try_resize(const page::Frame& frame, void* p, size_t size) ASHLAR_EXCLUDES(lock_);
+  /// taken, or where it would end in another frame. `had`: its usable size until then.
+  bool try_resize(const page::Frame& frame, void* p, size_t size, size_t* had = nullptr)
+      ASHLAR_EXCLUDES(lock_);
 
   /// In the child of a fork: what there is by now counts as inherited, unless much of it is free.
   void restart() ASHLAR_UNCHECKED;

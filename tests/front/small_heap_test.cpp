@@ -226,6 +226,27 @@ TEST(SmallHeap, AlignmentsBeyondTheBuffersOwnAreKept) {
   ashlar_heap_destroy(heap);
 }
 
+// All of the memory can be aligned blocks, and where one has been another fits.
+TEST(SmallHeap, WhereAnAlignedBlockWasAnotherFits) {
+  for (size_t align : {size_t{8} << 10, size_t{64} << 10, size_t{256} << 10})
+    for (size_t begin : {size_t{0}, size_t{4096}, size_t{5003}}) {
+      Buffer buffer(4 * kMiB, begin);
+      ashlar_heap* heap = ashlar_heap_create_in(buffer.data(), 4 * kMiB);
+      std::vector<void*> blocks;
+      auto fill = [&] {
+        size_t before = blocks.size();
+        while (void* p = ashlar_heap_alloc_aligned(heap, align, align)) blocks.push_back(p);
+        return blocks.size() - before;
+      };
+      size_t all = fill(), freed = (all + 1) / 2;
+      EXPECT_GE(all * align, 4 * kMiB - 2 * align - 128 * 1024) << align << " from " << begin;
+      for (size_t i = 0; i < all; i += 2) ashlar_heap_free(heap, blocks[i]);
+      EXPECT_EQ(fill(), freed) << align << " from " << begin;
+      for (void* p : blocks) EXPECT_TRUE(base::is_aligned(p, align));
+      ashlar_heap_destroy(heap);
+    }
+}
+
 TEST(SmallHeap, ThreadsShareOne) {
   ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
   std::vector<std::thread> threads;

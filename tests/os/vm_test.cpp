@@ -17,6 +17,7 @@
 #include <string>
 
 #include "os/env.h"
+#include "support/child.h"
 
 namespace {
 
@@ -121,29 +122,49 @@ TEST_F(VmTest, TellsAgainWhenThereAreDescriptorsAgain) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  size_t without = os::kVm.resident(place.base, kMiB);
+  size_t without = os::kVm.resident(place.base, kMiB, os::Owner::kAny);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_EQ(without, 0u);
   if (access("/proc/self/pagemap", R_OK) != 0) {
     errno = 77;
     GTEST_SKIP() << "not run: the kernel does not tell";
   }
-  EXPECT_EQ(os::kVm.resident(place.base, kMiB), kMiB);
+  EXPECT_EQ(os::kVm.resident(place.base, kMiB, os::Owner::kAny), kMiB);
 }
 
 TEST_F(VmTest, TellsWhatIsInMemory) {
   ASSERT_TRUE(commit(0, 8 * kMiB));
   os::kVm.advise_huge(place.base, 8 * kMiB, false);
-  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB), 0u);
+  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB, os::Owner::kAny), 0u);
   std::memset(place.base + kMiB, 7, kMiB);
   if (access("/proc/self/pagemap", R_OK) != 0) {
     errno = 77;
     GTEST_SKIP() << "not run: the kernel does not tell";
   }
   std::memset(place.base + 7 * kMiB, 7, kMiB / 2);
-  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB), kMiB + kMiB / 2);
-  EXPECT_EQ(os::kVm.resident(place.base + kMiB / 2, kMiB), kMiB / 2);
-  EXPECT_EQ(os::kVm.resident(place.base + 7 * kMiB, 2 * kMiB), kMiB / 2) << "half is not mapped";
+  EXPECT_EQ(os::kVm.resident(place.base, 8 * kMiB, os::Owner::kAny), kMiB + kMiB / 2);
+  EXPECT_EQ(os::kVm.resident(place.base + kMiB / 2, kMiB, os::Owner::kAny), kMiB / 2);
+  EXPECT_EQ(os::kVm.resident(place.base + 7 * kMiB, 2 * kMiB, os::Owner::kAny), kMiB / 2)
+      << "half is not mapped";
+}
+
+TEST_F(VmTest, TellsWhatAChildDoesNotShare) {
+  ASSERT_TRUE(commit(0, kMiB));
+  os::kVm.advise_huge(place.base, kMiB, false);
+  std::memset(place.base, 7, kMiB);
+  if (access("/proc/self/pagemap", R_OK) != 0) {
+    errno = 77;
+    GTEST_SKIP() << "not run: the kernel does not tell";
+  }
+  EXPECT_EQ(os::kVm.resident(place.base, kMiB, os::Owner::kSelf), kMiB);
+  test::Ending child = test::in_child([&] {
+    bool is_shared = os::kVm.resident(place.base, kMiB, os::Owner::kAny) == kMiB &&
+                     os::kVm.resident(place.base, kMiB, os::Owner::kSelf) == 0;
+    std::memset(place.base, 8, kMiB / 2);
+    bool is_copied = os::kVm.resident(place.base, kMiB, os::Owner::kSelf) == kMiB / 2;
+    return (is_shared ? 0 : 1) + (is_copied ? 0 : 2);
+  });
+  EXPECT_TRUE(child.clean()) << child.text();
 }
 
 TEST_F(VmTest, FetchedMemoryIsThereAndKeepsItsContent) {

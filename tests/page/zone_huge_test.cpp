@@ -303,7 +303,7 @@ TEST_F(ZoneAmongTest, WhereTheyDoNotComeNoMoreAreAskedFor) {
       other.advise_ends(*block, true);
       for (size_t page = 0; page < 300; ++page) {
         char* at = other.address_of(*block) + page * 4096;
-        if (vm.resident(at, 4096) != 0) continue;
+        if (vm.resident(at, 4096, os::Owner::kAny) != 0) continue;
         bool is_huge = false;
         for (const auto& [range, huge] : vm.advised) is_huge |= huge && range.contains({at, 4096});
         char* first = other.window() +

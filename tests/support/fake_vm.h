@@ -92,7 +92,7 @@ class FakeVm {
     for (const Range& range : hugetlb_) sum += range.size;
     return sum;
   }
-  static size_t resident(char* at, size_t size) {
+  static size_t resident(char* at, size_t size, os::Owner) {
     require_pages(at, size);
     ++s_current->resident_looks;
     size_t sum = 0;
