@@ -10,7 +10,7 @@
  *                        64 to 192 bytes per slab or, in small processes, 96 per 4 KiB of blocks
  *   largest block        512 GiB
  *   rounding             at most 1/9 above 128 bytes; above 32 KiB to 4 KiB. In small processes to
- *                        16 bytes, and to 4 KiB from there on
+ *                        16 bytes, and from 4 KiB on mostly to 4 KiB
  *   threads              every function may be called from every thread
  *   fork                 safe in multithreaded programs; the child may allocate
  *   vfork                a child of vfork() in a multithreaded program must not allocate: it shares

@@ -13,8 +13,9 @@ enum {
   /* No system call and no lock that could be waited for: only what lies ready for this CPU. For
    * threads with deadlines, and for what must not block. NULL and EAGAIN where nothing does, which
    * is no sign that memory is out; for requests above 32 KiB only what a cache keeps constructed,
-   * and, without restartable sequences, never for caches with slabs of their own. (A page of the
-   * memory may be touched for the first time, which the kernel serves: mlockall() sees to that.) */
+   * and, without restartable sequences, never for caches with slabs of their own. Malloc's sizes
+   * have nothing ready in a small process that SLOB serves (option slob_max). (A page of the memory
+   * may be touched for the first time, which the kernel serves: mlockall() sees to that.) */
   ASHLAR_NOWAIT = 2,
   /* May use what the hard limit holds back (ashlar/limits.h), without a refusal before: for what
    * frees memory once it has some. */
