@@ -90,9 +90,15 @@ bool SmallHeap::make_room(Pages pages) {
 
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
-  void* block = alloc_once(size, align);
-  if (block != nullptr || !make_room(std::max(Pages::ceil(size), Pages(1)))) return block;
-  return alloc_once(size, align);
+  for (bool is_last = false;; is_last = true) {
+    void* block = alloc_once(size, align);
+    if (block != nullptr || is_last || !base::kHasCaches) return block;
+    {
+      GateEntry entry(GateEntry::Waiting{});
+      slob_.reap();  // a page that is kept empty may stand in the way
+    }
+    make_room(std::max(Pages::ceil(size), Pages(1)));
+  }
 }
 
 void* SmallHeap::alloc_once(size_t size, size_t align) {

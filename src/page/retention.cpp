@@ -44,7 +44,8 @@ void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  most_held_ += static_cast<uint32_t>(regretted);
+  if (base::kHasCaches)  // who asks for it is note_lift()
+    most_held_ = static_cast<uint32_t>(std::min<size_t>(most_held_ + regretted, UINT32_MAX));
   size_t most_ms = std::max(peak_, last_peak_) / kShareOfCostly * kMsPerFrame;
   size_t costly = fetch == Fetch::kByPage ? regretted : 0;
   debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + costly * kMsPerFrame, most_ms));

@@ -247,6 +247,22 @@ TEST(SmallHeap, WhereAnAlignedBlockWasAnotherFits) {
     }
 }
 
+TEST(SmallHeap, AnEmptyOneServesWhatItServedAtFirst) {
+  if (!base::kHasCaches) GTEST_SKIP() << "not run: the small library keeps an empty page";
+  Buffer buffer(100000);
+  ashlar_heap* heap = ashlar_heap_create_in(buffer.data(), 100000);
+  size_t most = 100000;
+  void* whole = nullptr;
+  while ((whole = ashlar_heap_alloc(heap, most)) == nullptr) most -= 4096;
+  ashlar_heap_free(heap, whole);
+  std::vector<void*> pages;
+  while (void* p = ashlar_heap_alloc(heap, 4000)) pages.push_back(p);
+  std::swap(pages.back(), pages[pages.size() / 2]);  // a page in the midst comes free last
+  for (void* p : pages) ashlar_heap_free(heap, p);
+  EXPECT_NE(ashlar_heap_alloc(heap, most), nullptr) << most;
+  ashlar_heap_destroy(heap);
+}
+
 TEST(SmallHeap, ThreadsShareOne) {
   ashlar_heap* heap = ashlar_heap_create(64 * kMiB);
   std::vector<std::thread> threads;
