@@ -317,7 +317,7 @@ TEST_F(ObjectCacheTest, ThreadsNeverShareAnObject) {
 class CacheOfNodes : public ObjectCacheTest {
  protected:
   void SetUp() override {
-    static test::TwoNodes& nodes = *new test::TwoNodes;
+    static test::TwoNodes nodes;
     cpus = nodes.cpus;
     static bool is_set = nodes.find() && cache_ground().heap.set_nodes(nodes.topology);
     if (!is_set) GTEST_SKIP() << "one CPU";
