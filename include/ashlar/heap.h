@@ -56,7 +56,8 @@ void* ashlar_heap_alloc(ashlar_heap* heap, size_t size);
 
 /* As ashlar_heap_alloc, at a multiple of `align`. NULL and EINVAL where that is no power of two.
  * Above 4 KiB the block is cut from one of a power of two; in a buffer, from a longer one that has
- * room for it wherever it begins. */
+ * room for it wherever it begins, or from a hole that fits. Of many holes some are looked at: the
+ * answer may be NULL though one would do. */
 void* ashlar_heap_alloc_aligned(ashlar_heap* heap, size_t align, size_t size);
 
 /* `count` times `size` bytes, all zero. NULL and ENOMEM where the product overflows or there is no

@@ -83,22 +83,38 @@ bool SmallHeap::make_room(Pages pages) {
   }
   if (!has_room()) reap();
   if (!has_room()) ask_program(pages.bytes());
-  if (has_room()) return true;
-  budget.open_reserve();
-  return false;
+  return has_room();
+}
+
+// The request is refused for good. Where that is for the bounds of the process, the reserve that
+// lies behind them serves from now on.
+void* SmallHeap::refuse(size_t size) {
+  if (!base::kHasCaches || is_in_buffer_) return nullptr;
+  page::Budget& budget = g_heap.pages().budget();
+  Pages pages = Pages::ceil(size);
+  if (!budget.has_room(pages.n, page::Budget::For::kLarge) && budget.may_help(pages.n))
+    budget.open_reserve();
+  return nullptr;
 }
 
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
-  for (bool is_last = false;; is_last = true) {
-    void* block = alloc_once(size, align);
-    if (block != nullptr || is_last || !base::kHasCaches) return block;
-    {
-      GateEntry entry(GateEntry::Waiting{});
-      slob_.reap();  // a page that is kept empty may stand in the way
-    }
-    make_room(std::max(Pages::ceil(size), Pages(1)));
-  }
+  void* block = try_alloc(size, align);
+  return block != nullptr ? block : refuse(size);
+}
+
+void* SmallHeap::try_alloc(size_t size, size_t align) {
+  void* block = alloc_once(size, align);
+  if (block == nullptr && drop_empty()) block = alloc_once(size, align);
+  if (block == nullptr && make_room(std::max(Pages::ceil(size), Pages(1))))
+    block = alloc_once(size, align);
+  return block;
+}
+
+// Gives back the page that is kept empty, for it may stand in the way. Whether there was one.
+bool SmallHeap::drop_empty() {
+  GateEntry entry(GateEntry::Waiting{});
+  return slob_.reap();
 }
 
 void* SmallHeap::alloc_once(size_t size, size_t align) {
@@ -149,8 +165,11 @@ void* SmallHeap::resize(void* p, size_t size) {
   // To grow in place needs the least.
   if (size > have && make_room(Pages::ceil(size - have)))
     if (void* same = resize_in_place(p, size)) return same;
-  void* fresh = alloc(size, base::kGrain);
-  if (fresh == nullptr) return nullptr;
+  void* fresh = try_alloc(size, base::kGrain);
+  if (fresh == nullptr) {
+    void* same = resize_in_place(p, size);  // what stood behind it may have gone
+    return same != nullptr ? same : refuse(size);
+  }
   std::memcpy(fresh, p, std::min(have, size));
   free(p);
   return fresh;

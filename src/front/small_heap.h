@@ -56,7 +56,10 @@ class SmallHeap {
   constexpr SmallHeap() = default;
   page::Frame& frame_of(const void* p);
   void* alloc_once(size_t size, size_t align);
+  void* try_alloc(size_t size, size_t align);
+  bool drop_empty();
   bool make_room(base::Pages pages);
+  void* refuse(size_t size);
   void* resize_in_place(void* p, size_t size);
 
   page::Zone zone_{};

@@ -62,10 +62,11 @@ bool is_in_whole_pages(Block block) {
 }
 
 // Whether nearly all of it is in memory, so that who had it before has filled it. What the child of
-// a fork shares with its parent is not: to clear it would copy it.
+// a fork shares with its parent is not: to clear it would copy it. Who has huge pages forbidden has
+// no file opened.
 bool was_filled(Block block) {
   size_t size = usable_size(block);
-  if (!base::kHasCaches || size > kMostAsked) return false;
+  if (!base::kHasCaches || size > kMostAsked || !block.zone->may_advise()) return false;
   // To ask the kernel takes microseconds, and most tables are sparse. The frame in their midst
   // tells.
   char* start = block.zone->address_of(*block.frame);

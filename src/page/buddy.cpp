@@ -213,7 +213,7 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
     uint32_t before = from_all || !base::kHasCaches ? block : block_before(block, run);
     if (before != block && frames_[before].order >= least_order) return true;
     uint32_t start = run_start(block, run);
-    uint32_t first = static_cast<uint32_t>(base::round_up(start + in_front_, unit.n) - in_front_);
+    uint32_t first = first_of(unit, start);
     // Of what is twice as long as need be no more is to be known.
     uint32_t end = run_end(start, first + 2 * count, Run::kFree);
     if (first == best || end < first + count) return true;

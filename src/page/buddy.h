@@ -130,6 +130,11 @@ class Buddy {
   /// is enough of it, in pieces. -1000 where it could. Linux's extfrag_index. Costs a walk.
   int fragmentation(base::Order order) const;
 
+  /// The first frame from `frame` on whose address is a multiple of `unit`.
+  uint32_t first_of(base::Pages unit, uint32_t frame) const {
+    return static_cast<uint32_t>(base::round_up(frame + in_front_, unit.n) - in_front_);
+  }
+
   void audit() const;
 
  private:

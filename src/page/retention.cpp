@@ -38,20 +38,20 @@ constexpr size_t kLeastLift = 8;
 
 }  // namespace
 
-void Keeping::note_demand(Frames now, size_t clean, Fetch fetch) {
+void Keeping::note_demand(const Frames& now, size_t clean, Fetch fetch) {
   peak_ = std::max(peak_, now.live + now.other);
   low_dirty_ = std::min(low_dirty_, now.dirty);
   size_t regretted = std::min(clean, lately_purged_);
   lately_purged_ -= regretted;
   regretted_ += regretted;
-  if (base::kHasCaches)  // who asks for it is note_lift()
-    most_held_ = static_cast<uint32_t>(std::min<size_t>(most_held_ + regretted, UINT32_MAX));
+  if (!base::kHasCaches) return;  // the small library neither lifts nor counts what is costly
+  most_held_ = static_cast<uint32_t>(std::min<size_t>(most_held_ + regretted, UINT32_MAX));
   size_t most_ms = std::max(peak_, last_peak_) / kShareOfCostly * kMsPerFrame;
   size_t costly = fetch == Fetch::kByPage ? regretted : 0;
   debt_ms_ = static_cast<uint32_t>(std::min(debt_ms_ + costly * kMsPerFrame, most_ms));
 }
 
-void Keeping::note_lift(Frames now) {
+void Keeping::note_lift(const Frames& now) {
   if (keeps_to_peak()) return;
   size_t held = now.live + now.dirty;
   size_t lift = std::min(held - std::min<size_t>(held, most_held_), now.dirty);
@@ -59,16 +59,16 @@ void Keeping::note_lift(Frames now) {
   most_held_ = std::max(most_held_, static_cast<uint32_t>(held - lift_));
 }
 
-void Keeping::note_purge(Frames now, size_t purged) {
+void Keeping::note_purge(const Frames& now, size_t purged) {
   low_dirty_ = std::min(low_dirty_, now.dirty);
   lately_purged_ += purged;
 }
 
-size_t Keeping::least(Frames now) const {
+size_t Keeping::least(const Frames& now) const {
   return std::max(now.live / 100 * retention_.percent, retention_.least_bytes / base::kFrameSize);
 }
 
-size_t Keeping::most(Frames now) const {
+size_t Keeping::most(const Frames& now) const {
   bool are_large = keeps_to_peak();
   size_t live = now.live + now.other;
   size_t costly = std::min<size_t>(debt_ms_ / kMsPerFrame, live / kShareOfCostly);
@@ -86,7 +86,7 @@ size_t Keeping::worth_beyond(size_t keep) const {
   return keep + (keeps_to_peak() ? 0 : keep / 4) + kSlack;
 }
 
-uint64_t Keeping::interval_ms(Frames now) const {
+uint64_t Keeping::interval_ms(const Frames& now) const {
   if (!base::kHasCaches) return retention_.interval_ms;  // the small library does not reckon
   size_t frames = now.dirty + lately_purged_;
   uint64_t most = retention_.interval_ms, least = most / kLeastShare;
@@ -101,8 +101,8 @@ void Keeping::pay(uint64_t now_ms) {
   debt_ms_ -= std::min(debt_ms_, now - std::exchange(paid_at_ms_, now));
 }
 
-size_t Keeping::limit(Frames now, uint64_t now_ms) {
-  pay(now_ms);
+size_t Keeping::limit(const Frames& now, uint64_t now_ms) {
+  if (base::kHasCaches) pay(now_ms);
   if (base::kHasCaches && lift_ > 0)
     return now.dirty - std::min<size_t>(now.dirty, std::exchange(lift_, 0u));
   size_t keep = most(now);

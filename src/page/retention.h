@@ -81,24 +81,24 @@ class Keeping {
   /// How the system gives memory for frames: a page at a time, or hundreds, which costs far less.
   enum class Fetch : uint8_t { kByPage, kByHugePage };
   /// After frames were let, `clean` of them from such as held no memory.
-  void note_demand(Frames now, size_t clean, Fetch fetch = Fetch::kByPage);
+  void note_demand(const Frames& now, size_t clean, Fetch fetch = Fetch::kByPage);
   /// The same, after a large block of a small heap.
-  void note_lift(Frames now);
+  void note_lift(const Frames& now);
   /// After `purged` frames went.
-  void note_purge(Frames now, size_t purged);
+  void note_purge(const Frames& now, size_t purged);
 
   /// From how many dirty frames on some had best go.
-  size_t worth_from(Frames now) const { return worth_beyond(most(now)); }
+  size_t worth_from(const Frames& now) const { return worth_beyond(most(now)); }
   /// Whether so much may be too much that limit() had best be asked.
-  bool may_exceed(Frames now) const {
+  bool may_exceed(const Frames& now) const {
     if (base::kHasCaches && lift_ > 0) return true;
     bool is_more = !base::kHasCaches || now.dirty > kSlack;
-    return is_more && is_worth_it(now, std::min(least(now), most(now)));
+    return is_more && is_worth_it(now, most(now));
   }
 
   /// How many dirty frames may stay; no fewer than there are, where it is not worth a system call.
   /// Ends the interval if its time has come.
-  size_t limit(Frames now, uint64_t now_ms);
+  size_t limit(const Frames& now, uint64_t now_ms);
 
   /// Whether what is kept is reckoned as large blocks need it.
   bool keeps_to_peak() const {  // nothing in the small library does
@@ -109,11 +109,11 @@ class Keeping {
   // Work is worth a system call from here on.
   static constexpr size_t kSlack = (size_t{256} << 10) / base::kFrameSize;
 
-  size_t least(Frames now) const;
-  size_t most(Frames now) const;
+  size_t least(const Frames& now) const;
+  size_t most(const Frames& now) const;
   size_t worth_beyond(size_t keep) const;
-  bool is_worth_it(Frames now, size_t keep) const { return now.dirty > worth_beyond(keep); }
-  uint64_t interval_ms(Frames now) const;
+  bool is_worth_it(const Frames& now, size_t keep) const { return now.dirty > worth_beyond(keep); }
+  uint64_t interval_ms(const Frames& now) const;
 
   void pay(uint64_t now_ms);
 

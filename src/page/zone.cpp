@@ -115,14 +115,22 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
 uint32_t Zone::cut_out(Pages pages, Order align, FrameKind kind) {
   end_waiting();
   Pages enough = pages + align.pages() - Pages(1);
-  for (bool is_last = false;; is_last = true) {
-    uint32_t block = buddy_.take_run(pages, align.pages(), Buddy::Run::kFree, kind);
-    if (block != kNone || is_last) return block;
-    uint32_t more = take(enough, Order(0), kind);
-    if (more == kNone) return kNone;
-    if (base::kHasCaches && frames_[more].is_new) dirty_.clear(more, enough.n);
-    buddy_.give_partly_dirty(more, enough);
-  }
+  uint32_t block = buddy_.take_run(pages, align.pages(), Buddy::Run::kFree, kind);
+  if (block != kNone) return block;
+  uint32_t more = take(enough, Order(0), kind);
+  if (more == kNone) return kNone;
+  block = buddy_.first_of(align.pages(), more);
+  auto give = [&](uint32_t first, size_t count) ASHLAR_UNCHECKED {
+    if (base::kHasCaches && frames_[more].is_new) dirty_.clear(first, count);
+    buddy_.give_partly_dirty(first, Pages(count));
+  };
+  uint32_t in_front = block - more;
+  give(block + static_cast<uint32_t>(pages.n), enough.n - pages.n - in_front);
+  Frame& frame = frames_[block];
+  frame = frames_[more];
+  frame.count = static_cast<uint32_t>(pages.n);
+  give(more, in_front);
+  return block;
 }
 
 Frame* Zone::let(uint32_t block, size_t dirty_before) {

@@ -222,7 +222,8 @@ class Zone {
   /// way.
   void advise_ends(const Frame& block, bool is_filled, base::Pages had = base::Pages(0))
       ASHLAR_EXCLUDES(lock_);
-  /// Whether it need be called.
+  /// Whether manners let it look where huge pages are of use, and whether it need be called.
+  bool may_advise() const;
   bool has_shared_ends() const { return has_advised() || live_bytes() >= base::kAdviseAmong; }
 
   /// Gives the address space of free frames at the window's end back: for when another zone, or
@@ -400,7 +401,6 @@ class Zone {
   // Huge pages, by their numbers in the window.
   void end_advice(size_t huge) ASHLAR_EXCLUDES(lock_);
   bool is_advised(size_t huge) const ASHLAR_REQUIRES(lock_);
-  bool may_advise() const;
   void advise(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
   enum class Advice : uint8_t { kStays, kBegins, kEnds, kAsk };
   struct Share {

@@ -328,16 +328,17 @@ void Slob::restart() ASHLAR_UNCHECKED {
   for (Pages& pages : shelves_) pages.cursor = pages.newest = nullptr;
 }
 
-void Slob::reap() {
+bool Slob::reap() {
   os::Locked held(lock_);
-  if (empty_ != nullptr) retire(*empty_);
-  empty_ = nullptr;
-  if (!base::kHasCaches) return;
+  bool has_any = empty_ != nullptr || ready_count_ > 0;
+  if (empty_ != nullptr) retire(*std::exchange(empty_, nullptr));
+  if (!base::kHasCaches) return has_any;
   for (SlobPage* page = ready_.front(); page != nullptr; page = ready_.front()) {
     ready_.remove(*page);
     give_back(*page);
   }
   ready_count_ = 0;
+  return has_any;
 }
 
 SlobStats Slob::stats() {

@@ -144,8 +144,8 @@ class Slob {
   /// In the child of a fork: what there is by now counts as inherited, unless much of it is free.
   void restart() ASHLAR_UNCHECKED;
 
-  /// Gives the empty page back that is kept, and those that are ready.
-  void reap() ASHLAR_EXCLUDES(lock_);
+  /// Gives the empty page back that is kept, and those that are ready. Whether there were any.
+  bool reap() ASHLAR_EXCLUDES(lock_);
 
   SlobStats stats() ASHLAR_EXCLUDES(lock_);
   /// Bytes of all pages and long blocks. Read without the lock: a moment old.

@@ -247,19 +247,64 @@ TEST(SmallHeap, WhereAnAlignedBlockWasAnotherFits) {
     }
 }
 
-TEST(SmallHeap, AnEmptyOneServesWhatItServedAtFirst) {
-  if (!base::kHasCaches) GTEST_SKIP() << "not run: the small library keeps an empty page";
-  Buffer buffer(100000);
-  ashlar_heap* heap = ashlar_heap_create_in(buffer.data(), 100000);
-  size_t most = 100000;
+// The most that a heap which holds nothing serves, to a page.
+size_t most_of(ashlar_heap* heap, size_t size) {
   void* whole = nullptr;
-  while ((whole = ashlar_heap_alloc(heap, most)) == nullptr) most -= 4096;
+  while ((whole = ashlar_heap_alloc(heap, size)) == nullptr) size -= 4096;
   ashlar_heap_free(heap, whole);
-  std::vector<void*> pages;
-  while (void* p = ashlar_heap_alloc(heap, 4000)) pages.push_back(p);
-  std::swap(pages.back(), pages[pages.size() / 2]);  // a page in the midst comes free last
-  for (void* p : pages) ashlar_heap_free(heap, p);
-  EXPECT_NE(ashlar_heap_alloc(heap, most), nullptr) << most;
+  return size;
+}
+
+TEST(SmallHeap, AnEmptyOneServesWhatItServedAtFirst) {
+  Buffer buffer(100000);
+  for (ashlar_heap* heap :
+       {ashlar_heap_create_in(buffer.data(), 100000), ashlar_heap_create(100000)}) {
+    size_t most = most_of(heap, 100000);
+    std::vector<void*> pages;
+    while (void* p = ashlar_heap_alloc(heap, 4000)) pages.push_back(p);
+    std::swap(pages.back(), pages[pages.size() / 2]);  // a page in the midst comes free last
+    for (void* p : pages) ashlar_heap_free(heap, p);
+    EXPECT_NE(ashlar_heap_alloc(heap, most), nullptr) << most;
+    ashlar_heap_destroy(heap);
+  }
+}
+
+TEST(SmallHeap, TheOnlyBlockOfOneGrowsToAllOfIt) {
+  Buffer buffer(kMiB);
+  for (ashlar_heap* heap : {ashlar_heap_create_in(buffer.data(), kMiB), ashlar_heap_create(kMiB)}) {
+    size_t most = most_of(heap, kMiB);
+    void* only = ashlar_heap_alloc(heap, most / 2 + 8192);
+    ashlar_heap_free(heap, ashlar_heap_alloc(heap, 16));  // a page of the small ones is kept
+    EXPECT_NE(ashlar_heap_realloc(heap, only, most), nullptr) << most;
+    ashlar_heap_destroy(heap);
+  }
+}
+
+// Of 31 pages at the end of a buffer 16 begin at a multiple of 64 KiB. In front of them there are
+// more free pieces than are looked at.
+TEST(SmallHeap, AnAlignedBlockIsCutFromTheEndOfABuffer) {
+  constexpr size_t kAlign = 64 * 1024, kEnd = 31 * 4096;
+  std::vector<char> memory(64 * kMiB);
+  ashlar_heap* heap = nullptr;
+  // The whole of such a buffer, and where that begins.
+  auto fits = [&](size_t offset, size_t size) {
+    heap = ashlar_heap_create_in(memory.data() + offset, size);
+    size_t most = most_of(heap, size);
+    auto begin = reinterpret_cast<size_t>(ashlar_heap_alloc(heap, most));
+    ashlar_heap_destroy(heap);
+    heap = ashlar_heap_create_in(memory.data() + offset, size);
+    return most % kMiB == kEnd && (begin + most - kEnd) % kAlign == 4096;
+  };
+  size_t step = 0;
+  while (!fits(step % 16 * 4096, 60 * kMiB + step / 16 * 4096)) {
+    ashlar_heap_destroy(heap);
+    ASSERT_LT(++step, 16u * 512);
+  }
+  std::vector<void*> blocks;
+  while (void* p = ashlar_heap_alloc(heap, kMiB)) blocks.push_back(p);
+  for (size_t i = 0; i < blocks.size(); ++i)
+    ASSERT_EQ(ashlar_heap_realloc(heap, blocks[i], kMiB - (size_t{16384} << i % 3)), blocks[i]);
+  EXPECT_NE(ashlar_heap_alloc_aligned(heap, kAlign, kAlign), nullptr);
   ashlar_heap_destroy(heap);
 }
 

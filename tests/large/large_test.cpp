@@ -226,6 +226,19 @@ TEST_F(ZeroedTest, TheKernelIsNotAskedWhereTheMidstIsZero) {
   EXPECT_EQ(vm.resident_looks, 0u);
 }
 
+TEST_F(ZeroedTest, TheKernelIsNotAskedWhereHugePagesAreForbidden) {
+  page::PageHeap other;
+  ASSERT_TRUE(other.start(vm.vm(), kKeepAll, {.huge_pages = page::Manners::HugePages::kNever}));
+  auto ask = [&] { return large::alloc(other, 3 * kMiB, 16, large::Fill::kSparse); };
+  Memory first = ask();
+  std::memset(first.address, 1, 3 * kMiB);
+  vm.filled = {{static_cast<char*>(first.address), 3 * kMiB}};
+  large::free(other, {other.zone_of(first.address),
+                      &other.zone_of(first.address)->frame_of(first.address)});
+  EXPECT_TRUE(ask().is_zero);
+  EXPECT_EQ(vm.resident_looks, 0u);
+}
+
 TEST_F(ZeroedTest, AGiantIsFetchedAnew) {
   EXPECT_TRUE(is_purged(64 * kMiB, 64 * kMiB));
   EXPECT_EQ(vm.resident_looks, 0u);

@@ -391,6 +391,20 @@ TEST(Bounds, AHeapOfItsOwnHasTheProgramsCachesAsked) {
   });
 }
 
+// Whoever unwinds after the first refusal needs some memory more.
+TEST(Bounds, AHeapOfItsOwnLeavesTheReserve) {
+  run([] {
+    set_limits(ASHLAR_UNLIMITED, 32 * kMiB);
+    SmallHeap small;
+    void* last = nullptr;
+    for (void* p = small.ask(4000); p != nullptr; p = small.ask(4000)) last = p;
+    HOLDS(limits().held <= 31 * kMiB, limits().held);
+    for (int i = 0; i < 100; ++i) HOLDS(ask(4000) != nullptr, i);
+    HOLDS(small.resize(last, 8000) != nullptr, limits().held);
+    return 0;
+  });
+}
+
 TEST(Bounds, WhatNothingCanHelpEmptiesNoCache) {
   run([] {
     Chain cache;
