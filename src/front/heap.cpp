@@ -461,7 +461,7 @@ size_t usable_size(const void* p) {
   return base::Pages(frame.count).bytes();
 }
 
-void* resize(void* p, size_t size) {
+void* resize_slow(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
   Zone* of = g_heap.pages().zone_of(p);
   if (of == nullptr) misuse::foreign_free(p);

@@ -190,8 +190,8 @@ void* alloc_zeroed(size_t size);
 /// where it is the last zone to be tried does anything give way.
 void* alloc_zeroed_in(large::Place place, size_t size, bool is_last);
 
-/// As C's realloc; p and size are not 0.
-void* resize(void* p, size_t size);
+/// As resize, for any block.
+void* resize_slow(void* p, size_t size);
 
 /// Frees a block, or does nothing for null. Misuse that shows ends the process.
 void free_slow(void* p);
@@ -241,6 +241,16 @@ ASHLAR_INLINE void free(void* p) {
     if (os::rseq_push(line.class_map[offset >> base::kFrameShift], p)) [[likely]]
       return;
   free_slow(p);
+}
+
+/// As C's realloc; p and size are not 0. An object that is half used or more stays where it is.
+ASHLAR_INLINE void* resize(void* p, size_t size) {
+  if (!base::kHasCaches) return resize_slow(p, size);
+  const os::FastLine& line = os::g_fast_line;
+  size_t offset = static_cast<size_t>(static_cast<char*>(p) - line.window);
+  uint8_t id = offset < line.window_size ? line.class_map[offset >> base::kFrameShift] : uint8_t{0};
+  size_t have = id <= kClasses ? kClassSize[id] : 0;
+  return size <= have && size > have / 2 ? p : resize_slow(p, size);
 }
 
 }  // namespace front
