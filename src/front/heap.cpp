@@ -443,7 +443,7 @@ void free_aligned_sized(void* p, size_t align, size_t size) {
   free(p);
 }
 
-size_t usable_size(const void* p) {
+size_t usable_size_slow(const void* p) {
   if (p == nullptr) return 0;
   Zone* zone = g_heap.pages().zone_of(p);
   if (zone == nullptr) misuse::foreign_free(p);
@@ -470,7 +470,7 @@ void* resize_slow(void* p, size_t size) {
   FrameKind kind = frame.kind_now();
   // What a block of SLOB has is not looked up twice: where it is resized that is told.
   bool is_told = base::kHasCaches && kind == FrameKind::kSlob && size < slob::kEnd;
-  size_t have = is_told ? 0 : usable_size(p);
+  size_t have = is_told ? 0 : usable_size_slow(p);
   // An object that is half used or more stays where it is.
   bool is_object = base::kHasCaches && (kind == FrameKind::kSlab || kind == FrameKind::kRemnant);
   if (is_object && size <= have && size > have / 2) return p;
@@ -486,7 +486,7 @@ void* resize_slow(void* p, size_t size) {
         if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
     }
   }
-  if (base::kHasCaches && have == 0) have = usable_size(p);  // a fork is under way
+  if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
   return copy_to_new(zone, p, have, size);
 }
 

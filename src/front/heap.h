@@ -202,8 +202,8 @@ void free_sized(void* p, size_t size);
 /// As free_sized, for a block that was asked for with an alignment.
 void free_aligned_sized(void* p, size_t align, size_t size);
 
-/// The bytes that the owner of a block may use; 0 for null.
-size_t usable_size(const void* p);
+/// As usable_size, for any block.
+size_t usable_size_slow(const void* p);
 
 /// Ends the process for an address of the zone's window at which no block begins.
 [[noreturn]] void tell_misuse(page::Zone& zone, const void* p);
@@ -243,13 +243,25 @@ ASHLAR_INLINE void free(void* p) {
   free_slow(p);
 }
 
+/// The bytes of an object of a size class; 0 for any other block, and where the fast line says
+/// nothing of classes.
+ASHLAR_INLINE size_t class_bytes(const void* p) {
+  if (!base::kHasCaches) return 0;
+  const os::FastLine& line = os::g_fast_line;
+  size_t offset = static_cast<size_t>(static_cast<const char*>(p) - line.window);
+  uint8_t id = offset < line.window_size ? line.class_map[offset >> base::kFrameShift] : uint8_t{0};
+  return id <= kClasses ? kClassSize[id] : 0;
+}
+
+/// The bytes that the owner of a block may use; 0 for null.
+ASHLAR_INLINE size_t usable_size(const void* p) {
+  size_t bytes = class_bytes(p);
+  return bytes != 0 ? bytes : usable_size_slow(p);
+}
+
 /// As C's realloc; p and size are not 0. An object that is half used or more stays where it is.
 ASHLAR_INLINE void* resize(void* p, size_t size) {
-  if (!base::kHasCaches) return resize_slow(p, size);
-  const os::FastLine& line = os::g_fast_line;
-  size_t offset = static_cast<size_t>(static_cast<char*>(p) - line.window);
-  uint8_t id = offset < line.window_size ? line.class_map[offset >> base::kFrameShift] : uint8_t{0};
-  size_t have = id <= kClasses ? kClassSize[id] : 0;
+  size_t have = class_bytes(p);
   return size <= have && size > have / 2 ? p : resize_slow(p, size);
 }
 
