@@ -158,29 +158,23 @@ ASHLAR_NOINLINE void* Slob::take_from_list(Pages& pages, unsigned count, unsigne
   return has_room ? take(*pages.newest, count, align) : nullptr;
 }
 
-// The same, in the row first.
-void* Slob::take_from(Shelf on, unsigned count, unsigned align) {
-  if (!base::kHasCaches || rows_ == nullptr) return take_from_list(shelf(on), count, align);
-  if (uses_rows()) {
-    if (are_rows_old_) update_rows();
-    Row& row = row_of(on);
-    for (unsigned place = 0; (place = row.find(place, count)) < row.count(); ++place) {
-      SlobPage& page = page_at(row.at(place));
+// The same, in the row first: of its own shelf, then of the others, beginning with the one above.
+ASHLAR_NOINLINE void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
+  bool has_rows = base::kHasCaches && uses_rows();
+  if (has_rows && are_rows_old_) update_rows();
+  unsigned on = static_cast<unsigned>(first);
+  for (unsigned i = 0; i < kShelves; ++i, on = on + 1 == kShelves ? 0 : on + 1) {
+    Row* row = has_rows ? &rows_[on] : nullptr;
+    for (unsigned place = 0; has_rows && (place = row->find(place, count)) < row->count();
+         ++place) {
+      SlobPage& page = page_at(row->at(place));
       if (count > page.longest())
-        row.set_room(place, page.longest());  // less than was told
+        row->set_room(place, page.longest());  // less than was told
       else if (void* block = take(page, count, align))
         return block;
     }
-  }
-  Pages& pages = shelf(on);
-  return pages.list.front() == nullptr ? nullptr : take_from_list(pages, count, align);
-}
-
-// Its own shelf first, then the others, beginning with the one above.
-void* Slob::take_from_shelves(Shelf first, unsigned count, unsigned align) {
-  for (unsigned i = 0; i < kShelves; ++i) {
-    Shelf on = static_cast<Shelf>((static_cast<unsigned>(first) + i) % kShelves);
-    if (void* block = take_from(on, count, align)) return block;
+    if (shelves_[on].list.front() != nullptr)
+      if (void* block = take_from_list(shelves_[on], count, align)) return block;
   }
   return nullptr;
 }

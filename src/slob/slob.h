@@ -182,7 +182,6 @@ class Slob {
     unsigned longest = 0;  // no longest() of a page in the list is more
   };
   void* take_from_list(Pages& pages, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
-  void* take_from(Shelf on, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* take_from_shelves(Shelf first, unsigned count, unsigned align) ASHLAR_REQUIRES(lock_);
   void* alloc_long(unsigned count) ASHLAR_REQUIRES(lock_);
   unsigned most_ready() const;
