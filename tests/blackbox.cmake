@@ -130,6 +130,9 @@ foreach(variant preload fallback)
   set_tests_properties(threads.fork_handlers.${variant} threads.fork_in_signal.${variant}
     PROPERTIES RUN_SERIAL ON)
 endforeach()
+blackbox_program(reaper_last ${bb}/threads/reaper_last.c)
+blackbox_test(threads.reaper_last VARIANTS slabs LABELS threads
+  ENV ASHLAR_CONF=reaper:auto,decay_ms:50,slob_max:0 COMMAND reaper_last)
 if(TARGET ashlar_static)
   blackbox_program(reaper_static ${bb}/threads/reaper_static.c)
   set_target_properties(reaper_static PROPERTIES LINKER_LANGUAGE CXX)

@@ -17,7 +17,8 @@
  * not to be called from a handler.
  *
  * Misuse that shows ends the process by SIGABRT and one line on standard error: an object freed
- * twice, given to another cache, or that is none; the end of a cache with live objects.
+ * twice, given to another cache (but constructed ones above 32 KiB), or that is none; the end of a
+ * cache with live objects.
  *
  * Source: J. Bonwick, The Slab Allocator, USENIX 1994; J. Bonwick and J. Adams, Magazines and Vmem,
  * USENIX 2001; Linux's kmem_cache.
@@ -42,7 +43,8 @@ typedef struct ashlar_cache ashlar_cache;
 typedef int ashlar_constructor(void* object, void* data);
 /* Ends an object before its memory goes back. Called like the constructor, by a thread that is
  * freeing to the cache, shrinking or ending it; and, like a shrinker (ashlar/limits.h), by one that
- * finds no memory, which may hold locks: where that matters, ASHLAR_CACHE_KEEP. */
+ * finds no memory, which may hold locks: where that matters, ASHLAR_CACHE_KEEP. It must not
+ * allocate from this cache: what it makes there may outlive the cache's end unended. */
 typedef void ashlar_destructor(void* object, void* data);
 
 enum {
@@ -99,7 +101,9 @@ ashlar_cache* ashlar_cache_create(const char* name, size_t size,
 
 /* Ends a cache: destructs what is free and gives its memory back. With live objects that is misuse,
  * told with their number; caches that have merged do not know it and let them live. NULL does
- * nothing. errno is not changed. Costs a fence over all CPUs, a system call. */
+ * nothing. Waits for threads that are just shrinking it, also within a shrinker: destructors must
+ * not wait for whoever ends their cache. errno is not changed. Costs a fence over all CPUs, a
+ * system call. */
 void ashlar_cache_destroy(ashlar_cache* cache);
 
 /* An object, aligned as the cache says, at least to 16 bytes; its bytes are as the constructor or
@@ -135,7 +139,8 @@ struct ashlar_cache_info {
   const char* name; /* valid as long as the cache */
   size_t size;      /* as it was asked for */
   size_t stride;    /* from one object to the next */
-  size_t live;      /* objects that the program holds; (size_t)-1 where the cache has merged */
+  size_t live;      /* objects that the program holds, about while others are at work; (size_t)-1
+                       where the cache has merged */
   size_t ready;     /* free objects in magazines and the depot */
   size_t held;      /* objects that there is room for in its slabs */
   size_t slabs;     /* count */
@@ -155,8 +160,10 @@ void* ashlar_kmalloc(size_t size, unsigned flags);
 void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags);
 /* `count` times `size` bytes. NULL and ENOMEM where the product overflows. */
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);
-/* As realloc(), with flags; what is new is zero with ASHLAR_ZERO. NULL and errno as
- * ashlar_kmalloc(), and then the block is as it was. size 0 frees and returns NULL. */
+/* As realloc(), with flags; what is new is zero with ASHLAR_ZERO, where each request for this block
+ * has had that. A block that stays where it is keeps its alignment and its zone, whatever the size
+ * and the flags. NULL and errno as ashlar_kmalloc(), and then the block is as it was. size 0 frees
+ * and returns NULL. */
 void* ashlar_krealloc(void* p, size_t size, unsigned flags);
 /* As free(): NULL does nothing, and errno is not changed. */
 void ashlar_kfree(void* p);
@@ -164,8 +171,8 @@ void ashlar_kfree(void* p);
 void ashlar_kfree_sized(void* p, size_t size, size_t align);
 /* The bytes that may be used; 0 for NULL. As malloc_usable_size(): a look at the heap's records. */
 size_t ashlar_ksize(const void* p);
-/* The largest size that costs no more than `size`: a container that can use it asks for that
- * instead. A look at a table. */
+/* The largest size that costs no more than `size`, once the process has object caches (option
+ * slob_max): a container that can use it asks for that instead. A look at a table. */
 size_t ashlar_kmalloc_size(size_t size);
 
 #ifdef __cplusplus

@@ -45,11 +45,12 @@ struct ashlar_limits {
 
 /* Sets both limits, in bytes, rounded down to 4 KiB and at least that; ASHLAR_UNLIMITED for none.
  * A soft limit above the hard one becomes seven eighths of it. Limits below what the heap holds are
- * allowed: then nothing more is given out until enough has been freed. 0, or -1 and ENOMEM where
- * the heap cannot be started. */
+ * allowed: then no more memory is had until enough has been freed, but what lies ready is still
+ * given out. 0, or -1 and ENOMEM where the heap cannot be started. */
 int ashlar_set_limits(size_t soft, size_t hard);
 
-/* Tells them: some loads, no lock. errno is not changed. */
+/* Tells them: some loads, no lock; before the first request it reads the options. errno is not
+ * changed. */
 void ashlar_get_limits(struct ashlar_limits* limits);
 
 /* Frees about `bytes` of what `data` stands for, and returns how many it has freed. Called by a

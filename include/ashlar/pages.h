@@ -93,7 +93,8 @@ typedef struct ashlar_page ashlar_page;
 ashlar_page* ashlar_page_of(const void* address);
 /* The page that a record stands for; NULL for NULL. */
 void* ashlar_page_address(const ashlar_page* page);
-/* The bytes of the block that begins with this page; 0 where none begins there. */
+/* The bytes of the block that begins with this page; 0 where none begins there, or one that shares
+ * its pages with others, as malloc's do in a small process. */
 size_t ashlar_page_block_size(const ashlar_page* page);
 
 /* A large block whose pages need not lie side by side in physical memory, with room to grow: `size`

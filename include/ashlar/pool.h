@@ -4,8 +4,8 @@
  * source gives, the pool takes from it. Where it does not, the pool has a reserve of `least`
  * objects, filled when it was made; what is freed fills the reserve first. So as many requests as
  * the reserve is large always come through, whatever the rest of the program holds. Who finds the
- * reserve empty waits, if it likes, until an object is freed: those who wait are served in the
- * order in which they came.
+ * reserve empty waits, if it likes, until an object is freed: that goes to whoever has waited
+ * longest. (All who wait look now and then whether memory is to be had again.)
  *
  * Threads: every function may be called from every thread; the end of a pool must be its last use.
  * Fork: safe; in the child no one waits. Signals: not to be called from a handler.

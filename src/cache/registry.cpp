@@ -125,7 +125,7 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
   Ids both{.word = static_cast<uint8_t>(id + ids - 1), .slabs = id};
   for_each_cpu_area([&](Area& area) {
     ASHLAR_ASSERT(area.words[both.word] == os::kClosedWord);
-    ASHLAR_ASSERT(area.words[spare_of(both.word)] == kNoMagazine);
+    ASHLAR_ASSERT(is_empty(area.words[spare_of(both.word)]));
   });
   cache = &place(id);
   cache->start_own(*heap_, record.own.layout, both, record.name, own.empties);

@@ -91,7 +91,9 @@ ASHLAR_EXPORT ashlar_cache* ashlar_cache_create(const char* name, size_t size,
 }
 
 ASHLAR_EXPORT void ashlar_cache_destroy(ashlar_cache* cache) {
+  int kept = errno;
   if (cache != nullptr) real(cache).destroy();
+  errno = kept;
 }
 
 ASHLAR_EXPORT void* ashlar_cache_alloc(ashlar_cache* cache, unsigned flags) {
@@ -172,8 +174,11 @@ ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
   bool is_plain = (flags & ~unsigned{ASHLAR_ZERO}) == 0;
   bool stays = size <= had && size > had / 2;
   void* resized = stays ? p : is_plain ? front::resize(p, size) : move(p, had, size, flags);
-  if (resized != nullptr && (flags & ASHLAR_ZERO) != 0 && size > had)
-    std::memset(static_cast<char*>(resized) + had, 0, front::usable_size(resized) - had);
+  if (resized != nullptr && (flags & ASHLAR_ZERO) != 0) {
+    // Also what is given up: it may be had again where the block stands.
+    size_t kept = std::min(had, size);
+    std::memset(static_cast<char*>(resized) + kept, 0, front::usable_size(resized) - kept);
+  }
   return is_plain ? or_errno(resized, ENOMEM) : resized;
 }
 

@@ -40,6 +40,7 @@ ASHLAR_EXPORT int ashlar_set_limits(size_t soft, size_t hard) {
 }
 
 ASHLAR_EXPORT void ashlar_get_limits(ashlar_limits* limits) {
+  front::start_heap();  // which reads the options
   const page::Budget& budget = front::g_heap.pages().budget();
   *limits = {.soft = bytes_of(budget.bounds().soft),
              .hard = bytes_of(budget.bounds().hard),

@@ -7,8 +7,9 @@
 //   intervals have brought no call of the slow path, which have then given back all that age does,
 //   and the slow path wakes it: a process that does nothing has no thread that does something.
 //
-//   A process that never had a second thread gets none: unshare() and setns() refuse a process that
-//   has two.
+//   A process that never had a second thread gets none, nor does a child that has none yet:
+//   unshare() and setns() refuse a process that has two. Where main() has ended by pthread_exit()
+//   it ends, too: a process ends with its last thread.
 //
 // Invariants
 //   1. There is one reaper at most. The child of a fork begins without.

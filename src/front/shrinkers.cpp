@@ -1,5 +1,7 @@
 #include "front/shrinkers.h"
 
+#include <cerrno>
+
 #include "os/thread.h"
 
 namespace front {
@@ -33,9 +35,12 @@ bool Shrinkers::remove(unsigned index) {
   State state = State::kReady;
   if (!slot.state.compare_exchange_strong(state, State::kTaken)) return false;
   count_.fetch_sub(1, std::memory_order_relaxed);
-  // A shrinker that removes itself, or another, must not wait for its own end.
-  if (os::this_thread().shrinking == 0)
-    while (slot.calls.load() != 0) os::yield_cpu();
+  // A shrinker that removes itself must not wait for its own end; nor for another of the program's,
+  // which may just be removing this one. A cache, whose memory goes now, is waited for.
+  unsigned shrinking = os::this_thread().shrinking;
+  uint32_t own = shrinking == index + 1 ? 1 : 0;
+  if (shrinking == 0 || index < kCaches)
+    while (slot.calls.load() > own) os::yield_cpu();
   slot.state.store(State::kEmpty);
   return true;
 }
@@ -46,6 +51,7 @@ size_t Shrinkers::ask_some(size_t bytes, Wanted wanted) {
   os::ThreadState& me = os::this_thread();
   if (is_empty() || me.shrinking != 0) return 0;
   size_t freed = 0;
+  int error = errno;  // of whoever asks for memory, and may have it
   for (unsigned i = 0; i < kMost && freed < bytes; ++i) {
     Slot& slot = slots_[i];
     me.shrinking = static_cast<uint8_t>((i + 1) & 127);
@@ -56,6 +62,7 @@ size_t Shrinkers::ask_some(size_t bytes, Wanted wanted) {
     slot.calls.fetch_sub(1);
   }
   me.shrinking = 0;
+  errno = error;
   return freed;
 }
 

@@ -24,8 +24,7 @@ using page::FrameKind;
 constexpr size_t kMostSize = size_t{64} << 20;
 constexpr size_t kMostAlign = base::kHugeSize;
 constexpr unsigned kAllCacheFlags = 2 * ASHLAR_CACHE_KEEP - 1;
-// Constructed blocks that wait for the next request hold so many bytes; of a cache that keeps all
-// it can, so many.
+// Constructed blocks that wait hold so many bytes; of a cache that keeps all it can, so many.
 constexpr size_t kMostWaitingBytes = size_t{4} << 20;
 constexpr size_t kMostKeptBytes = size_t{16} << 20;
 // Of the slabs whose objects have destructors so many may be empty; one in any case.
@@ -33,14 +32,13 @@ constexpr size_t kEmptyShare = 8;
 // Live objects are counted so often, a millisecond apart, before their number is believed.
 constexpr unsigned kMostLooks = 50;
 // What asking for everything is told by.
-constexpr size_t kEverything = SIZE_MAX / 2;
+constexpr size_t kEverything = SIZE_MAX / 2 + 1;
 
 // What alloc gets where a constructor has failed: that more memory would not help.
 constexpr char kCancelledMark = 0;
 void* const kCancelled = const_cast<char*>(&kCancelledMark);
 
-// Does `what` inside the gate, and what every slow path does. False where a fork has kept that
-// closed for too long.
+// Does `what` inside the gate, as slow paths do. False where a fork has kept that closed for long.
 template <class What>
 bool inside(What what) {
   return inside_gate(GateWait::kTenSeconds, [&] {
@@ -99,7 +97,7 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
   }
   cache->open_fast_path();
   bool waits = cache->is(kBlocks) && cache->construct_ != nullptr;
-  if (cache->ends() || waits) cache->add_shrinker();
+  if (cache->keeps_slabs() || waits) cache->add_shrinker();
   return {cache, 0};
 }
 
@@ -130,7 +128,7 @@ bool TypedCache::settle() {
   own.layout = makes() ? slab::layout_with_lead(size_, align_) : slab::layout_for(stride, align_);
   own.layout.has_poison = is(kPoison);
   own.sharing = is_alone() ? Registry::Sharing::kAlone : Registry::Sharing::kShared;
-  own.empties = ends() ? slab::Empties::kKeep : slab::Empties::kRetire;
+  own.empties = keeps_slabs() ? slab::Empties::kKeep : slab::Empties::kRetire;
   cache_ = g_registry.create_own(own, name_);
   lead_ = cache_ != nullptr ? own.layout.lead : size_t{0};
   if (cache_ != nullptr) return true;
@@ -143,9 +141,8 @@ bool TypedCache::settle() {
 
 // Has itself asked when memory is short.
 void TypedCache::add_shrinker() {
-  bool is_kept = (flags_ & ASHLAR_CACHE_KEEP) != 0;
   auto whose = is(kBlocks) ? Shrinkers::Whose::kCacheOfBlocks : Shrinkers::Whose::kCacheOfSlabs;
-  shrinker_ = g_shrinkers.add(is_kept ? shrink_kept : shrink_asked, this, whose);
+  shrinker_ = g_shrinkers.add(keeps() ? shrink_kept : shrink_asked, this, whose);
 }
 
 void TypedCache::open_fast_path() {
@@ -163,7 +160,7 @@ void TypedCache::destroy() {
   if (shrinker_ != Shrinkers::kNone) g_shrinkers.remove(shrinker_);
   if (size_t live = count_live(); live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
   end_waiting();
-  if (ends() && cache_ != nullptr) end_empties(0);
+  if (keeps_slabs() && cache_ != nullptr) end_empties(0);
   inside([&] {
     if (cache_ != nullptr) g_registry.end_own(*cache_);
     g_heap.pages().meta().free(this, sizeof(TypedCache));
@@ -246,7 +243,7 @@ void* TypedCache::take_waiting() {
 // How many may wait: none where nothing is constructed, or nobody would ask for them.
 unsigned TypedCache::most_waiting() const {
   if (construct_ == nullptr || shrinker_ == Shrinkers::kNone) return 0;
-  size_t bytes = (flags_ & ASHLAR_CACHE_KEEP) != 0 ? kMostKeptBytes : kMostWaitingBytes;
+  size_t bytes = keeps() ? kMostKeptBytes : kMostWaitingBytes;
   return static_cast<unsigned>(std::min(bytes / size_, size_t{kMostWaiting}));
 }
 
@@ -356,7 +353,7 @@ void TypedCache::free_slow(void* object) {
   if (is(kPoison) && !is_free) harden::poison(object, lead_);
   bool is_fast = is_in_slab && word_ != 0;
   if (!is_fast || !os::rseq_push(word_, handle)) front::free_slow(handle);
-  if (!ends() || (flags_ & ASHLAR_CACHE_KEEP) != 0) return;
+  if (!ends() || keeps()) return;
   slab::StockStats stats = cache_->stock().stats();
   end_empties(std::max(stats.slabs / kEmptyShare, size_t{1}));
 }
@@ -384,18 +381,21 @@ size_t TypedCache::end_waiting() {
   return ended;
 }
 
-// Ends the objects of empty slabs, but for so many slabs, and retires them. How many bytes.
+// Ends the objects of empty slabs, but for so many slabs, and retires them; of no more slabs than
+// there are, for those that destructors empty. How many bytes.
 size_t TypedCache::end_empties(size_t spared) {
   slab::SlabStock& stock = cache_->stock();
+  auto end = [&](void* handle) { destruct_(object_of(handle), data_); };
   size_t ended = 0;
-  for (;;) {
+  for (size_t slabs = stock.stats().slabs; slabs > 0; --slabs) {
     slab::Slab* slab = nullptr;
     inside([&] { slab = stock.take_empty(spared); });
-    if (slab == nullptr) return ended;
-    slab->for_each_made(stock.layout(), [&](void* handle) { destruct_(object_of(handle), data_); });
+    if (slab == nullptr) break;
+    if (ends()) slab->for_each_made(stock.layout(), end);
     ended += slab->bytes();
     inside([&] { stock.retire_taken(*slab); });
   }
+  return ended;
 }
 
 size_t TypedCache::shrink() {
@@ -404,7 +404,7 @@ size_t TypedCache::shrink() {
   slab::SlabStock& stock = cache_->stock();
   size_t before = stock.stats().frames;
   inside([&] { g_registry.empty(*cache_); });
-  if (ends()) return ended + end_empties(0);
+  if (keeps_slabs()) return ended + end_empties(0);
   inside([&] { stock.reap(true); });
   return ended + ((before - std::min(before, stock.stats().frames)) << base::kFrameShift);
 }

@@ -115,6 +115,8 @@ class TypedCache {
   bool is(Way way) const { return (ways_ & way) != 0; }
   bool makes() const { return construct_ != nullptr || is(kPoison); }
   bool ends() const { return destruct_ != nullptr; }
+  bool keeps() const { return (flags_ & ASHLAR_CACHE_KEEP) != 0; }
+  bool keeps_slabs() const { return ends() || (keeps() && construct_ != nullptr); }
   bool is_alone() const { return makes() || (flags_ & ASHLAR_CACHE_NO_MERGE) != 0; }
   // The caches behind it; id 0 where malloc's has not come to life.
   cache::ObjectCache& behind() const {

@@ -259,7 +259,9 @@ bool reap() {
 }
 
 bool ask_program(size_t bytes) {
-  if (!base::kHasCaches || g_shrinkers.ask(bytes) == 0) return false;
+  if (!base::kHasCaches) return false;
+  bool can_help = g_heap.pages().budget().may_help(base::Pages::ceil(bytes).n);
+  if (!can_help || g_shrinkers.ask(bytes) == 0) return false;
   reap();  // what was freed counts against the bound until then
   return true;
 }

@@ -24,6 +24,19 @@ void for_each_cache(const Snapshot& snapshot, Visit visit) {
     if (cache.stats.name != nullptr) visit(cache);
 }
 
+// As XML has it in an attribute.
+void add_escaped(base::Text& text, const char* name) {
+  for (; *name != '\0'; ++name) {
+    switch (*name) {
+      case '<': text.add("&lt;"); break;
+      case '>': text.add("&gt;"); break;
+      case '&': text.add("&amp;"); break;
+      case '"': text.add("&quot;"); break;
+      default: text.add(name, 1);
+    }
+  }
+}
+
 void add_attribute(base::Text& text, const char* name, size_t value) {
   text.add(" ").add(name).add("=\"").add_decimal(value).add("\"");
 }
@@ -172,7 +185,9 @@ void describe_xml(base::Text& text) {
       .add("\">\n");
   if (base::kHasCaches)
     for_each_cache(snapshot, [&](const CacheTotals& cache) {
-      text.add("<cache name=\"").add(cache.stats.name).add("\"");
+      text.add("<cache name=\"");
+      add_escaped(text, cache.stats.name);
+      text.add("\"");
       add_attribute(text, "size", cache.stats.object_size);
       add_attribute(text, "live", cache.stats.stock.live - cache.ready);
       add_attribute(text, "ready", cache.ready);

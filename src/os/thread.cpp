@@ -53,6 +53,17 @@ void at_fork(void (*prepare)(), void (*parent)(), void (*child)()) {
   pthread_atfork(prepare, parent, child);
 }
 
+// The kernel forgets where a thread's list of robust locks is when the thread ends. Where we have
+// none, libc registers none.
+bool has_first_thread_ended() {
+  auto has_list = [](uint32_t thread) {
+    void* list = nullptr;
+    size_t size = 0;
+    return is_error(call(SYS_get_robust_list, thread, &list, &size)) || list != nullptr;
+  };
+  return has_list(0) && !has_list(process_id());
+}
+
 bool start_thread(void (*run)(), const char* name) {
   if (pthread_create == nullptr || pthread_attr_init == nullptr ||
       pthread_attr_setdetachstate == nullptr || pthread_attr_setstacksize == nullptr)

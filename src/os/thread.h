@@ -46,6 +46,10 @@ bool start_thread_exit(void (*hook)(void*));
 /// the process where memory is out.)
 bool at_thread_exit(void* object);
 
+/// Whether the thread that the process began with has ended, by pthread_exit, and others go on.
+/// False where libc does not have it told.
+bool has_first_thread_ended();
+
 /// Starts a detached thread under this name, with a small stack and all signals blocked. False
 /// where it cannot be had, or the program has been linked without threads. Allocates.
 bool start_thread(void (*run)(), const char* name);

@@ -374,6 +374,13 @@ TEST(General, WhatGrowsIsZeroWhereThatIsAskedFor) {
   for (size_t i = 0; i < 100; ++i) ASSERT_EQ(bytes[i], 1);
   for (size_t i = 112; i < 100000; ++i) ASSERT_EQ(bytes[i], 0);
   EXPECT_EQ(ashlar_krealloc(bytes, 0, 0), nullptr);
+  // What is given up and had again where the block stands is new, too.
+  bytes = static_cast<unsigned char*>(ashlar_kmalloc(100, ASHLAR_ZERO));
+  std::memset(bytes, 1, 100);
+  for (size_t size : {60, 100})
+    bytes = static_cast<unsigned char*>(ashlar_krealloc(bytes, size, ASHLAR_ZERO));
+  for (size_t i = 0; i < 100; ++i) ASSERT_EQ(bytes[i], i < 60 ? 1 : 0) << i;
+  ashlar_kfree(bytes);
   errno = 0;
   EXPECT_EQ(ashlar_kmalloc_array(SIZE_MAX / 2, 3, 0), nullptr);
   EXPECT_EQ(errno, ENOMEM);

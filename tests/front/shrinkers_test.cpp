@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <thread>
 #include <vector>
 
@@ -38,17 +39,17 @@ unsigned take_all(Shrinkers& shrinkers, Whose whose) {
   return places;
 }
 
-// A call that is under way in another thread from the start until leave().
+// A call that is under way in another thread from the start until leave(); others free nothing.
 struct Running {
-  explicit Running(Shrinkers& all) : shrinkers(all) {
+  explicit Running(Shrinkers& all, Whose whose = Whose::kProgram) : shrinkers(all) {
     slot = shrinkers.add(
         [](void* data, size_t) -> size_t {
           auto& running = *static_cast<Running*>(data);
-          running.is_inside = true;
+          if (running.is_inside.exchange(true)) return 0;
           while (!running.may_leave) std::this_thread::yield();
           return 1;
         },
-        this);
+        this, whose);
     asker = std::thread([this] { shrinkers.ask(1); });
     while (!is_inside) std::this_thread::yield();
   }
@@ -210,6 +211,48 @@ TEST(Shrinkers, WhoRemovesOneWaitsForItsEnd) {
   running.may_leave = true;
   remover.join();
   EXPECT_TRUE(is_removed);
+}
+
+// The memory of a cache goes with its end, from wherever that is asked for.
+TEST(Shrinkers, ACachesEndIsWaitedForFromWithinAnother) {
+  test::Watchdog dog(100, "the removal of a cache that shrinks, by a shrinker");
+  struct Remover {
+    Shrinkers* shrinkers;
+    unsigned slot;
+    std::atomic<bool> is_removing{false}, is_removed{false};
+  };
+  Shrinkers shrinkers;
+  Running running(shrinkers, Whose::kCacheOfSlabs);
+  Remover remover{&shrinkers, running.slot};
+  shrinkers.add(
+      [](void* data, size_t) -> size_t {
+        auto& own = *static_cast<Remover*>(data);
+        own.is_removing = true;
+        own.shrinkers->remove(own.slot);
+        own.is_removed = true;
+        return 1;
+      },
+      &remover);
+  std::thread asker([&] { shrinkers.ask(1); });
+  while (!remover.is_removing) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(remover.is_removed);
+  running.may_leave = true;
+  asker.join();
+  EXPECT_TRUE(remover.is_removed);
+}
+
+TEST(Shrinkers, WhoAsksKeepsItsErrno) {
+  Shrinkers shrinkers;
+  shrinkers.add(
+      [](void*, size_t) -> size_t {
+        errno = ENOMEM;
+        return 1;
+      },
+      nullptr);
+  errno = 7;
+  EXPECT_EQ(shrinkers.ask(1), 1u);
+  EXPECT_EQ(errno, 7);
 }
 
 TEST(Shrinkers, AChildDoesNotWaitForItsParentsThreads) {

@@ -117,6 +117,27 @@ TEST(TypedCache, OneThatKeepsEndsNothingBeforeItIsTold) {
   EXPECT_EQ(tally.ended, tally.made);
 }
 
+// Nobody ends them, but to construct them may have cost much.
+TEST(TypedCache, OneThatKeepsNeedsNoDestructorForThat) {
+  auto construct = [](void* object, void*) {
+    std::memset(object, 1, 1000);
+    return 0;
+  };
+  Cache cache = make_cache("kept", 1000, {.flags = ASHLAR_CACHE_KEEP, .construct = construct});
+  std::vector<void*> objects(5000);
+  auto use = [&] {
+    for (void*& object : objects) object = ashlar_cache_alloc(cache.get(), 0);
+    for (void* object : objects) ashlar_cache_free(cache.get(), object);
+    return info_of(cache).made;
+  };
+  size_t made = use();
+  ashlar_reap();
+  EXPECT_EQ(ashlar_kmalloc(PTRDIFF_MAX, 0), nullptr) << "nothing that goes would help";
+  EXPECT_LE(use(), made + 64) << "such as nobody had yet";
+  EXPECT_GT(ashlar_cache_shrink(cache.get()), 5000u * 900);
+  EXPECT_GE(use(), 2 * made);
+}
+
 TEST(TypedCache, AConstructorThatFailsFailsTheRequestAndLeavesNothing) {
   Tally tally;
   Cache cache = session_cache(tally);
