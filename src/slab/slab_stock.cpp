@@ -232,8 +232,10 @@ void SlabStock::purge_yard(Yard& yard, unsigned share, size_t most, Purged& purg
 
 SlabStock::Purged SlabStock::purge(unsigned share, size_t most) {
   Purged purged;
-  if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
+  // Asked with the lock held: while we waited for that, this may have become another cache's, whose
+  // isolated slabs are being ended.
   os::Locked held(lock_);
+  if (empties_are_ == Empties::kKeep) return purged;  // and no page of theirs is vacant
   put_back_all();  // whom a fork has interrupted at this does not exist in the child
   for_each_yard([&](Yard& yard, unsigned)
                     ASHLAR_UNCHECKED { purge_yard(yard, share, most, purged); });
