@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "slab/slab_stock.h"
@@ -43,6 +45,26 @@ TEST_F(SlabLengths, SlabsAreAsLongAsTheMemoryThatIsHeldAlready) {
   EXPECT_EQ(stock.stats().frames, 0u);
   EXPECT_EQ(frames_live(), pairs_left);
   for (void* object : objects) EXPECT_EQ(zone.class_map()[zone.number_of(object)], 0);
+}
+
+// A cache may end, and another have its place, while a purge waits for the lock. What the new one
+// is about to end, slab by slab, is out of sight of others.
+TEST_F(SlabLengths, APurgeThatCameForAnotherCacheGivesNoSlabBack) {
+  auto begin = [&](slab::Empties empties) { stock.start(heap, layout, 7, "test-256", empties); };
+  begin(slab::Empties::kKeep);
+  put(take_all(layout.count));
+  slab::Slab* ending = stock.take_empty(0);
+  ASSERT_NE(ending, nullptr);
+  begin(slab::Empties::kRetire);
+  stock.lock().acquire();
+  std::thread purger([&] { stock.purge(slab::SlabStock::kShares - 1, SIZE_MAX); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  begin(slab::Empties::kKeep);
+  stock.lock().release();
+  purger.join();
+  EXPECT_EQ(stock.take_empty(0), nullptr) << "it is just being ended";
+  stock.retire_taken(*ending);
+  EXPECT_EQ(stock.stats().slabs, 0u);
 }
 
 }  // namespace
