@@ -146,7 +146,6 @@ class SlabStock {
 
   const SlabLayout& layout() const { return *layout_; }
   uint8_t cache_id() const { return cache_id_; }
-  bool keeps_empties() const { return empties_are_ == Empties::kKeep; }
   const char* name() const { return name_; }
   page::PageHeap& heap() { return *heap_; }
   StockStats stats() ASHLAR_EXCLUDES(lock_);
