@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -302,6 +303,7 @@ TEST(SmallHeap, AnAlignedBlockIsCutFromTheEndOfABuffer) {
   }
   std::vector<void*> blocks;
   while (void* p = ashlar_heap_alloc(heap, kMiB)) blocks.push_back(p);
+  blocks.erase(std::max_element(blocks.begin(), blocks.end()));  // it ends where those begin
   for (size_t i = 0; i < blocks.size(); ++i)
     ASSERT_EQ(ashlar_heap_realloc(heap, blocks[i], kMiB - (size_t{16384} << i % 3)), blocks[i]);
   EXPECT_NE(ashlar_heap_alloc_aligned(heap, kAlign, kAlign), nullptr);
