@@ -13,8 +13,8 @@
 //   again.
 //
 // Invariants
-//   1. After remove() the function is not running, but for the call that remove() was called from,
-//      and will not run.
+//   1. After remove() the function will not run, and is not running, but for the call that remove()
+//      was called from. One of the program's that a shrinker removes may still be under way.
 //
 // Locking
 //   None: the state of each slot is atomic.

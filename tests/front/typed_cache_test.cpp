@@ -138,6 +138,19 @@ TEST(TypedCache, OneThatKeepsNeedsNoDestructorForThat) {
   EXPECT_GE(use(), 2 * made);
 }
 
+TEST(TypedCache, ItsEndChangesNoErrno) {
+  static unsigned ended;
+  Cache cache = make_cache("loud", 100,
+                           {.construct = [](void*, void*) { return 0; },
+                            .destruct = [](void*, void*) { errno = ENOENT, ++ended; }});
+  ashlar_cache_free(cache.get(), ashlar_cache_alloc(cache.get(), 0));
+  ended = 0;
+  errno = 7;
+  ashlar_cache_destroy(cache.release());
+  EXPECT_EQ(errno, 7);
+  EXPECT_GT(ended, 0u);
+}
+
 TEST(TypedCache, AConstructorThatFailsFailsTheRequestAndLeavesNothing) {
   Tally tally;
   Cache cache = session_cache(tally);
