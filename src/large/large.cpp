@@ -32,15 +32,6 @@ Pages pages_of(size_t size) {
   return std::max(Pages::ceil(size), Pages(1));
 }
 
-// null where there is no block, or it is not aligned: beyond what the window itself is aligned to.
-void* address_if_aligned(PageHeap& heap, Block block, size_t align) {
-  if (block.frame == nullptr) return nullptr;
-  void* address = address_of(block);
-  if (!base::kHasCaches || base::is_aligned(address, align)) return address;
-  free(heap, block);
-  return nullptr;
-}
-
 // Blocks that will be filled get huge pages; of one that has grown from `had` pages on, nobody
 // knows whether the rest will be.
 void advise(Block block, Fill fill, Pages had = Pages(0)) {
@@ -100,8 +91,8 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   bool is_sparse = fill == Fill::kSparse && size >= base::kApartFrom;
   if (base::kHasCaches && is_sparse) block = heap.alloc_clean(pages_of(size));
   if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
-  void* address = address_if_aligned(heap, block, align);
-  if (address == nullptr) return {};
+  if (block.frame == nullptr) return {};
+  void* address = address_of(block);
   if (may_be_huge(block)) advise(block, fill);
   bool is_zero = block.frame->is_new != 0;
   // Clearing it would make all of it resident, and purging holds nothing. But where all of it is,
@@ -113,9 +104,9 @@ Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
 
 Memory alloc_in(PageHeap& heap, Place place, size_t size, size_t align) {
   Block block = heap.alloc_in(place.where, pages_of(size), order_of(align), place.node);
-  void* address = address_if_aligned(heap, block, align);
-  if (address != nullptr && may_be_huge(block)) advise(block, Fill::kSparse);
-  return {address, address != nullptr && block.frame->is_new != 0};
+  if (block.frame == nullptr) return {};
+  if (may_be_huge(block)) advise(block, Fill::kSparse);
+  return {address_of(block), block.frame->is_new != 0};
 }
 
 void* try_resize(PageHeap& heap, Block block, size_t size) {

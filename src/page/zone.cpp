@@ -109,10 +109,12 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   return block;
 }
 
-// Lent memory may begin anywhere: the numbers of its frames tell nothing of their addresses. So a
-// run is looked for in which there is a place; where there is none, so much is had that one is in
-// it. (In the small library each block that is aligned comes this way: it is shorter.)
+// Lent memory may begin anywhere, and no window at a multiple of what is beyond a GiB: the numbers
+// of frames tell nothing of such addresses. So a run is looked for in which there is a place; where
+// there is none, so much is had that one is in it. (In the small library each block that is aligned
+// comes this way: it is shorter.)
 uint32_t Zone::cut_out(Pages pages, Order align, FrameKind kind) {
+  if (is_rigid()) return kNone;  // what is had beyond the block would be locked, or be set apart
   end_waiting();
   Pages enough = pages + align.pages() - Pages(1);
   uint32_t block = buddy_.take_run(pages, align.pages(), Buddy::Run::kFree, kind);
@@ -152,8 +154,9 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (is_abandoned() || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
     return nullptr;
   size_t before = dirty_frames();
-  if ((!base::kHasCaches || is_lent()) && align.n > 0)
-    return let(cut_out(pages, align, kind), before);
+  bool is_by_number =
+      base::kHasCaches && !is_lent() && base::is_aligned(window_, align.pages().bytes());
+  if (align.n > 0 && !is_by_number) return let(cut_out(pages, align, kind), before);
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
   if (is_plain_large)
     if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);

@@ -146,10 +146,7 @@ void Zone::lay_out(const os::Vm& vm, const os::Place& place, size_t skip) {
     class_map_ = reinterpret_cast<uint8_t*>(start_of(kClasses));
     advised_ = base::BitMap(reinterpret_cast<uint64_t*>(start_of(kAdvised)));
   }
-  // In the small library all that is aligned is looked for so (cut_out()); elsewhere a window
-  // begins at such an address, or what it gives is looked at.
-  size_t in_front = base::kHasCaches ? 0 : reinterpret_cast<size_t>(window_) / kFrameSize;
-  buddy_ = Buddy(frames_, dirty_, in_front);
+  buddy_ = Buddy(frames_, dirty_, reinterpret_cast<size_t>(window_) / kFrameSize);
   part_shift_ = 63;
   last_hole_ = kNone;
 }
