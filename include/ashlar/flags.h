@@ -1,6 +1,7 @@
 /* ashlar/flags.h -- how a request is to be served. For all functions that take `flags`; 0 is what
  * malloc does: what is ready, else more memory, and before it fails, all that can give back is
- * asked to.
+ * asked to. Other bits than these are refused, by NULL (a count of 0) and EINVAL: a program that
+ * needs what a later version gives shall learn that this one does not.
  *
  * Source: the GFP flags of Linux, as far as they mean something to a program.
  */

@@ -31,8 +31,8 @@ T* or_errno(T* result, int error) {
 
 // Functions of their own, so that the fast paths in front of them need no stack.
 [[gnu::noinline]] void* alloc_otherwise(ashlar_cache* cache, unsigned flags) {
-  int error = 0, kept = errno;
-  void* object = real(cache).alloc(flags, error);
+  int error = EINVAL, kept = errno;
+  void* object = front::has_unknown(flags) ? nullptr : real(cache).alloc(flags, error);
   errno = object != nullptr ? kept : error;
   return object;
 }
@@ -52,7 +52,8 @@ T* or_errno(T* result, int error) {
 [[gnu::noinline]] size_t alloc_rest(ashlar_cache* cache, unsigned flags, size_t count,
                                     void** objects, size_t got) {
   int kept = errno;
-  int error = real(cache).alloc_bulk(flags, objects, count, got);
+  int error =
+      front::has_unknown(flags) ? EINVAL : real(cache).alloc_bulk(flags, objects, count, got);
   errno = error == 0 ? kept : error;
   return error == 0 ? count : 0;
 }
@@ -169,6 +170,7 @@ ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
     return nullptr;
   }
   if (p == nullptr) return ashlar_kmalloc(size, flags);
+  if (front::has_unknown(flags)) return or_errno<void>(nullptr, EINVAL);
   size_t had = front::usable_size(p);
   // What the flags ask for beyond zeros is asked of the new block.
   bool is_plain = (flags & ~unsigned{ASHLAR_ZERO}) == 0;

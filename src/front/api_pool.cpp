@@ -8,6 +8,7 @@
 #include "ashlar/cache.h"
 #include "ashlar/pages.h"
 #include "ashlar/pool.h"
+#include "front/effort.h"
 #include "front/pool.h"
 #include "front/typed_cache.h"
 
@@ -92,8 +93,8 @@ ASHLAR_EXPORT void ashlar_pool_destroy(ashlar_pool* pool) {
 }
 
 ASHLAR_EXPORT void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms) {
-  int error = 0, kept = errno;
-  void* object = real(pool).alloc(flags, wait_ms, error);
+  int error = EINVAL, kept = errno;
+  void* object = front::has_unknown(flags) ? nullptr : real(pool).alloc(flags, wait_ms, error);
   errno = object != nullptr ? kept : error;
   return object;
 }

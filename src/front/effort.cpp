@@ -40,8 +40,8 @@ void open_reserve() {
 void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
   bool is_zeroed = (flags & ASHLAR_ZERO) != 0;
   large::Memory memory;
-  error = ENOMEM;
-  if (size > kMaxRequest) return nullptr;
+  error = has_unknown(flags) ? EINVAL : ENOMEM;
+  if (has_unknown(flags) || size > kMaxRequest) return nullptr;
   if ((flags & ASHLAR_NOWAIT) != 0) {
     error = EAGAIN;
     bool is_anywhere = where_of(flags) == page::Manners::Where::kAnywhere;

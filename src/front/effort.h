@@ -17,6 +17,13 @@
 
 namespace front {
 
+/// Whether flags have bits that no version so far gives a meaning: what they ask for cannot be had.
+constexpr bool has_unknown(unsigned flags) {
+  unsigned known = ASHLAR_ZERO | ASHLAR_NOWAIT | ASHLAR_RESERVE | ASHLAR_NOFAIL | ASHLAR_NORETRY |
+                   ASHLAR_LOW32 | ASHLAR_PINNED;
+  return (flags & ~known) != 0;
+}
+
 /// Sleeps about a millisecond.
 void sleep_a_moment();
 

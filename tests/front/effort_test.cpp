@@ -9,10 +9,14 @@
 #include <atomic>
 #include <cerrno>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "ashlar/cache.h"
 #include "ashlar/limits.h"
+#include "ashlar/pages.h"
+#include "ashlar/pool.h"
+#include "support/caches.h"
 
 namespace {
 
@@ -54,6 +58,35 @@ size_t shrink_hoard(void* data, size_t bytes) {
   for (; freed < bytes && !hoard.blocks.empty(); hoard.blocks.pop_back(), freed += 100000)
     ashlar_kfree(hoard.blocks.back());
   return freed;
+}
+
+// A flag of a later version, or a slip, is told instead of passed over.
+TEST(Effort, WhatNoVersionKnowsIsRefused) {
+  test::Cache cache = test::make_cache("objects", 64, {});
+  ashlar_pool* pool = ashlar_pool_create_size(1, 64);
+  void* block = ashlar_kmalloc(100, 0);
+  for (unsigned flags : {128U, 1U << 31, unsigned{ASHLAR_ZERO} | 256U}) {
+    void* objects[2] = {};
+    auto is_refused = [&](const void* result) {
+      return result == nullptr && std::exchange(errno, 0) == EINVAL;
+    };
+    errno = 0;
+    EXPECT_TRUE(is_refused(ashlar_kmalloc(100, flags)));
+    EXPECT_TRUE(is_refused(ashlar_kmalloc_aligned(100, 64, flags)));
+    EXPECT_TRUE(is_refused(ashlar_kmalloc_array(10, 10, flags)));
+    EXPECT_TRUE(is_refused(ashlar_krealloc(block, 100, flags)));
+    EXPECT_TRUE(is_refused(ashlar_krealloc(block, 100000, flags)));
+    EXPECT_TRUE(is_refused(ashlar_krealloc(nullptr, 100, flags)));
+    EXPECT_TRUE(is_refused(ashlar_pages_get(0, flags)));
+    EXPECT_TRUE(is_refused(ashlar_pages_get_exact(100, flags)));
+    EXPECT_TRUE(is_refused(ashlar_vmalloc(100, flags)));
+    EXPECT_TRUE(is_refused(ashlar_pool_alloc(pool, flags, 0)));
+    EXPECT_TRUE(is_refused(ashlar_cache_alloc(cache.get(), flags)));
+    EXPECT_EQ(ashlar_cache_alloc_bulk(cache.get(), flags, 2, objects), 0U);
+    EXPECT_EQ(errno, EINVAL);
+  }
+  ashlar_kfree(block);
+  ashlar_pool_destroy(pool);
 }
 
 TEST(Effort, WithoutRetryNobodyIsAsked) {
