@@ -1,6 +1,5 @@
 #include "front/effort.h"
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -27,11 +26,6 @@ void* take_ready(size_t size, size_t align) {
 }
 
 }  // namespace
-
-void sleep_a_moment() {
-  static constinit const std::atomic<uint32_t> never{0};
-  os::futex_wait(never, 0, 1000);
-}
 
 void open_reserve() {
   if (start_heap()) g_heap.pages().budget().open_reserve();

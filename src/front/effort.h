@@ -24,9 +24,6 @@ constexpr bool has_unknown(unsigned flags) {
   return (flags & ~known) != 0;
 }
 
-/// Sleeps about a millisecond.
-void sleep_a_moment();
-
 /// Lets requests with ASHLAR_RESERVE have what the hard limit holds back.
 void open_reserve();
 
@@ -36,7 +33,8 @@ void* try_hard(unsigned flags, size_t bytes, Once once) {
   if ((flags & ASHLAR_RESERVE) != 0) open_reserve();
   void* memory = once();
   if (memory != nullptr || (flags & ASHLAR_NORETRY) != 0) return memory;
-  if (reap()) memory = once();
+  for (unsigned tries = kReturnTries; memory == nullptr && tries > 0 && reap(); --tries)
+    memory = once();
   if (memory == nullptr && ask_program(bytes)) memory = once();
   while (memory == nullptr && (flags & ASHLAR_NOFAIL) != 0) {
     sleep_a_moment();

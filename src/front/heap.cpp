@@ -137,11 +137,13 @@ large::Memory alloc_inside(const Request& request) {
     if (!request.is_last) return memory;
     // Free objects of other classes may make up whole frames, and what is kept counts against the
     // bound.
-    if (g_heap.pages().budget().is_limited())
-      give_back();
-    else
-      reap_caches();
-    memory = alloc_once(request);
+    bool is_limited = g_heap.pages().budget().is_limited();
+    if (!is_limited) reap_caches();
+    unsigned tries = base::kHasCaches && is_limited ? kReturnTries : 1;
+    for (bool goes_on = true; goes_on && memory.address == nullptr && tries > 0; --tries) {
+      goes_on = is_limited && give_back();
+      memory = alloc_once(request);
+    }
     // And one zone's free address space may be what the other lacks.
     if (base::kHasCaches && memory.address == nullptr && g_heap.pages().retract())
       memory = alloc_once(request);

@@ -30,7 +30,7 @@ ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
 ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
-ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false;
+ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false, g_is_our_drain = false;
 ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
@@ -107,9 +107,12 @@ void before_fork() ASHLAR_UNCHECKED {
   g_fork_lock.acquire();
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
-  // A drain that we have interrupted goes on afterwards, and ends it itself.
-  g_was_drained = base::kHasCaches && cache::is_drained();
-  g_is_drained = base::kHasCaches && (g_was_drained || cache::drain_seats());
+  if (!base::kHasCaches) return;
+  // A drain that we have interrupted goes on afterwards, and ends it itself. So does, but in the
+  // parent alone, one of a thread that waits for what we hold. Neither may have fenced yet.
+  g_was_drained = cache::is_drained();
+  g_is_our_drain = g_was_drained && cache::seat_lock().is_mine();
+  g_is_drained = g_was_drained ? os::rseq_fence() : cache::drain_seats();
 }
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
@@ -143,7 +146,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (base::kHasCaches && !g_is_drained) cache::g_registry.forget_magazines();
-  if (base::kHasCaches && !g_was_drained) cache::restore_seats();
+  if (base::kHasCaches && !g_is_our_drain) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
 }

@@ -40,6 +40,14 @@ constexpr uint32_t kLooksOfAMoment = 8;
 ASHLAR_CACHE_DATA std::atomic<uint64_t> g_looked_at_ms{0};
 ASHLAR_CACHE_DATA std::atomic<uint32_t> g_looks{0};
 
+// Between two looks whether another thread has returned what it is about to.
+constexpr unsigned kReturnWaitUs = 50;
+
+void sleep_us(unsigned microseconds) {
+  static constinit const std::atomic<uint32_t> never{0};
+  os::futex_wait(never, 0, microseconds);
+}
+
 page::Retention retention_of(const Options& options) {
   return {.percent = options.retain_percent,
           .least_bytes = options.retain_kib * 1024,
@@ -92,6 +100,14 @@ void relieve(uint64_t now) {
     return;
   give_back();
   g_heap.set_wish(g_pressure.wish(budget));
+}
+
+// What another thread is returning counts as held until that is done, and it passes by what has
+// come free meanwhile. Whether there was one.
+bool wait_for_purges() {
+  bool has_waited = false;
+  for (; g_heap.pages().is_purging() && is_gate_open(); has_waited = true) sleep_us(kReturnWaitUs);
+  return has_waited;
 }
 
 void find_nodes_if_large() {
@@ -216,6 +232,10 @@ bool Heap::configure(const char* text, base::Text& faults) {
   return true;
 }
 
+void sleep_a_moment() {
+  sleep_us(1000);
+}
+
 void reap_caches() {
   if (base::kHasCaches) g_heap.slob().drop_kept();
   g_heap.slob().reap();
@@ -225,8 +245,13 @@ void reap_caches() {
 
 bool give_back() {
   reap_caches();
-  bool has_purged = g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
-  has_purged |= g_heap.pages().purge(0) > 0;
+  bool has_purged = false;
+  for (unsigned tries = 0; tries < kReturnTries; ++tries) {
+    has_purged |= g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
+    has_purged |= g_heap.pages().purge(0) > 0;
+    if (!base::kHasCaches || !wait_for_purges()) break;
+    has_purged = true;
+  }
   return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
 }
 

@@ -31,6 +31,9 @@ void maintain();
 enum class Start : uint8_t { kNot, kAllowed };
 void attend(Start start);
 
+/// Sleeps about a millisecond.
+void sleep_a_moment();
+
 /// Whether memory is as short as when the program's caches were to be asked.
 bool is_short_still();
 
@@ -43,8 +46,12 @@ uint32_t slow_calls();
 /// Empties magazines, depots and slabs. Where memory is out their objects may make up whole frames.
 void reap_caches();
 
-/// The same, and returns all that can be to the kernel. Whether anything was.
+/// The same, and returns all that can be to the kernel. What another thread is just returning is
+/// waited for. Whether anything went.
 bool give_back();
+/// Others may take what has just gone, or free what can go as well: so often a request that was
+/// refused is tried again, as long as something goes.
+inline constexpr unsigned kReturnTries = 8;
 
 /// As give_back, of the process's heap, if it has started. Not inside the gate, like all that
 /// follows.

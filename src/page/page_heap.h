@@ -160,6 +160,12 @@ class PageHeap {
     for_each_zone([&](Zone& zone) { purged += zone.purge(keep); });
     return purged;
   }
+  /// Whether a thread is returning memory, and others that would are turned away.
+  bool is_purging() {
+    bool is_any = vacancy_.is_trimming();
+    for_each_zone([&](const Zone& zone) { is_any |= zone.is_purging(); });
+    return is_any;
+  }
   void set_retention(const Retention& retention);
   const Retention& retention() const { return retention_; }
 
@@ -183,7 +189,7 @@ class PageHeap {
     for_each_zone([&](Zone& zone) { bytes += zone.table_bytes(); });
     return bytes;
   }
-  void reset_in_child() {
+  ASHLAR_INLINE void reset_in_child() {
     if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
     slabs_.reset_in_child();
     if (!base::kHasCaches) return;

@@ -65,19 +65,19 @@ class Vacancy {
 
   os::Lock& lock() { return lock_; }
   /// In the child of a fork: a trim that another thread had under way is nobody's any more.
-  void reset_in_child() ASHLAR_UNCHECKED { is_trimming_ = false; }
+  void reset_in_child() { is_trimming_ = false; }
+  bool is_trimming() const { return is_trimming_.load(std::memory_order_relaxed); }
 
  private:
   os::Lock lock_{os::LockRank::kZone};
   std::atomic<size_t> frames_{0};
   std::atomic<size_t> sparse_{0};
-  std::atomic<size_t> most_{0};                // from where on a trim is worth it
-  std::atomic<size_t> purged_{0}, wanted_{0};  // since they were told to keeping_
-  std::atomic<bool> wants_trim_{false};
+  std::atomic<size_t> most_{0};                               // from where on a trim is worth it
+  std::atomic<size_t> purged_{0}, wanted_{0};                 // since they were told to keeping_
+  std::atomic<bool> wants_trim_{false}, is_trimming_{false};  // the second written under the lock
   Keeping keeping_ ASHLAR_GUARDED_BY(lock_){};
   size_t live_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t interval_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
-  bool is_trimming_ ASHLAR_GUARDED_BY(lock_) = false;
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
 };
 

@@ -343,8 +343,8 @@ size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0;
   lock_.acquire();
-  bool mine = !is_purging_ && !is_abandoned() && !is_pinned() && !is_lent();
-  is_purging_ = true;
+  bool mine = !is_purging() && !is_abandoned() && !is_pinned() && !is_lent();
+  if (mine) is_purging_.store(true, std::memory_order_relaxed);
   if (mine && dirty_frames() > keep) end_waiting();
   // What comes free meanwhile is judged anew, when it is known what of this was wanted again.
   size_t surplus = buddy_.dirty_frames() - std::min(buddy_.dirty_frames(), keep);
@@ -362,7 +362,7 @@ size_t Zone::purge(size_t keep) {
     done += gone;
     if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
   }
-  if (mine) is_purging_ = false;
+  if (mine) is_purging_.store(false, std::memory_order_relaxed);
   if (mine && surplus > 0 && done >= surplus) note_change();
   tell_budget();
   purged_ += done;

@@ -254,7 +254,8 @@ class Zone {
     publish_size();
   }
   /// In the child of a fork: a purge that another thread had under way is nobody's any more.
-  void reset_in_child() ASHLAR_UNCHECKED { is_purging_ = false; }
+  void reset_in_child() { is_purging_ = false; }
+  bool is_purging() const { return is_purging_.load(std::memory_order_relaxed); }
   /// In the child of a fork, whose copy of this zone may be torn: from now on what is freed to it
   /// is lost, and nothing can be had of it. A call that the fork has interrupted finds it so, too.
   void abandon() {
@@ -493,8 +494,7 @@ class Zone {
   size_t purged_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t purges_ ASHLAR_GUARDED_BY(lock_) = 0;
   size_t growths_ ASHLAR_GUARDED_BY(lock_) = 0;
-  bool is_purging_ ASHLAR_GUARDED_BY(lock_) = false;
-  std::atomic<bool> wants_trim_{false};
+  std::atomic<bool> wants_trim_{false}, is_purging_{false};  // the second written under the lock
 };
 
 }  // namespace page

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ashlar/pool.h"
+#include "cache/seat.h"
 #include "front/heap.h"
 #include "inspect/audit.h"
 #include "support/child.h"
@@ -201,6 +202,33 @@ TEST_F(ProcessTest, AChildOfManyThreadsHasASaneHeap) {
   is_over = true;
   for (std::thread& thread : threads) thread.join();
   EXPECT_TRUE(ending.clean()) << "the child of fork " << forks << " " << ending.text();
+}
+
+// The other thread waits for what we hold, with all CPUs' areas taken from them; in the child there
+// is no such thread, and every request would take the slow path.
+TEST_F(ProcessTest, AChildIsNotLeftWithADrainOfAnotherThread) {
+  if (!front::g_heap.promote() || cache::has_thread_seats())
+    GTEST_SKIP() << "not run: there are no areas of CPUs here";
+  std::atomic<bool> is_drained{false}, is_over{false};
+  std::thread other([&] {
+    front::GateEntry entry;
+    os::Locked held(cache::seat_lock());
+    is_drained = cache::drain_seats();
+    while (!is_over) usleep(100);
+    cache::restore_seats();
+  });
+  while (!is_drained) usleep(100);
+  pid_t child = 0;
+  {
+    front::GateEntry entry;  // as in a handler that has interrupted the slow path
+    child = fork();
+    if (child == 0) _exit(cache::is_drained() ? 1 : 0);
+  }
+  EXPECT_TRUE(cache::is_drained());  // it is not ours to end
+  is_over = true;
+  other.join();
+  EXPECT_FALSE(cache::is_drained());
+  EXPECT_TRUE(test::wait_for(child).clean());
 }
 
 TEST_F(ProcessTest, AGrandchildIsNoWorse) {

@@ -261,6 +261,31 @@ TEST(Bounds, ManyThreadsKeepToItTogether) {
   });
 }
 
+// What one thread has freed is just going back when the other one asks: a refusal would be for
+// memory that is in nobody's hands.
+TEST(Bounds, WhatAnotherThreadIsReturningRefusesNothing) {
+  run([] {
+    set_limits(ASHLAR_UNLIMITED, 25 * kMiB);
+    std::atomic<size_t> live{0}, refused{0};
+    auto churn = [&](uint64_t seed) {
+      test::Rng rng(seed);
+      for (int i = 0; i < 400; ++i) {
+        const size_t size = 6 * kMiB + rng.below(6 * kMiB);
+        const size_t all = live += size;
+        Chain chain;
+        if (!chain.add(size) && all <= 18 * kMiB) ++refused;
+        chain.clear();
+        live -= size;
+      }
+    };
+    std::thread other(churn, 1);
+    churn(2);
+    other.join();
+    HOLDS(refused == 0, refused);
+    return 0;
+  });
+}
+
 size_t drop_some(void* data, size_t bytes) {
   auto& cache = *static_cast<Chain*>(data);
   size_t before = cache.bytes;

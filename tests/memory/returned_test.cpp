@@ -8,10 +8,12 @@
 // nothing.
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <thread>
 #include <vector>
@@ -144,6 +146,32 @@ TEST(Returned, ObjectsKeepTheirContentWhileOtherThreadsFree) {
       for (const test::Stamped& block : stay) test::free_stamped(block);
     });
   for (std::thread& thread : threads) thread.join();
+}
+
+// In a process of its own: what others held lately may be kept.
+TEST(Returned, TrimIsDoneBesideOneOfAnotherThread) {
+  if (test::on_system_malloc()) GTEST_SKIP() << "not run: glibc's waits for arenas one by one";
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    test::Rng rng(1);
+    while (!is_over) {
+      malloc_trim(0);
+      for (uint64_t i = 0; i < 100; ++i) test::free_stamped(test::make_stamped(50000, i));
+    }
+  });
+  for (int round = 0; round < 50; ++round) {
+    Blocks blocks;
+    for (uint64_t i = 0; i < 400; ++i) {
+      blocks.push_back(test::make_stamped(50000, i));
+      memset(blocks.back().block, 1, blocks.back().size);
+    }
+    const size_t peak = test::resident_bytes();
+    for (const test::Stamped& block : blocks) test::stamped_free(block.block);
+    malloc_trim(0);
+    EXPECT_LE(test::resident_bytes(), peak - 15 * kMiB) << round;
+  }
+  is_over = true;
+  other.join();
 }
 
 // Locked pages cannot be purged.
