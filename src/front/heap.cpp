@@ -132,6 +132,7 @@ large::Memory alloc_once(const Request& request) {
 }
 
 large::Memory alloc_inside(const Request& request) {
+  if (g_heap.is_promoted()) start_process_for(request.size);
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
     if (!request.is_last) return memory;
@@ -304,7 +305,6 @@ void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
 bool Heap::promote() {
   if (!base::kHasCaches) return false;
   if (is_published_.load(std::memory_order_acquire)) return true;
-  start_process();
   os::Locked held(promotion_lock_);
   if (!is_promoted()) {
     if (!pages_.slabs().cover_classes()) return false;
@@ -377,7 +377,10 @@ void* alloc_aligned(size_t size, size_t align) {
 void* alloc_zeroed(size_t size) {
   void* object = try_alloc(size);
   if (object == nullptr) object = alloc_ready(size);
-  if (object != nullptr) return std::memset(object, 0, size);
+  if (object != nullptr) {
+    if (g_heap.is_promoted()) start_process_beside_threads();
+    return std::memset(object, 0, size);
+  }
   large::Memory memory = alloc_memory({.size = size, .fill = large::Fill::kSparse});
   if (memory.address != nullptr && !memory.is_zero) std::memset(memory.address, 0, size);
   return memory.address;

@@ -14,6 +14,9 @@
 #include "os/thread.h"
 
 namespace front {
+
+ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
+
 namespace {
 
 // Counts of threads inside, spread over cache lines so that slow paths do not meet here.
@@ -31,7 +34,6 @@ ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
 ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false, g_is_our_drain = false;
-ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
 // A thread waits so long at the gate, once: most forks are over by then, and work beside the heap
@@ -166,7 +168,7 @@ void GateEntry::enter() {
   os::ThreadState& me = os::this_thread();
   is_counted_ = os::has_other_threads();
   if (!is_counted_) return;
-  if (!g_is_registered.load(std::memory_order_relaxed)) [[unlikely]]
+  if (!is_process_started()) [[unlikely]]
     start_process();
   // Depth first: a signal handler that forks must know that it has interrupted us.
   ++me.gate_depth;

@@ -25,10 +25,16 @@
 //   One fork at a time: g_fork_lock, which no other code takes.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/attributes.h"
+#include "os/thread.h"
+
 namespace front {
+
+ASHLAR_HIDDEN extern std::atomic<bool> g_is_registered;
 
 /// A stay inside the slow path.
 class GateEntry {
@@ -96,9 +102,24 @@ uint32_t fork_count();
 
 /// Registers the fork handlers, if that has not been done. A process without other threads needs
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
-/// done by the first slow path that sees another thread (pthread_create itself allocates), when the
-/// heap is promoted, from when on there may be no slow path before the next thread, and where a
-/// pool is made.
+/// done by the first slow path that sees another thread, by a calloc that does (of pthread_create,
+/// which need not come by the slow path), by one of a promoted heap, whose children have something
+/// to begin anew, and where a pool is made.
+///
+/// Not by any: pthread_atfork itself asks for memory, with the list of handlers locked, when that
+/// is lengthened, and would wait for itself. But it is long then (48 handlers of 24 bytes or more).
 void start_process();
+inline bool is_process_started() {
+  return g_is_registered.load(std::memory_order_relaxed);
+}
+inline void start_process_for(size_t size) {
+  constexpr size_t kLeastOfHandlers = 1024;
+  if (!is_process_started() && size < kLeastOfHandlers) [[unlikely]]
+    start_process();
+}
+inline void start_process_beside_threads() {
+  if (!is_process_started() && os::has_other_threads()) [[unlikely]]
+    start_process();
+}
 
 }  // namespace front
