@@ -15,7 +15,7 @@ Text& Text::add(const char* bytes, size_t count) {
 }
 
 Text& Text::add(const char* words) {
-  return add(words, std::strlen(words));
+  return add(words, length_of(words));
 }
 
 Text& Text::add_decimal(uint64_t value) {

@@ -14,6 +14,14 @@
 
 namespace base {
 
+/// Bytes of a text without the zero byte at its end. (libc's strlen would be one more name to bind
+/// at the start of each process, as memcmp would.)
+constexpr size_t length_of(const char* text) {
+  size_t length = 0;
+  while (text[length] != '\0') ++length;
+  return length;
+}
+
 class Text {
  public:
   /// A text over `capacity` bytes at `buffer`; capacity is at least 1.

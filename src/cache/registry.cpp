@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace cache {
 namespace {
@@ -119,7 +120,7 @@ ObjectCache* Registry::create_own(const Own& own, const char* name) {
   records_[at + ids - 1].users = 1;
   record.own = own;
   record.users = 1;
-  size_t length = std::min(std::strlen(name), sizeof record.name - 1);
+  size_t length = std::min(base::length_of(name), sizeof record.name - 1);
   *std::copy_n(name, length, record.name) = '\0';
   auto id = static_cast<uint8_t>(base::kMaxClasses + at);
   Ids both{.word = static_cast<uint8_t>(id + ids - 1), .slabs = id};

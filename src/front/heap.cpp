@@ -135,10 +135,10 @@ large::Memory alloc_inside(const Request& request) {
   if (g_heap.is_promoted()) start_process_for(request.size);
   large::Memory memory = alloc_once(request);
   if (memory.address == nullptr) {
-    if (!request.is_last) return memory;
-    // Free objects of other classes may make up whole frames, and what is kept counts against the
-    // bound.
-    bool is_limited = g_heap.pages().budget().is_limited();
+    const page::Budget& budget = g_heap.pages().budget();
+    if (!request.is_last || budget.is_beyond(base::Pages::ceil(request.size).n)) return memory;
+    // What is kept counts against the bound, and free objects may make up whole frames.
+    bool is_limited = budget.is_limited();
     if (!is_limited) reap_caches();
     unsigned tries = base::kHasCaches && is_limited ? kReturnTries : 1;
     for (bool goes_on = true; goes_on && memory.address == nullptr && tries > 0; --tries) {

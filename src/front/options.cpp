@@ -157,7 +157,7 @@ void parse_entry(const char* first, const char* last, When when, Options& option
 }  // namespace
 
 void parse_options(const char* text, When when, Options& options, base::Text& faults) {
-  const char* end = text + std::strlen(text);
+  const char* end = text + base::length_of(text);
   while (text != end) {
     const char* comma = find(text, end, ',');
     if (comma != text) parse_entry(text, comma, when, options, faults);

@@ -39,9 +39,11 @@ SmallHeap* SmallHeap::create(size_t limit) {
 // break up the room of large blocks.
 SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
   char* end = static_cast<char*>(memory) + size;
-  char* first =
-      reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(memory), alignof(SmallHeap)));
-  char* records = first + sizeof(SmallHeap);
+  auto rounded = [](char* address, size_t align) {
+    return reinterpret_cast<char*>(base::round_up(reinterpret_cast<size_t>(address), align));
+  };
+  char* first = rounded(static_cast<char*>(memory), alignof(SmallHeap));
+  char* records = rounded(first + sizeof(SmallHeap), slob::kSlobPageAlign);
   size_t records_size = size / base::kFrameSize * sizeof(slob::SlobPage);
   char* rest = records + records_size;
   if (rest > end) return nullptr;

@@ -79,7 +79,7 @@ TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_
       record == nullptr)
     return {nullptr, ENOMEM};
   auto* cache = new (record) TypedCache;
-  std::copy_n(name, std::min(std::strlen(name), sizeof cache->name_ - 1), cache->name_);
+  std::copy_n(name, std::min(base::length_of(name), sizeof cache->name_ - 1), cache->name_);
   cache->flags_ = args.flags;
   cache->size_ = size;
   cache->align_ = alignment_for(size, args);

@@ -280,7 +280,10 @@ bool is_short_still() {
 bool reap() {
   if (!is_heap_started()) return false;
   GateEntry entry;
-  return entry.is_open() && give_back();
+  if (!entry.is_open()) return false;
+  bool has_returned = give_back();
+  if (base::kHasCaches) g_heap.pages().retract();
+  return has_returned;
 }
 
 bool ask_program(size_t bytes) {

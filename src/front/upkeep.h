@@ -53,8 +53,8 @@ bool give_back();
 /// refused is tried again, as long as something goes.
 inline constexpr unsigned kReturnTries = 8;
 
-/// As give_back, of the process's heap, if it has started. Not inside the gate, like all that
-/// follows.
+/// As give_back, of the process's heap, if it has started; and address space that is free at its
+/// windows' ends. Not inside the gate, like all that follows.
 bool reap();
 
 /// Asks the program's own caches for `bytes`, and returns what they free. Whether they freed any.

@@ -15,7 +15,7 @@ void add_column(base::Text& text, size_t value, size_t width) {
 
 void add_name(base::Text& text, const char* name, size_t width) {
   text.add(name);
-  for (size_t i = std::strlen(name); i < width; ++i) text.add(" ");
+  for (size_t i = base::length_of(name); i < width; ++i) text.add(" ");
 }
 
 template <class Visit>

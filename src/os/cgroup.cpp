@@ -28,8 +28,7 @@ bool names_memory(const char* words, const char* end) {
   constexpr char kName[] = "memory";
   while (words < end) {
     const char* comma = std::find(words, end, ',');
-    if (comma - words == sizeof kName - 1 && std::memcmp(words, kName, sizeof kName - 1) == 0)
-      return true;
+    if (base::after(words, kName) == comma) return true;
     words = comma == end ? end : comma + 1;
   }
   return false;
@@ -87,7 +86,7 @@ size_t Cgroup::least_of(const char* folder, size_t length) {
 size_t Cgroup::bound() {
   if (mount_length_ == 0) return kUnbounded;
   size_t least = kUnbounded;
-  for (size_t length = std::strlen(folder_);; --length) {
+  for (size_t length = base::length_of(folder_);; --length) {
     least = std::min(least, least_of(folder_, length));
     while (length > mount_length_ && folder_[length - 1] != '/') --length;
     if (length <= mount_length_) return least;
@@ -107,10 +106,8 @@ unsigned Cgroup::pressure() const {
     content = read_file(path.data());
   }
   // "some avg10=1.23 avg60=..."
-  constexpr char kBefore[] = "some avg10=";
-  constexpr size_t kLength = sizeof kBefore - 1;
-  if (content.size < kLength || std::memcmp(content.text, kBefore, kLength) != 0) return 0;
-  const char* first = content.text + kLength;
+  const char* first = base::after(content.text, "some avg10=");
+  if (content.size == 0 || first == nullptr) return 0;
   base::Number number = base::parse_decimal(first, std::find(first, content.end(), '.'));
   return number.is_number && number.value <= 100 ? static_cast<unsigned>(number.value) : 0;
 }

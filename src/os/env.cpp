@@ -30,8 +30,8 @@ size_t page_size() {
 }
 
 const char* trusted_environment(const char* name) {
-  if (g_is_secure || environ == nullptr) return nullptr;
-  for (char** entry = environ; *entry != nullptr; ++entry)
+  if (g_is_secure || __environ == nullptr) return nullptr;
+  for (char** entry = __environ; *entry != nullptr; ++entry)
     if (const char* rest = base::after(*entry, name); rest != nullptr && *rest == '=')
       return rest + 1;
   return nullptr;

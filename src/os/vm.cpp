@@ -12,6 +12,7 @@
 #include "base/attributes.h"
 #include "base/bits.h"
 #include "base/config.h"
+#include "base/text.h"
 #include "os/env.h"
 #include "os/syscall.h"
 #include "os/text_file.h"
@@ -169,9 +170,8 @@ bool vm_lock(char* at, size_t size) {
 }
 
 bool vm_gives_huge_pages() {
-  constexpr char kAlways[] = "[always]";
   TextFile setting = read_file("/sys/kernel/mm/transparent_hugepage/enabled");
-  return std::memcmp(setting.text, kAlways, sizeof kAlways - 1) == 0;
+  return setting.size != 0 && base::after(setting.text, "[always]") != nullptr;
 }
 
 ASHLAR_START_DATA std::atomic<bool> g_cannot_fetch{false};

@@ -172,10 +172,12 @@ uint32_t Buddy::retract(Pages step) {
   uint32_t start = run_start(end_, Run::kFree);
   uint32_t first = static_cast<uint32_t>(base::round_up(start, step.n));
   if (first >= end_) return kNone;
+  Content front = dirty_map_.count(start, first - start) == 0 ? Content::kClean : Content::kDirty;
   try_take_range(start, Pages(end_ - start));
-  dirty_map_.clear(first, end_ - first);
+  uint32_t clean = front == Content::kClean ? start : first;
+  dirty_map_.clear(clean, end_ - clean);
   end_ = first;
-  give(start, Pages(first - start));
+  give(start, Pages(first - start), front);
   return first;
 }
 

@@ -69,6 +69,10 @@ class Budget {
   bool may_help(size_t frames) const {
     return frames <= (is_limited() ? hard_.load(kRelaxed) : held());
   }
+  /// Whether so many frames cannot be had, whatever is given back.
+  bool is_beyond(size_t frames) const {
+    return base::kHasCaches && frames > hard_.load(kRelaxed);  // the small library tries and fails
+  }
   bool is_limited() const { return hard_.load(kRelaxed) != kUnlimited; }
 
   /// A request was refused for good. Whether the reserve has been opened for it just now.

@@ -24,6 +24,9 @@ constexpr size_t kMuchFreeShare = 8;
 // would fetch again much of what had gone (bench/README.md: Page faults and system time, weighed).
 constexpr size_t kLifts = 8;
 constexpr size_t kMostLifted = size_t{2} << 20;
+// So many times a block, and so many frames, are room enough for it to move to.
+constexpr size_t kRoomInFront = 8;
+constexpr size_t kMuchRoom = (size_t{16} << 20) / kFrameSize;
 
 }  // namespace
 
@@ -247,8 +250,11 @@ bool Zone::try_grow(Frame& block, Pages pages) {
   if (!has_room(more, Budget::For::kLarge)) return false;
   size_t have = window_size() / kFrameSize;
   if (end + more > have) {
-    // At the window's end there is nothing in the way but the end itself.
-    if (end != have && frame_at(end).kind != FrameKind::kFree) return false;
+    // As far as the window's end nothing may be in the way. But where there is room enough in front
+    // it had better move there: a block that ends the window again and again would lengthen it for
+    // good.
+    size_t tail = buddy_.free_tail().n, in_front = buddy_.free_frames() - tail;
+    if (end + tail < have || in_front >= std::max(kMuchRoom, kRoomInFront * pages.n)) return false;
     if (!grow(end + more - have, 0)) return false;
   }
   size_t before = dirty_frames();

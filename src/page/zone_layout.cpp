@@ -247,14 +247,15 @@ bool Zone::commit(char* at, size_t count) {
   return is_hugetlb() ? commit_hugetlb(at, count) : vm_->commit(place_, at, count * kFrameSize);
 }
 
-// Commits `count` frames at `first` and gives them to the buddy heap.
+// Commits `count` frames at `first` and gives them to the buddy heap. What is refused is refused
+// before there are tables for it: those stay.
 bool Zone::add(size_t first, size_t count) {
-  if (first + count > max_size_ / kFrameSize || !cover(first + count)) return false;
+  if (first + count > max_size_ / kFrameSize) return false;
   char* at = address_of(static_cast<uint32_t>(first));
   if (!commit(at, count)) return false;
   if (base::kHasCaches && manners_.node_number != Manners::kNoNumber)
     vm_->bind(at, count * kFrameSize, static_cast<unsigned>(manners_.node_number));
-  if (is_pinned() && !vm_->lock(at, count * kFrameSize)) {
+  if (!cover(first + count) || (is_pinned() && !vm_->lock(at, count * kFrameSize))) {
     vm_->decommit(place_, at, count * kFrameSize);
     return false;
   }

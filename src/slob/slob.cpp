@@ -48,7 +48,8 @@ ASHLAR_NOINLINE SlobPage* Slob::new_page(unsigned in_front) {
   if (page != nullptr)
     unused_.remove(*page);
   else
-    page = static_cast<SlobPage*>(page::alloc_record(*zone_, *meta_, sizeof(SlobPage), 32));
+    page = static_cast<SlobPage*>(
+        page::alloc_record(*zone_, *meta_, sizeof(SlobPage), kSlobPageAlign));
   if (page == nullptr) return nullptr;
   Frame* first = zone_->alloc(base::Pages(in_front + 1), base::Order(0), FrameKind::kSlob);
   if (first == nullptr) {

@@ -66,5 +66,7 @@ class SlobPage : public base::GrainMap {
   }
 };
 static_assert(sizeof(SlobPage) == 96, "2.3 % of a frame; a longer record needs a reason");
+/// No record lies in more cache lines than it must.
+inline constexpr size_t kSlobPageAlign = 32;
 
 }  // namespace slob

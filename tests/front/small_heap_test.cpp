@@ -270,6 +270,23 @@ TEST(SmallHeap, AnEmptyOneServesWhatItServedAtFirst) {
   }
 }
 
+// Records of pages stand in front of them, a place for each: where one had none it would take a
+// frame, for good.
+TEST(SmallHeap, EachFrameOfABufferServesSmallBlocksAndComesBack) {
+  for (size_t shift = 0; shift < 64; shift += 8)
+    for (size_t size = 16384; size < 50000; size += 1000) {
+      Buffer buffer(size + shift);
+      ashlar_heap* heap = ashlar_heap_create_in(static_cast<char*>(buffer.data()) + shift, size);
+      size_t most = most_of(heap, size);
+      std::vector<void*> blocks;
+      while (void* p = ashlar_heap_alloc(heap, 3000)) blocks.push_back(p);
+      EXPECT_GE(blocks.size(), most / 4096) << size << " bytes, " << shift << " further";
+      for (void* p : blocks) ashlar_heap_free(heap, p);
+      EXPECT_EQ(most_of(heap, size), most) << size << " bytes, " << shift << " further";
+      ashlar_heap_destroy(heap);
+    }
+}
+
 TEST(SmallHeap, TheOnlyBlockOfOneGrowsToAllOfIt) {
   Buffer buffer(kMiB);
   for (ashlar_heap* heap : {ashlar_heap_create_in(buffer.data(), kMiB), ashlar_heap_create(kMiB)}) {

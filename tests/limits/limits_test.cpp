@@ -6,6 +6,7 @@
 // Each body runs in a fresh process, under limits that were set before it started or that it sets.
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -96,6 +97,26 @@ TEST(Limits, DISABLED_LateAddressSpace) {
   EXPECT_GE(small, 200 * kMiB);
   EXPECT_LE(small, 512 * kMiB) << "the limit is not kept";
   EXPECT_NE(ask(1000), nullptr) << "after the shortage";
+}
+
+TEST(Limits, AddressSpaceComesBackByTrim) {
+  const test::Ending ending = run_fresh("AddressSpaceComesBackByTrim", {});
+  EXPECT_TRUE(ending.clean()) << ending.text();
+}
+
+TEST(Limits, DISABLED_AddressSpaceComesBackByTrim) {
+  give_back(ask(100));
+  set_limit(RLIMIT_AS, address_space_in_use() + 512 * kMiB);
+  for (int round = 0; round < 3; ++round) {
+    void* large = ask(400 * kMiB);
+    ASSERT_NE(large, nullptr);
+    give_back(large);
+    malloc_trim(0);
+    void* own =
+        mmap(nullptr, 400 * kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(own, MAP_FAILED) << "what malloc no longer uses is refused to the program";
+    munmap(own, 400 * kMiB);
+  }
 }
 
 /// The whole conformance run under a limit is registered in CMake; here is the bare minimum.

@@ -50,6 +50,75 @@ TEST_F(ZoneLayoutTest, ARefusedClassMapIsAskedForAgain) {
   EXPECT_NE(zone.alloc(Pages(4), Order(0), FrameKind::kSlab), nullptr);
 }
 
+// They stay; and of a request of many GiB they would be most of what a small process may have.
+TEST_F(ZoneLayoutTest, WhatIsRefusedLeavesNoTables) {
+  start();
+  alloc(1);
+  size_t committed = vm.committed_bytes();
+  vm.limit = committed + 2 * kMiB;
+  EXPECT_EQ(alloc(100 * kMiB / kFrameSize), nullptr);
+  EXPECT_EQ(vm.committed_bytes(), committed);
+  EXPECT_NE(alloc(kMiB / kFrameSize), nullptr);
+}
+
+TEST_F(ZoneLayoutTest, ARefusedTableLeavesTheWindowAsItWas) {
+  start();
+  alloc(1);
+  size_t had = zone.window_size();
+  for (unsigned refused = 1; refused <= 4; ++refused) {
+    vm.limit = vm.committed_bytes() + 500 * kMiB + refused * 100;  // not for tables as well
+    EXPECT_EQ(alloc(500 * kMiB / kFrameSize), nullptr);
+    EXPECT_EQ(zone.window_size(), had);
+    zone.audit();
+  }
+  vm.limit = SIZE_MAX;
+  EXPECT_NE(alloc(500 * kMiB / kFrameSize), nullptr);
+}
+
+TEST_F(ZoneLayoutTest, WhatIsLeftInFrontOfARetractedEndHoldsNoMemory) {
+  start();
+  Frame* stays = alloc(100);
+  free(alloc(4 * kMiB / kFrameSize));
+  zone.purge(0);
+  ASSERT_GT(zone.retract(), 0u);
+  zone.audit();
+  EXPECT_EQ(zone.purge(0), 0u) << "there is nothing to purge in front of it";
+  free(stays);
+}
+
+// Else each block that grows in vain makes the window longer, and nothing makes it shorter.
+TEST_F(ZoneLayoutTest, ABlockThatCannotGrowInPlaceLengthensNoWindow) {
+  start();
+  Frame* block = alloc(512);
+  Frame* hole = alloc(8);
+  Frame* in_the_way = alloc(8);
+  ASSERT_EQ(bytes(hole), bytes(block) + 512 * kFrameSize);
+  ASSERT_EQ(bytes(in_the_way), bytes(hole) + 8 * kFrameSize);
+  free(hole);
+  size_t had = zone.window_size();
+  EXPECT_FALSE(zone.try_grow(*block, Pages(had / kFrameSize + 100)));
+  EXPECT_EQ(zone.window_size(), had);
+}
+
+TEST_F(ZoneLayoutTest, ABlockAtTheEndMovesWhereThereIsRoomInFront) {
+  start();
+  std::vector<Frame*> blocks;
+  auto window_end = [&] { return zone.window() + zone.window_size(); };
+  do blocks.push_back(alloc(256));
+  while (blocks.size() < 30 || bytes(blocks.back()) + kMiB != window_end());
+  Frame* last = blocks.back();
+  vm.limit = vm.committed_bytes() + 2 * kMiB;  // so that it grows by no more than is missing
+  ASSERT_TRUE(zone.try_grow(*last, Pages(300))) << "nothing else is free";
+  vm.limit = SIZE_MAX;
+  blocks.pop_back();
+  for (Frame* block : blocks) free(block);
+  size_t had = zone.window_size();
+  size_t rest = static_cast<size_t>(window_end() - bytes(last)) / kFrameSize;
+  EXPECT_FALSE(zone.try_grow(*last, Pages(rest + 1)));
+  EXPECT_EQ(zone.window_size(), had);
+  EXPECT_TRUE(zone.try_grow(*last, Pages(rest))) << "up to the window's end";
+}
+
 TEST_F(ZoneLayoutTest, AWindowEndsWhereItWasToldTo) {
   ASSERT_TRUE(zone.start(vm.vm(), kKeepAll, 3 * kMiB));
   size_t frames = 0;
