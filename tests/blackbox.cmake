@@ -99,6 +99,45 @@ if(TARGET ashlar_static)
   endforeach()
   target_link_options(conform_all_static PRIVATE -static)
 endif()
+# Programs with some forms of operator new of their own.
+foreach(forms plain array aligned aligned_array others)
+  set(name replaced_${forms})
+  blackbox_program(${name} ${bb}/conform/${name}.cpp)
+  set_source_files_properties(${bb}/conform/${name}.cpp PROPERTIES
+    COMPILE_OPTIONS $<$<CXX_COMPILER_ID:GNU>:-Wno-sized-deallocation>)
+  blackbox_test(conform.${name} VARIANTS glibc preload slabs slob LABELS conform COMMAND ${name})
+  if(TARGET ashlar_static)
+    foreach(kind static static_cxx all_static)
+      blackbox_program(${name}_${kind} ${bb}/conform/${name}.cpp)
+      target_link_libraries(${name}_${kind} PRIVATE ashlar_static)
+      blackbox_test(conform.${name}_${kind} VARIANTS static LABELS conform
+        COMMAND ${name}_${kind})
+    endforeach()
+    target_link_options(${name}_static_cxx PRIVATE -static-libstdc++)
+    target_link_options(${name}_all_static PRIVATE -static)
+  endif()
+endforeach()
+# A C program that gets a C++ runtime late: one that others could use as well, and one of the
+# library's own.
+add_executable(late_cxx ${bb}/conform/late_cxx.c)
+blackbox_options(late_cxx)
+set_target_properties(late_cxx PROPERTIES C_STANDARD 11 LINKER_LANGUAGE C
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
+target_link_libraries(late_cxx PRIVATE ${CMAKE_DL_LIBS})
+foreach(runtime shared static)
+  set(plugin late_cxx_plugin_${runtime})
+  add_library(${plugin} MODULE ${bb}/conform/late_cxx_plugin.cpp)
+  blackbox_options(${plugin})
+  if(runtime STREQUAL static)
+    target_link_options(${plugin} PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
+  add_dependencies(late_cxx ${plugin})
+  blackbox_test(conform.late_cxx_${runtime} VARIANTS glibc preload fallback slabs slob
+    LABELS conform COMMAND late_cxx $<TARGET_FILE:${plugin}> check)
+  blackbox_test(conform.late_cxx_exhausted_${runtime} VARIANTS glibc preload slabs slob
+    LABELS conform COMMAND sh -c
+      "ulimit -v 131072 && exec $<TARGET_FILE:late_cxx> $<TARGET_FILE:${plugin}> exhaust")
+endforeach()
 add_test(NAME conform.exports
   COMMAND ${ASHLAR_PYTHON} ${bb}/conform/exports_test.py ${ASHLAR_UNDER_TEST})
 set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform")
