@@ -4,12 +4,14 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "os/lock.h"
 
 namespace misuse {
 namespace {
 
 [[noreturn]] void die(base::Text& text) {
   text.add("\n");
+  if (base::kHasCaches) os::ignore_held_locks();
   base::write_error(text.data(), text.size());
   abort();
 }

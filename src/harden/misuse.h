@@ -5,6 +5,11 @@
 //   SIGABRT: a heap that goes on after it has been seen corrupted hides the fault and helps an
 //   attacker. Each finding is one function here, so that its text is exact and its test can assert
 //   it. Nothing is allocated; every function is async-signal-safe and takes no lock.
+//
+// Locking
+//   A program's handler of SIGABRT may well allocate: reports of crashes do. So whoever finds a
+//   misuse releases its own lock before it tells, with what that guards fit for use. What callers
+//   hold, while magazines are emptied, is from then on not in this thread's way (os/lock.h).
 #pragma once
 
 #include <cstddef>

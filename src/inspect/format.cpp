@@ -37,6 +37,10 @@ void add_escaped(base::Text& text, const char* name) {
   }
 }
 
+ASHLAR_NOINLINE void add_count(base::Text& text, const char* words, size_t value) {
+  text.add(words).add_decimal(value);
+}
+
 void add_attribute(base::Text& text, const char* name, size_t value) {
   text.add(" ").add(name).add("=\"").add_decimal(value).add("\"");
 }
@@ -101,11 +105,11 @@ void add_bound(base::Text& text, const char* name, size_t frames) {
 }
 
 void add_limits(base::Text& text, const page::Budget& budget) {
-  text.add("held ").add_decimal(base::Pages(budget.held()).bytes());
+  add_count(text, "held ", base::Pages(budget.held()).bytes());
   add_bound(text, "soft limit", budget.bounds().soft);
   add_bound(text, "hard limit", budget.bounds().hard);
   if (base::kHasCaches) add_bound(text, "container", budget.outer());
-  text.add(", reserve ").add_decimal(base::Pages(budget.reserve()).bytes());
+  add_count(text, ", reserve ", base::Pages(budget.reserve()).bytes());
   text.add(budget.is_open() ? " open\n" : "\n");
 }
 
@@ -156,10 +160,13 @@ void describe(base::Text& text) {
   Snapshot snapshot;
   take_snapshot(snapshot);
   const Totals& totals = snapshot.totals;
-  text.add("ashlar ").add(base::kVersion).add(", bytes: live ").add_decimal(totals.live);
-  text.add(", cached ").add_decimal(totals.cached).add(", dirty ").add_decimal(totals.dirty);
-  text.add(", committed ").add_decimal(totals.committed);
-  text.add(", metadata ").add_decimal(totals.metadata).add("\n");
+  text.add("ashlar ").add(base::kVersion);
+  add_count(text, ", bytes: live ", totals.live);
+  add_count(text, ", cached ", totals.cached);
+  add_count(text, ", dirty ", totals.dirty);
+  add_count(text, ", committed ", totals.committed);
+  add_count(text, ", metadata ", totals.metadata);
+  text.add("\n");
   page::PageHeap& pages = front::g_heap.pages();
   add_limits(text, pages.budget());
   if (base::kHasCaches) {
@@ -167,8 +174,9 @@ void describe(base::Text& text) {
     add_nodes(text, pages);
     add_caches(text, snapshot);
   }
-  text.add("small blocks of all sizes: ").add_decimal(snapshot.slob.pages).add(" pages, ");
-  text.add_decimal(snapshot.slob.live_bytes).add(" bytes live\n");
+  add_count(text, "small blocks of all sizes: ", snapshot.slob.pages);
+  add_count(text, " pages, ", snapshot.slob.live_bytes);
+  text.add(" bytes live\n");
   if (base::kHasCaches && snapshot.remnants.pages > 0) {
     text.add("left of slabs: ").add_decimal(snapshot.remnants.pages).add(" pages, ");
     text.add_decimal(snapshot.remnants.live_bytes).add(" bytes live\n");

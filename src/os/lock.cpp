@@ -21,13 +21,19 @@ uint32_t my_name() {
 [[maybe_unused]] constexpr uint32_t bit_of(LockRank rank) {
   return 1u << static_cast<unsigned>(rank);
 }
+static_assert(bit_of(LockRank::kMetaArena) < kEnding, "the last rank of all");
+
+bool is_ending() {
+  return (this_thread().held_ranks & kEnding) != 0;
+}
 
 }  // namespace
 
 void Lock::acquire() {
   if constexpr (base::kAsserts) {
     // Nothing held at this rank or further down, but by what a fork in a handler has interrupted.
-    ASHLAR_ASSERT(this_thread().held_ranks < bit_of(rank_) || rank_ == LockRank::kFork);
+    ASHLAR_ASSERT(this_thread().held_ranks < bit_of(rank_) || rank_ == LockRank::kFork ||
+                  is_ending());
     this_thread().held_ranks |= static_cast<uint16_t>(bit_of(rank_));
   }
   uint32_t free = 0, me = my_name();
@@ -56,6 +62,7 @@ bool Lock::is_mine() const {
 }
 
 void Lock::acquire_slow(uint32_t me) {
+  if (base::kHasCaches && is_ending() && is_mine()) return;
   for (unsigned spin = 0;; ++spin) {
     uint32_t seen = word_.load(std::memory_order_relaxed);
     // Whoever has slept cannot know whether others still do, and keeps the bit.
@@ -71,6 +78,10 @@ void Lock::acquire_slow(uint32_t me) {
       futex_wait(word_, seen | kWaiting, 0);
     }
   }
+}
+
+void ignore_held_locks() {
+  this_thread().held_ranks |= kEnding;
 }
 
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds) {

@@ -8,6 +8,11 @@
 //   further down. Critical sections are short (tens of nanoseconds), so a taker spins a little
 //   before it sleeps.
 //
+//   A thread that ends the process where it stands, since it has seen misuse, may hold locks, and
+//   runs the program's handler of SIGABRT, which may allocate. Such a thread gets what it holds
+//   once more, in any order: the section that it was in does not go on. (In the small library it
+//   holds none.)
+//
 // Invariants
 //   1. Whoever sleeps has seen or set the waiting bit, and is woken when the word becomes 0.
 //
@@ -79,6 +84,9 @@ class ASHLAR_SCOPED_CAPABILITY Locked {
  private:
   Lock& lock_;
 };
+
+/// Before the calling thread ends the process: from now on no lock that it holds is in its way.
+void ignore_held_locks();
 
 /// Sleeps while `word` is `expected`, at most `microseconds` (0: without end).
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds);

@@ -23,13 +23,16 @@ namespace os {
 struct ThreadState {
   void* fallback;       ///< cache/: the thread's own magazines where there is no rseq
   uint32_t gate_depth;  ///< front/: how often this thread is inside the slow path
-  uint16_t held_ranks;  ///< debug builds: ranks of the locks held
+  uint16_t held_ranks;  ///< debug builds: ranks of the locks held; kEnding in all
   bool has_exited : 1;  ///< the exit hook has run; what follows goes without magazines
   uint8_t
       shrinking : 7;  ///< front/: the number of the program's shrinker that it is inside, from 1 on
   uint8_t last_closing;  ///< front/: the closing of the gate at which it has waited last
 };
 static_assert(sizeof(ThreadState) <= 16, "the promise made to dlopen");
+
+/// In held_ranks, where no rank is: this thread ends the process (os/lock.h).
+inline constexpr uint16_t kEnding = 1u << 15;
 
 ASHLAR_HIDDEN extern ASHLAR_THREAD_LOCAL ThreadState t_state;
 

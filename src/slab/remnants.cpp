@@ -172,12 +172,15 @@ Remnants::Place Remnants::find(const void* address) const {
 
 Remnants::Place Remnants::place_of(const void* object) {
   Place place = find(object);
-  if (place.remnant == nullptr || !place.remnant->is_taken(place.grain))
+  if (place.remnant == nullptr || !place.remnant->is_taken(place.grain)) {
+    lock_.release();
     misuse::double_free_small(object);
+  }
   if (!place.remnant->begins(place.grain) || !base::is_aligned(object, kGrain)) {
     char* start = heap_->slabs().address_of(*place.remnant->frame);
-    misuse::interior_free(object,
-                          start + size_t{place.remnant->block_around(place.grain)} * kGrain);
+    start += size_t{place.remnant->block_around(place.grain)} * kGrain;
+    lock_.release();
+    misuse::interior_free(object, start);
   }
   return place;
 }

@@ -98,33 +98,41 @@ unsigned SlabStock::gather(void** out, unsigned most, unsigned yard, Growth grow
   return count;
 }
 
+void SlabStock::tell_misuse(const Slab& slab, Slab::Put finding, const char* object) {
+  const char* told = object - layout_->lead;  // as the program knows it
+  const char* found = slab.object_around(*layout_, object);
+  lock_.release();
+  if (finding == Slab::Put::kWasFree) misuse::double_free(told, name_, layout_->object_size);
+  misuse::interior_free(told, found == nullptr ? found : found - layout_->lead);
+}
+
+void SlabStock::tell_stray(const void* object, const char* finding) {
+  lock_.release();
+  misuse::corrupted(object, finding);
+}
+
 // Puts objects back as far as they are of the slab that the first one is of: how many. 0 where that
 // has been dissolved. (No descriptor may be read without the lock.)
 unsigned SlabStock::put(void* const* objects, unsigned count) {
   constexpr unsigned kAhead = 8;
   Frame& frame = heap_->slabs().frame_of(objects[0]);
   if (frame.kind == FrameKind::kRemnant) return 0;
-  if (frame.kind != FrameKind::kSlab) misuse::corrupted(objects[0], "a magazine holds no object");
+  if (frame.kind != FrameKind::kSlab) tell_stray(objects[0], "a magazine holds no object");
   Slab& slab = *static_cast<Slab*>(frame.tenant);
-  if (slab.stock != this) misuse::corrupted(objects[0], "a magazine holds another cache's object");
-  vacant_ -= slab.vacant;
-  unsigned done = 0;
+  if (slab.stock != this) tell_stray(objects[0], "a magazine holds another cache's object");
+  unsigned vacant = slab.vacant, done = 0;
   for (bool is_last = false; !is_last;) {
     void* object = objects[done++];
     if (done + kAhead <= count)
       __builtin_prefetch(heap_->slabs().frame_of(objects[done + kAhead - 1]).tenant);
     is_last = done == count || !slab.spans(objects[done]);
-    char* told = static_cast<char*>(object) - layout_->lead;  // as the program knows it
-    switch (slab.put(*layout_, object, is_last ? nullptr : objects[done])) {
-      case Slab::Put::kDone: break;
-      case Slab::Put::kWasFree: misuse::double_free(told, name_, layout_->object_size);
-      case Slab::Put::kNoObject: {
-        const char* found = slab.object_around(*layout_, object);
-        misuse::interior_free(told, found == nullptr ? found : found - layout_->lead);
-      }
+    Slab::Put finding = slab.put(*layout_, object, is_last ? nullptr : objects[done]);
+    if (finding != Slab::Put::kDone) [[unlikely]] {
+      vacant_ += slab.vacant - vacant;
+      tell_misuse(slab, finding, static_cast<const char*>(object));
     }
   }
-  vacant_ += slab.vacant;
+  vacant_ += slab.vacant - vacant;
   if (slab.bucket != kIsolated) file_or_retire(slab);
   return done;
 }

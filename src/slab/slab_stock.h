@@ -215,6 +215,9 @@ class SlabStock {
   unsigned gather(void** out, unsigned most, unsigned yard, Growth growth, Unfetched& pages)
       ASHLAR_EXCLUDES(lock_);
   unsigned put(void* const* objects, unsigned count) ASHLAR_REQUIRES(lock_);
+  [[noreturn]] void tell_misuse(const Slab& slab, Slab::Put finding,
+                                const char* object) ASHLAR_UNCHECKED;
+  [[noreturn]] void tell_stray(const void* object, const char* finding) ASHLAR_UNCHECKED;
   void set_yard(Slab& slab, unsigned number) ASHLAR_REQUIRES(lock_);
   // Of slabs that may be dissolved those of which little is in use.
   bool is_sparse(uint8_t bucket) const {

@@ -13,20 +13,12 @@ namespace slob {
 using page::Frame;
 using page::FrameKind;
 
-namespace {
-
-// At `grain` of a frame that begins at `start`, of the page or of a long block, begins no block.
-[[noreturn]] void tell_misuse(const SlobPage& page, bool is_page, unsigned grain, char* start,
-                              const void* p) {
-  if (is_page) {
-    if (!page.is_taken(grain)) misuse::double_free_small(p);
-    unsigned first = page.block_around(grain);
-    start += (size_t{first} - page.in_front_of(first)) * base::kGrain;
-  }
+// The lock is held, unless there is one thread. `start` is null where the block is free.
+ASHLAR_NOINLINE void Slob::tell_misuse(const void* p, const void* start) {
+  if (!base::kHasCaches || lock_.is_mine()) lock_.release();
+  if (start == nullptr) misuse::double_free_small(p);
   misuse::interior_free(p, start);
 }
-
-}  // namespace
 
 void Slob::start(page::Zone& zone, page::MetaArena& meta, unsigned most_ready, Kept* kept,
                  Row* rows) {
@@ -209,6 +201,15 @@ void* Slob::alloc_in_room(size_t size) {
   return take_from_shelves(shelf_for(size), grains_for(size), 1);
 }
 
+// At `grain` of a frame that begins at `start`, of the page or of a long block, begins no block:
+// where the one begins that is there, if any.
+static char* start_around(const SlobPage& page, bool is_page, unsigned grain, char* start) {
+  if (!is_page) return start;
+  if (!page.is_taken(grain)) return nullptr;
+  unsigned first = page.block_around(grain);
+  return start + (size_t{first} - page.in_front_of(first)) * base::kGrain;
+}
+
 // Of a block that may be one that is kept.
 ASHLAR_INLINE Slob::Place Slob::place_of_any(const Frame& frame, const void* p) {
   SlobPage* page = static_cast<SlobPage*>(frame.tenant);
@@ -218,14 +219,14 @@ ASHLAR_INLINE Slob::Place Slob::place_of_any(const Frame& frame, const void* p) 
   bool is_start = page->begins(grain) && (grain != 0 || page->in_front == 0);
   // In another frame stands the beginning of a long block.
   if (is_page ? !is_start || offset % base::kGrain != 0 : offset != 0)
-    tell_misuse(*page, is_page, grain, zone_->address_of(frame), p);
+    tell_misuse(p, start_around(*page, is_page, grain, zone_->address_of(frame)));
   return {page, grain, page->length_at(grain)};
 }
 
 ASHLAR_NOINLINE Slob::Place Slob::place_of(const Frame& frame, const void* p) {
   Place place = place_of_any(frame, p);
   if (base::kHasCaches && kept_ != nullptr && kept_->has(place.count, number_of(p)))
-    misuse::double_free_small(p);
+    tell_misuse(p, nullptr);
   return place;
 }
 

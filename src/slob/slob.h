@@ -164,6 +164,7 @@ class Slob {
   };
   Place place_of_any(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
   Place place_of(const page::Frame& frame, const void* p) ASHLAR_REQUIRES(lock_);
+  [[noreturn]] void tell_misuse(const void* p, const void* start) ASHLAR_UNCHECKED;
   bool try_keep(const Place& place, void* p, Keep keep) ASHLAR_REQUIRES(lock_);
   size_t give(Place place) ASHLAR_REQUIRES(lock_);
   // Blocks that are kept are told by the grains of the zone in front of them, and one.

@@ -1,7 +1,8 @@
 // misuse/misuse_test.cpp -- each misuse program ends by SIGABRT after one exact line.
 //
 // A user would notice: a double free that glibc used to tell, and that now corrupts the heap in
-// silence; or a message that names the wrong block. The programs beside this file are the list of
+// silence; a message that names the wrong block; or a crash reporter that hangs, since it allocates
+// while the heap is telling. The programs beside this file are the list of
 // what is told; this table says in which words. {0} and {1} stand for the addresses the program
 // said.
 
@@ -49,6 +50,8 @@ const Finding kFindings[] = {
     {"free_interior_large_16", "ashlar: free of {0}, which points into a block that starts at {1}"},
     {"free_interior_huge", "ashlar: free of {0}, which points into a block that starts at {1}"},
 };
+
+constexpr int kReportSeconds = 20;
 
 test::Ending run_program(const std::string& name,
                          const std::vector<std::string>& environment = {}) {
@@ -110,6 +113,17 @@ TEST(MisuseInDebug, SizedFreeOfAnotherClass) {
       "sized_free_mismatch",
       "ashlar: sized free of {0} with 100 bytes, but the block was asked for with a size "
       R"(of another class \(64 bytes\))");
+}
+
+// A crash reporter's. It runs where the misuse was seen, with locks held there; to allocate must
+// not wait for them, nor be taken for a fault of ours where their order is checked.
+TEST(MisuseHandler, MayAllocate) {
+  for (const char* kind : {"twice", "inside", "late"})
+    for (const char* size : {"100", "3000", "9000", "40000"}) {
+      const test::Ending ending =
+          test::run({MISUSE_DIR "/allocating_handler", kind, size}, {}, kReportSeconds);
+      EXPECT_EQ(ending.exit_code, 42) << kind << " of " << size << ": " << ending.text();
+    }
 }
 
 TEST(MisuseNone, NothingIsSaidOfACorrectProgram) {

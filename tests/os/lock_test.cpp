@@ -1,5 +1,6 @@
 // os/lock_test.cpp -- proves mutual exclusion under contention, that sleepers are woken, that a
-// wrong order of ranks dies in builds with asserts, and what a forked child does with locks.
+// wrong order of ranks dies in builds with asserts, what a forked child does with locks, and what
+// a thread that ends the process.
 
 #include "os/lock.h"
 
@@ -133,6 +134,32 @@ TEST(Lock, AChildFreesTheLocksOfThreadsItDoesNotHave) {
   mine.release();
   stage = 2;
   other.join();
+}
+
+// As a handler of SIGABRT does whose thread has told of misuse with locks held.
+TEST(Lock, WhoEndsTheProcessGetsWhatItHolds) {
+  Lock outer(LockRank::kRegistry), inner(LockRank::kStock);
+  std::atomic<bool> is_taken{false};
+  std::thread other;
+  std::thread([&] {
+    test::Watchdog watchdog(60, "a lock that is held by whoever wants it");
+    Locked first(outer);
+    inner.acquire();
+    other = std::thread([&] {
+      Locked held(inner);
+      is_taken = true;
+    });
+    usleep(20000);  // long enough for the other to sleep
+    os::ignore_held_locks();
+    inner.acquire();
+    EXPECT_TRUE(inner.is_mine());
+    outer.acquire();  // in any order
+    EXPECT_FALSE(is_taken);
+    inner.release();
+  }).join();
+  other.join();
+  EXPECT_TRUE(is_taken);
+  EXPECT_TRUE(outer.is_free());
 }
 
 TEST(Futex, WaitsNoLongerThanAsked) {

@@ -4,7 +4,9 @@
 #include "slob/slob.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <set>
@@ -282,6 +284,20 @@ TEST_P(SlobDeathTest, DoubleFree) {
   ASSERT_TRUE(is_kept_when_freed(other));
   EXPECT_DEATH(free_alone(other), "^ashlar: double free of ");
   EXPECT_DEATH(slob.free(frame_of(other), other), "^ashlar: double free of ");
+}
+
+// A handler may leave reports to another thread, which allocates.
+TEST_P(SlobDeathTest, NothingIsToldWithTheLockHeld) {
+  static slob::Slob* heap;
+  heap = &slob;
+  char* block = alloc(100);
+  auto misuse = [&](void* p) {
+    std::signal(SIGABRT, [](int) { _exit(heap->lock().is_free() ? 42 : 1); });
+    slob.free(frame_of(block), p);
+  };
+  EXPECT_EXIT(misuse(block + 16), testing::ExitedWithCode(42), "which points into");
+  free(block);
+  EXPECT_EXIT(misuse(block), testing::ExitedWithCode(42), "double free");
 }
 
 TEST_P(SlobDeathTest, FreeInsideALongBlock) {
