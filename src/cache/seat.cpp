@@ -13,9 +13,10 @@ ASHLAR_CACHE_DATA os::RseqMode g_mode = os::RseqMode::kNone;
 ASHLAR_CACHE_DATA page::MetaArena* g_meta = nullptr;
 ASHLAR_CACHE_DATA Area* g_unused = nullptr;  // areas of threads that have ended
 ASHLAR_CACHE_DATA bool g_is_drained = false;
-ASHLAR_CACHE_DATA bool g_has_exit_hook = false;  // without it no thread could give its seat back
-ASHLAR_CACHE_DATA unsigned g_made = 0;           // areas
-ASHLAR_CACHE_DATA Area* g_cpu_areas = nullptr;   // whether drained or not
+ASHLAR_CACHE_DATA bool g_is_kept_drained = false;  // for a fork
+ASHLAR_CACHE_DATA bool g_has_exit_hook = false;    // without it no thread could give its seat back
+ASHLAR_CACHE_DATA unsigned g_made = 0;             // areas
+ASHLAR_CACHE_DATA Area* g_cpu_areas = nullptr;     // whether drained or not
 
 void store_entry(unsigned cpu, const os::CpuArea* area) {
   __atomic_store_n(&os::g_fast.areas[cpu], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
@@ -118,6 +119,7 @@ Area* first_cpu_area() {
 
 bool drain_seats() {
   if (has_thread_seats()) return false;
+  if (g_is_kept_drained) return true;
   for_each_cpu_area([](const Area& area) { store_entry(area.cpu, &os::kNullArea); });
   g_is_drained = true;
   if (os::rseq_fence()) return true;
@@ -129,7 +131,12 @@ bool is_drained() {
   return g_is_drained;
 }
 
+void keep_seats_drained(bool are_kept) {
+  g_is_kept_drained = are_kept;
+}
+
 void restore_seats() {
+  if (g_is_kept_drained) return;
   g_is_drained = false;
   for_each_cpu_area([](const Area& area) { store_entry(area.cpu, &area); });
 }

@@ -122,6 +122,9 @@ void for_each_cpu_area(Visit visit) {
 /// The caller holds seat_lock(), or no other thread can be in the slow path.
 bool drain_seats();
 bool is_drained();
+/// While a fork is under way, areas that are drained stay so: its own thread's handlers may drain
+/// and restore them as they like.
+void keep_seats_drained(bool are_kept);
 /// Gives the areas back.
 void restore_seats();
 

@@ -129,7 +129,7 @@ ASHLAR_EXPORT size_t ashlar_cache_shrink(ashlar_cache* cache) {
 
 ASHLAR_EXPORT size_t ashlar_caches_reap(void) {
   size_t ended = TypedCache::shrink_all();
-  front::reap();
+  front::reap(front::GateWait::kTenSeconds);
   return ended;
 }
 

@@ -115,10 +115,12 @@ void before_fork() ASHLAR_UNCHECKED {
   g_was_drained = cache::is_drained();
   g_is_our_drain = g_was_drained && cache::seat_lock().is_mine();
   g_is_drained = g_was_drained ? os::rseq_fence() : cache::drain_seats();
+  cache::keep_seats_drained(g_is_drained && !g_was_drained);
 }
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
   if (!is_outermost()) return;
+  if (base::kHasCaches) cache::keep_seats_drained(false);
   if (base::kHasCaches && g_is_drained && !g_was_drained) cache::restore_seats();
   open_gate();
   g_fork_lock.release();
@@ -148,6 +150,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (base::kHasCaches && !g_is_drained) cache::g_registry.forget_magazines();
+  if (base::kHasCaches) cache::keep_seats_drained(false);
   if (base::kHasCaches && !g_is_our_drain) cache::restore_seats();
   open_gate();
   g_fork_lock.release();

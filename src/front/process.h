@@ -64,7 +64,12 @@ bool wait_for_gate(bool again);
 
 /// How often inside_gate() waits, a millisecond each time, where a fork keeps the gate closed. It
 /// may do so because it waits for this very thread: who can do without gives up after ten seconds.
-enum class GateWait : uint32_t { kNot = 0, kTenSeconds = 10'000, kUntilOpen = UINT32_MAX };
+enum class GateWait : uint32_t {
+  kNot = 0,
+  kTenthOfASecond = 100,
+  kTenSeconds = 10'000,
+  kUntilOpen = UINT32_MAX
+};
 
 /// Does `what` inside the gate. False where that has stayed closed; then nothing is done.
 template <class What>

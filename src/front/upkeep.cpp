@@ -277,12 +277,13 @@ bool is_short_still() {
   return g_heap.pages().budget().over() > 0 || g_pressure.is_system_short();
 }
 
-bool reap() {
-  if (!is_heap_started()) return false;
-  GateEntry entry;
-  if (!entry.is_open()) return false;
-  bool has_returned = give_back();
-  if (base::kHasCaches) g_heap.pages().retract();
+bool reap(GateWait wait) {
+  bool has_returned = false;
+  auto give = [&] {
+    has_returned = give_back();
+    if (base::kHasCaches) g_heap.pages().retract();
+  };
+  if (is_heap_started()) inside_gate(wait, give);
   return has_returned;
 }
 

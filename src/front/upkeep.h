@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "base/text.h"
+#include "front/process.h"
 #include "os/topology.h"
 #include "page/budget.h"
 
@@ -54,8 +55,9 @@ bool give_back();
 inline constexpr unsigned kReturnTries = 8;
 
 /// As give_back, of the process's heap, if it has started; and address space that is free at its
-/// windows' ends. Not inside the gate, like all that follows.
-bool reap();
+/// windows' ends. Where another thread forks it waits so long. Not inside the gate, like all that
+/// follows.
+bool reap(GateWait wait = GateWait::kNot);
 
 /// Asks the program's own caches for `bytes`, and returns what they free. Whether they freed any.
 bool ask_program(size_t bytes);

@@ -11,6 +11,8 @@ namespace {
 
 using base::Pages;
 
+enum class Magazines : uint8_t { kAreCounted, kAreInUse };
+
 void add_zone(Snapshot& snapshot, page::Zone& zone) {
   page::ZoneStats stats = zone.stats();
   Totals& totals = snapshot.totals;
@@ -21,9 +23,9 @@ void add_zone(Snapshot& snapshot, page::Zone& zone) {
   totals.large_bytes += Pages(stats.large).bytes();
 }
 
-void add_caches(Snapshot& snapshot) {
+void add_caches(Snapshot& snapshot, Magazines magazines) {
   size_t ready[base::kMaxCaches] = {};
-  cache::g_registry.count_ready(ready);
+  if (magazines == Magazines::kAreCounted) cache::g_registry.count_ready(ready);
   Totals& totals = snapshot.totals;
   snapshot.remnants = cache::g_remnants.stats();
   size_t in_use = snapshot.remnants.live_bytes;  // of the program, or of magazines and depots
@@ -52,19 +54,26 @@ void add_slob(Snapshot& snapshot) {
   snapshot.totals.cached += Pages(snapshot.slob.pages).bytes() - snapshot.slob.live_bytes;
 }
 
-}  // namespace
-
-void take_snapshot(Snapshot& snapshot) {
-  snapshot = {};
-  if (!front::is_heap_started()) return;
-  front::GateEntry entry;
-  if (!entry.is_open()) return;
+void gather(Snapshot& snapshot, Magazines magazines) {
   page::PageHeap& pages = front::g_heap.pages();
   pages.for_each_zone([&](page::Zone& zone) { add_zone(snapshot, zone); });
   snapshot.totals.live = snapshot.totals.large_bytes;
   add_slob(snapshot);
-  if (base::kHasCaches) add_caches(snapshot);
+  if (base::kHasCaches) add_caches(snapshot, magazines);
   snapshot.totals.metadata = pages.meta().used() + pages.table_bytes();
+}
+
+}  // namespace
+
+// A fork that takes long may wait for this very thread, which may hold a lock of stdio. What the
+// floors' locks guard may be read beside it: the child frees those that nobody has there.
+void take_snapshot(Snapshot& snapshot) {
+  snapshot = {};
+  if (!front::is_heap_started()) return;
+  auto count_all = [&] { gather(snapshot, Magazines::kAreCounted); };
+  if (base::kHasCaches && front::inside_gate(front::GateWait::kTenthOfASecond, count_all)) return;
+  front::GateEntry entry;  // a later fork waits until we have looked
+  gather(snapshot, Magazines::kAreInUse);
 }
 
 Totals totals() {

@@ -105,6 +105,21 @@ TEST_F(SeatTest, ADrainedCpuHasNoSeat) {
   EXPECT_GE(areas, 1u);
 }
 
+TEST_F(SeatTest, WhileAForkIsUnderWayADrainDoesNotEnd) {
+  if (!test::has_rseq()) GTEST_SKIP() << "not run: this process has magazines per thread";
+  ASSERT_TRUE(on_a_seat([](Seat) { return true; }));
+  os::Locked held(cache::seat_lock());
+  ASSERT_TRUE(cache::drain_seats());
+  cache::keep_seats_drained(true);
+  EXPECT_TRUE(cache::drain_seats());
+  cache::restore_seats();
+  EXPECT_TRUE(cache::is_drained());
+  for (unsigned id = 0; id < os::cpu_bound(); ++id) ASSERT_EQ(os::g_fast.areas[id], &os::kNullArea);
+  cache::keep_seats_drained(false);
+  cache::restore_seats();
+  EXPECT_FALSE(cache::is_drained());
+}
+
 TEST_F(SeatTest, ThereIsNothingToDrainWhereThreadsHaveSeats) {
   if (test::has_rseq()) GTEST_SKIP() << "not run: this process has magazines per CPU";
   EXPECT_FALSE(cache::drain_seats());
