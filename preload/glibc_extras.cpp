@@ -20,8 +20,30 @@
 
 namespace {
 
-// Holds the longest text there can be: a line for each cache.
-constexpr size_t kTextBytes = 16384;
+bool write_to_error(void*, const char* bytes, size_t count) {
+  base::write_error(bytes, count);
+  return true;
+}
+
+bool write_to_stream(void* stream, const char* bytes, size_t count) {
+  return fwrite(bytes, 1, count, static_cast<FILE*>(stream)) == count;
+}
+
+// Piece by piece: there is a line for each cache, and threads may have small stacks. The small
+// library's few lines fit. (It has nothing to be unwound by where a thread is cancelled in fwrite.)
+bool write_text(void (*describe)(base::Text&), base::Text::Sink sink, void* to) {
+  constexpr size_t kPiece = 512, kAll = 1024;
+  char bytes[base::kHasCaches ? kPiece : kAll];
+  if (!base::kHasCaches) {
+    base::Text text(bytes, sizeof bytes);
+    describe(text);
+    return sink(to, text.data(), text.size());
+  }
+  base::Text text(bytes, sizeof bytes, sink, to);
+  describe(text);
+  text.flush();
+  return !text.is_cut();
+}
 
 int as_int(size_t value) {
   return value > INT_MAX ? INT_MAX : static_cast<int>(value);
@@ -70,14 +92,11 @@ ASHLAR_EXPORT struct mallinfo mallinfo() {
 }
 
 ASHLAR_EXPORT void malloc_stats() {
-  base::Line<kTextBytes> text;
-  inspect::describe(text);
-  base::write_error(text.data(), text.size());
+  write_text(inspect::describe, write_to_error, nullptr);
 }
 
 ASHLAR_EXPORT int malloc_info(int options, FILE* stream) {
   if (options != 0) return EINVAL;
-  base::Line<kTextBytes> text;
-  inspect::describe_xml(text);
-  return fwrite(text.data(), 1, text.size(), stream) == text.size() ? 0 : errno;
+  if (write_text(inspect::describe_xml, write_to_stream, stream)) return 0;
+  return errno != 0 ? errno : EIO;  // a stream of the program's own may fail without a word
 }

@@ -2,8 +2,24 @@
 
 namespace base {
 
+void Text::flush() {
+  if (!cut_) cut_ = !outlet_.sink(outlet_.to, buffer_, size_);
+  size_ = 0;
+  buffer_[0] = '\0';
+}
+
 Text& Text::add(const char* bytes, size_t count) {
   size_t room = capacity_ - 1 - size_;
+  if (base::kHasCaches && count > room && outlet_.sink != nullptr) {
+    for (; count > room && !cut_; room = capacity_ - 1) {
+      std::memcpy(buffer_ + size_, bytes, room);
+      size_ += room;
+      bytes += room;
+      count -= room;
+      flush();
+    }
+    if (cut_) return *this;
+  }
   if (count > room) {
     cut_ = true;
     count = room;

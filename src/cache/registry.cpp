@@ -181,7 +181,7 @@ bool Registry::is_free(uint8_t id, const void* object) {
   return is_held;
 }
 
-void Registry::count_ready(size_t (&counts)[base::kMaxCaches]) {
+void Registry::count_ready(size_t* counts) {
   const Area* own = static_cast<Area*>(os::this_thread().fallback);
   os::Locked held(seat_lock());
   bool is_drained = drain_seats();

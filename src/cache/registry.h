@@ -61,7 +61,7 @@ class Registry {
 
   /// Counts the objects in magazines and depots, by cache id. Drains all CPUs; where threads have
   /// magazines of their own, only the caller's are counted.
-  void count_ready(size_t (&counts)[base::kMaxCaches]);
+  void count_ready(size_t* counts);
 
   /// Gives back what was not needed since the last time: what lies idle in depots and, where they
   /// hold much, in magazines.

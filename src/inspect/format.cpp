@@ -18,12 +18,6 @@ void add_name(base::Text& text, const char* name, size_t width) {
   for (size_t i = base::length_of(name); i < width; ++i) text.add(" ");
 }
 
-template <class Visit>
-void for_each_cache(const Snapshot& snapshot, Visit visit) {
-  for (const CacheTotals& cache : snapshot.caches)
-    if (cache.stats.name != nullptr) visit(cache);
-}
-
 // As XML has it in an attribute.
 void add_escaped(base::Text& text, const char* name) {
   for (; *name != '\0'; ++name) {
@@ -157,8 +151,7 @@ void add_pages(base::Text& text, page::PageHeap& pages) {
 }  // namespace
 
 void describe(base::Text& text) {
-  Snapshot snapshot;
-  take_snapshot(snapshot);
+  const Snapshot snapshot = take_snapshot();
   const Totals& totals = snapshot.totals;
   text.add("ashlar ").add(base::kVersion);
   add_count(text, ", bytes: live ", totals.live);
@@ -185,8 +178,7 @@ void describe(base::Text& text) {
 }
 
 void describe_xml(base::Text& text) {
-  Snapshot snapshot;
-  take_snapshot(snapshot);
+  const Snapshot snapshot = take_snapshot();
   const Totals& totals = snapshot.totals;
   text.add("<malloc version=\"1\" allocator=\"ashlar\" release=\"")
       .add(base::kVersion)
@@ -203,21 +195,15 @@ void describe_xml(base::Text& text) {
       add_attribute(text, "slabs", cache.stats.stock.slabs);
       text.add("/>\n");
     });
-  text.add("<small");
-  add_attribute(text, "pages", snapshot.slob.pages);
-  add_attribute(text, "live", snapshot.slob.live_bytes);
-  text.add("/>\n<large");
-  add_attribute(text, "count", totals.large_blocks);
-  add_attribute(text, "size", totals.large_bytes);
-  text.add("/>\n<total type=\"live\"");
-  add_attribute(text, "size", totals.live);
-  text.add("/>\n<total type=\"cached\"");
-  add_attribute(text, "size", totals.cached);
-  text.add("/>\n<total type=\"dirty\"");
-  add_attribute(text, "size", totals.dirty);
-  text.add("/>\n<system type=\"current\"");
-  add_attribute(text, "size", totals.committed);
-  text.add("/>\n</malloc>\n");
+  add_count(text, "<small pages=\"", snapshot.slob.pages);
+  add_count(text, "\" live=\"", snapshot.slob.live_bytes);
+  add_count(text, "\"/>\n<large count=\"", totals.large_blocks);
+  add_count(text, "\" size=\"", totals.large_bytes);
+  add_count(text, "\"/>\n<total type=\"live\" size=\"", totals.live);
+  add_count(text, "\"/>\n<total type=\"cached\" size=\"", totals.cached);
+  add_count(text, "\"/>\n<total type=\"dirty\" size=\"", totals.dirty);
+  add_count(text, "\"/>\n<system type=\"current\" size=\"", totals.committed);
+  text.add("\"/>\n</malloc>\n");
 }
 
 }  // namespace inspect

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "cache/registry.h"
 #include "front/heap.h"
 #include "front/process.h"
 
@@ -24,24 +23,19 @@ void add_zone(Snapshot& snapshot, page::Zone& zone) {
 }
 
 void add_caches(Snapshot& snapshot, Magazines magazines) {
-  size_t ready[base::kMaxCaches] = {};
-  if (magazines == Magazines::kAreCounted) cache::g_registry.count_ready(ready);
+  if (magazines == Magazines::kAreCounted) cache::g_registry.count_ready(snapshot.ready);
   Totals& totals = snapshot.totals;
   snapshot.remnants = cache::g_remnants.stats();
   size_t in_use = snapshot.remnants.live_bytes;  // of the program, or of magazines and depots
   totals.cached += Pages(snapshot.remnants.pages).bytes() - in_use;
   cache::g_registry.for_each([&](cache::ObjectCache& cache) {
-    CacheTotals& entry = snapshot.caches[cache.id()];
-    entry.stats = cache.stats();
-    // Counted a moment apart, and some may lie in remnants: never let the difference wrap.
-    entry.ready =
-        ready[cache.id()] < entry.stats.stock.live ? ready[cache.id()] : entry.stats.stock.live;
-    size_t size = entry.stats.object_size;
-    in_use += entry.stats.stock.live * size;
-    totals.cached += (entry.stats.stock.held - entry.stats.stock.live) * size;
-    totals.ready += ready[cache.id()] * size;
-    totals.slow_allocs += entry.stats.slow_allocs;
-    totals.slow_frees += entry.stats.slow_frees;
+    cache::CacheStats stats = cache.stats();
+    size_t size = stats.object_size;
+    in_use += stats.stock.live * size;
+    totals.cached += (stats.stock.held - stats.stock.live) * size;
+    totals.ready += snapshot.ready[cache.id()] * size;
+    totals.slow_allocs += stats.slow_allocs;
+    totals.slow_frees += stats.slow_frees;
   });
   totals.ready = std::min(totals.ready, in_use);
   totals.live += in_use - totals.ready;
@@ -67,19 +61,27 @@ void gather(Snapshot& snapshot, Magazines magazines) {
 
 // A fork that takes long may wait for this very thread, which may hold a lock of stdio. What the
 // floors' locks guard may be read beside it: the child frees those that nobody has there.
-void take_snapshot(Snapshot& snapshot) {
-  snapshot = {};
-  if (!front::is_heap_started()) return;
+Snapshot take_snapshot() {
+  Snapshot snapshot;
+  if (!front::is_heap_started()) return snapshot;
   auto count_all = [&] { gather(snapshot, Magazines::kAreCounted); };
-  if (base::kHasCaches && front::inside_gate(front::GateWait::kTenthOfASecond, count_all)) return;
+  if (base::kHasCaches && front::inside_gate(front::GateWait::kTenthOfASecond, count_all))
+    return snapshot;
   front::GateEntry entry;  // a later fork waits until we have looked
   gather(snapshot, Magazines::kAreInUse);
+  return snapshot;
+}
+
+CacheTotals totals_of(cache::ObjectCache& cache, const Snapshot& snapshot) {
+  front::GateEntry entry;  // a fork waits for whoever holds a lock, if it knows of it
+  cache::CacheStats stats = cache.stats();
+  // Counted a moment apart, and some may lie in remnants: never let the difference wrap.
+  size_t ready = std::min(snapshot.ready[cache.id()], stats.stock.live);
+  return {stats, ready};
 }
 
 Totals totals() {
-  Snapshot snapshot;
-  take_snapshot(snapshot);
-  return snapshot.totals;
+  return take_snapshot().totals;
 }
 
 }  // namespace inspect

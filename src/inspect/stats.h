@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "cache/object_cache.h"
+#include "cache/registry.h"
 #include "page/zone.h"
 #include "slob/slob.h"
 
@@ -31,14 +32,24 @@ struct Snapshot {
   Totals totals;
   slob::SlobStats slob;
   slab::RemnantStats remnants;
-  /// By id; those without a name do not exist.
-  CacheTotals caches[base::kHasCaches ? base::kMaxCaches : 1];
+  /// Objects in magazines and depots, by their cache's id.
+  size_t ready[base::kHasCaches ? base::kMaxCaches : 1] = {};
 };
 
-/// Fills a snapshot, which is about ten KiB. All zero before the heap has started. Takes each lock
-/// for a short while. Where another thread forks it waits until that is over, but for no more than
-/// a tenth of a second: then it counts what lies in magazines as live.
-void take_snapshot(Snapshot& snapshot);
+/// A snapshot is little more than a KiB: a thread may have no more than sixteen of stack. All zero
+/// before the heap has started. Takes each lock for a short while. Where another thread forks it
+/// waits until that is over, but for no more than a tenth of a second: then it counts what lies in
+/// magazines as live.
+Snapshot take_snapshot();
+
+/// What has become of a cache since a snapshot was taken.
+CacheTotals totals_of(cache::ObjectCache& cache, const Snapshot& snapshot);
+
+/// Calls visit(const CacheTotals&) for each cache, with no lock held, and outside the gate.
+template <class Visit>
+void for_each_cache(const Snapshot& snapshot, Visit visit) {
+  cache::g_registry.for_each([&](cache::ObjectCache& cache) { visit(totals_of(cache, snapshot)); });
+}
 
 Totals totals();
 

@@ -8,6 +8,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -69,6 +70,48 @@ TEST(ParseDecimal, RefusesWhatIsNone) {
   for (const char* bad : {"", " ", "-1", "+1", "1 ", "1x", "x1", "0x1", "18446744073709551616",
                           "18446744073709551620", "99999999999999999999999999"})
     EXPECT_FALSE(parse(bad).is_number) << bad;
+}
+
+struct Takes {
+  std::string all;
+  size_t most;  // then it refuses
+};
+
+bool take(void* to, const char* bytes, size_t count) {
+  Takes& takes = *static_cast<Takes*>(to);
+  if (takes.all.size() + count > takes.most) return false;
+  takes.all.append(bytes, count);
+  return true;
+}
+
+TEST(Text, WhatHasASinkIsOfAnyLength) {
+  for (size_t capacity : {2, 3, 7, 64, 1000}) {
+    Takes takes{.all = "", .most = 100000};
+    std::vector<char> buffer(capacity);
+    base::Text text(buffer.data(), capacity, take, &takes);
+    std::string expected;
+    for (unsigned i = 0; i < 100; ++i) {
+      const std::string words(i, static_cast<char>('a' + i % 26));
+      text.add(words.c_str()).add_decimal(i);
+      expected += words + std::to_string(i);
+      ASSERT_LT(text.size(), capacity);
+    }
+    text.flush();
+    EXPECT_FALSE(text.is_cut());
+    EXPECT_EQ(text.size(), 0u);
+    EXPECT_EQ(takes.all, expected) << capacity;
+  }
+}
+
+TEST(Text, WhatASinkRefusesIsCut) {
+  Takes takes{.all = "", .most = 10};
+  char buffer[8];
+  base::Text text(buffer, sizeof buffer, take, &takes);
+  text.add("0123456789abcdefg");
+  EXPECT_TRUE(text.is_cut());
+  takes.most = 100;
+  text.add("h").flush();
+  EXPECT_EQ(takes.all, "0123456") << "nothing comes behind a gap";
 }
 
 }  // namespace

@@ -110,6 +110,23 @@ TEST(Statistics, MallocInfoRefusesUnknownOptions) {
   fclose(stream);
 }
 
+// A stream of the program's own may take nothing and leave errno as it is.
+TEST(Statistics, MallocInfoTellsThatItCouldNotWrite) {
+  if (test::on_system_malloc()) GTEST_SKIP() << "not run: glibc's does not look";
+  cookie_io_functions_t functions{};
+  functions.write = [](void*, const char*, size_t) { return ssize_t{0}; };
+  FILE* stream = fopencookie(nullptr, "w", functions);
+  ASSERT_NE(stream, nullptr);
+  setvbuf(stream, nullptr, _IONBF, 0);
+  errno = 0;
+  EXPECT_NE(malloc_info(0, stream), 0);
+  fclose(stream);
+  stream = fopen("/dev/null", "r");
+  ASSERT_NE(stream, nullptr);
+  EXPECT_EQ(malloc_info(0, stream), EBADF);
+  fclose(stream);
+}
+
 TEST(Statistics, MallocStatsWritesToStderrAndNothingElse) {
   const test::Ending ending = test::in_child([] {
     malloc_stats();

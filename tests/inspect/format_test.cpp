@@ -186,7 +186,7 @@ TEST(Format, WhyThereIsNoHugePageHasALine) {
   EXPECT_NE(table().find("\nfragmentation of 2 MiB: slabs "), std::string::npos) << table();
 }
 
-// Whatever classes are in use: all of them fit the buffer that malloc_info has.
+// Whatever classes are in use, nothing of them is missing.
 TEST(Format, AllClassesFit) {
   std::vector<void*> blocks;
   for (unsigned id = 1; id <= front::kClasses; ++id)
