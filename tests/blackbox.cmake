@@ -276,6 +276,15 @@ add_dependencies(limits_test locked)
 blackbox_test(limits.limits VARIANTS glibc preload fallback slabs slob LABELS limits
   COMMAND limits_test)
 
+blackbox_program(stack_test ${bb}/limits/stack_test.cpp ${bb}/support/blackbox_main.cpp)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_ASSERTS)
+  target_compile_definitions(stack_test PRIVATE STACK_IS_BOUNDED=true)
+else()
+  target_compile_definitions(stack_test PRIVATE STACK_IS_BOUNDED=false)
+endif()
+blackbox_test(limits.stack VARIANTS glibc preload fallback slabs fallback_slabs slob LABELS limits
+  COMMAND stack_test)
+
 blackbox_program(bounds_test ${bb}/limits/bounds_test.cpp ${bb}/support/blackbox_main.cpp)
 target_include_directories(bounds_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.bounds VARIANTS preload fallback slabs slob LABELS limits TIMEOUT 300
@@ -362,7 +371,7 @@ blackbox_test(limits.late_load_full_tls VARIANTS dlopen LABELS limits
 # ---- kmem, examples: programs that are linked with Ashlar, for what malloc has not ---------------
 
 if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
-  foreach(name kmem mempool)
+  foreach(name kmem mempool statistics)
     blackbox_program(${name}_test ${bb}/kmem/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
     target_link_libraries(${name}_test PRIVATE ashlar_static)
   endforeach()
@@ -386,7 +395,7 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
   set(environment_of_slabs ASHLAR_CONF=slob_max:0)
   set(environment_of_slob ASHLAR_CONF=slob_max:unlimited)
   foreach(kind default fallback slabs slob)
-    foreach(program kmem_test mempool_test own_names carried_over)
+    foreach(program kmem_test mempool_test statistics_test own_names carried_over)
       blackbox_test(kmem.${program}.${kind} VARIANTS static LABELS kmem
         ENV ${environment_of_${kind}} COMMAND ${program})
     endforeach()

@@ -61,9 +61,13 @@ bool was_filled(Block block) {
   // To ask the kernel takes microseconds, and most tables are sparse. The frame in their midst
   // tells.
   char* start = block.zone->address_of(*block.frame);
-  uint64_t words[base::kFrameSize / sizeof(uint64_t)], bits = 0;
-  std::memcpy(words, start + base::round_down(size / 2, base::kFrameSize), sizeof words);
-  for (uint64_t word : words) bits |= word;
+  const char* frame = start + base::round_down(size / 2, base::kFrameSize);
+  uint64_t bits = 0;
+  for (size_t at = 0; at < base::kFrameSize; at += base::kCacheLine) {
+    uint64_t words[base::kCacheLine / sizeof(uint64_t)];
+    std::memcpy(words, frame + at, sizeof words);
+    for (uint64_t word : words) bits |= word;
+  }
   return bits != 0 && block.zone->vm().resident(start, size, os::Owner::kSelf) >= size / 8 * 7;
 }
 

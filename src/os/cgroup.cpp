@@ -13,16 +13,6 @@ constexpr size_t kUnbounded = SIZE_MAX;
 // Version 1 says "unbounded" by the largest number of whole pages.
 constexpr size_t kAsGoodAsUnbounded = size_t{1} << 60;
 
-// The number that a file holds, on its one line; unbounded where it says "max" or is not there.
-size_t read_bytes(const base::Text& path, bool& was_refused) {
-  TextFile content = read_file(path.data());
-  was_refused |= content.is_refused;
-  const char* end = std::find(content.text, content.text + content.size, '\n');
-  base::Number number = base::parse_decimal(content.text, end);
-  bool is_bound = number.is_number && number.value < kAsGoodAsUnbounded;
-  return is_bound ? number.value : kUnbounded;
-}
-
 // Whether "memory" is one of the words between commas.
 bool names_memory(const char* words, const char* end) {
   constexpr char kName[] = "memory";
@@ -36,11 +26,28 @@ bool names_memory(const char* words, const char* end) {
 
 }  // namespace
 
+// The path of a file, as far as its folder.
+base::Text Cgroup::path_in(const char* folder, size_t length) {
+  base::Text path(path_, sizeof path_);
+  path.add(folder, length);
+  return path;
+}
+
+// The number that a file holds, on its one line; unbounded where it says "max" or is not there.
+size_t Cgroup::read_bytes(const char* path) {
+  TextFile content = read_file(path, text_, sizeof text_);
+  was_refused_ |= content.is_refused;
+  const char* end = std::find(content.text, content.end(), '\n');
+  base::Number number = base::parse_decimal(content.text, end);
+  bool is_bound = number.is_number && number.value < kAsGoodAsUnbounded;
+  return is_bound ? number.value : kUnbounded;
+}
+
 bool Cgroup::find(const char* root) {
   root_ = root;
-  base::Line<256> list;
-  list.add(root).add("/proc/self/cgroup");
-  TextFile content = read_file(list.data());
+  base::Text list = path_in(root, base::length_of(root));
+  list.add("/proc/self/cgroup");
+  TextFile content = read_file(list.data(), text_, sizeof text_);
   was_refused_ = content.is_refused;
   mount_length_ = 0;
   // A line a hierarchy, "number:controllers:path"; that of version 2 has none and is number 0.
@@ -67,12 +74,12 @@ bool Cgroup::find(const char* root) {
   return mount_length_ != 0;
 }
 
-size_t Cgroup::least_of(const char* folder, size_t length) {
+size_t Cgroup::least_of(size_t length) {
   size_t least = kUnbounded;
   auto look = [&](const char* name) {
-    base::Line<kMostPath + 32> path;
-    path.add(folder, length).add(name);
-    least = std::min(least, read_bytes(path, was_refused_));
+    base::Text path = path_in(folder_, length);
+    path.add(name);
+    least = std::min(least, read_bytes(path.data()));
   };
   if (is_first_) {
     look("/memory.limit_in_bytes");
@@ -87,24 +94,22 @@ size_t Cgroup::bound() {
   if (mount_length_ == 0) return kUnbounded;
   size_t least = kUnbounded;
   for (size_t length = base::length_of(folder_);; --length) {
-    least = std::min(least, least_of(folder_, length));
+    least = std::min(least, least_of(length));
     while (length > mount_length_ && folder_[length - 1] != '/') --length;
     if (length <= mount_length_) return least;
   }
 }
 
-unsigned Cgroup::pressure() const {
-  TextFile content;
-  if (mount_length_ != 0 && !is_first_) {
-    base::Line<kMostPath + 32> path;
-    path.add(folder_).add("/memory.pressure");
-    content = read_file(path.data());
-  }
-  if (content.size == 0 && root_ != nullptr) {
-    base::Line<256> path;
-    path.add(root_).add("/proc/pressure/memory");
-    content = read_file(path.data());
-  }
+unsigned Cgroup::pressure() {
+  TextFile content{.text = text_, .capacity = sizeof text_};
+  auto read = [&](base::Text path, const char* name) {
+    path.add(name);
+    content = read_file(path.data(), text_, sizeof text_);
+  };
+  if (mount_length_ != 0 && !is_first_)
+    read(path_in(folder_, base::length_of(folder_)), "/memory.pressure");
+  if (content.size == 0 && root_ != nullptr)
+    read(path_in(root_, base::length_of(root_)), "/proc/pressure/memory");
   // "some avg10=1.23 avg60=..."
   const char* first = base::after(content.text, "some avg10=");
   if (content.size == 0 || first == nullptr) return 0;

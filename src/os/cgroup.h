@@ -13,11 +13,15 @@
 //   1. No descriptor is left open. errno is not touched.
 //
 // Locking
-//   None: one thread finds the group, any may ask afterwards.
+//   None: one thread at a time. What is read, and the paths of what is, lie here: together they are
+//   half of what the stack of a thread may have.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "base/text.h"
+#include "os/text_file.h"
 
 namespace os {
 
@@ -37,17 +41,21 @@ class Cgroup {
 
   /// In how many percent of the last ten seconds some task of the group, or where the kernel does
   /// not tell that, of the system, has waited for memory. 0 where it tells neither.
-  unsigned pressure() const;
+  unsigned pressure();
 
  private:
-  size_t least_of(const char* folder, size_t length);
+  size_t least_of(size_t length);
+  size_t read_bytes(const char* path);
+  base::Text path_in(const char* folder, size_t length);
 
-  static constexpr size_t kMostPath = 1024;
+  static constexpr size_t kMostPath = 1024, kMostName = 32;
   const char* root_ = nullptr;  // all zero until it is used, like the rest
   char folder_[kMostPath]{};    // of this group
   size_t mount_length_ = 0;     // of the part that is the mount point
   bool is_first_ = false;       // version 1
   bool was_refused_ = false;
+  char path_[kMostPath + kMostName]{};  // of the file that is read
+  char text_[kMostText]{};              // what it says
 };
 
 }  // namespace os

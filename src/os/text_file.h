@@ -13,17 +13,23 @@
 
 namespace os {
 
-/// The beginning of a file, ended by a zero byte.
+/// The beginning of a file, ended by a zero byte, in a buffer of the caller's.
 struct TextFile {
-  char text[4096];  // all of a file of /sys; of /proc/self/cgroup a dozen lines of up to 250 bytes
+  const char* text;
+  size_t capacity;
   size_t size = 0;
   bool is_refused = false;  ///< it may be there, but could not be opened
   const char* end() const { return text + size; }
   /// Whether there may be more than was read.
-  bool is_cut() const { return size == sizeof text - 1; }
+  bool is_cut() const { return size == capacity - 1; }
 };
 
-/// Reads it; empty where that cannot be done. Three system calls.
-TextFile read_file(const char* path);
+/// All of a file of /sys; of /proc/self/cgroup a dozen lines of up to 250 bytes. Too much for the
+/// stack of a thread that has little.
+inline constexpr size_t kMostText = 4096;
+
+/// Reads as much as the buffer holds, `capacity` with the zero byte; empty where that cannot be
+/// done. Three system calls.
+TextFile read_file(const char* path, char* buffer, size_t capacity);
 
 }  // namespace os

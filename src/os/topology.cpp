@@ -61,17 +61,18 @@ bool has_policy() {
 bool Topology::read_cpus(const char* root, unsigned node) {
   Path path;
   add_file(path, root, numbers_[node], "/cpulist");
-  return for_each_range(read_file(path.data()), [&](uint64_t first, uint64_t last) {
-    for (uint64_t cpu = first; cpu <= last && cpu < kMaxCpus; ++cpu)
-      node_of_[cpu] = static_cast<uint8_t>(node);
-  });
+  return for_each_range(read_file(path.data(), text_, sizeof text_),
+                        [&](uint64_t first, uint64_t last) {
+                          for (uint64_t cpu = first; cpu <= last && cpu < kMaxCpus; ++cpu)
+                            node_of_[cpu] = static_cast<uint8_t>(node);
+                        });
 }
 
 // A line of numbers, one for each node. What does not read as such is far.
-void Topology::read_distances(const char* root, unsigned node, Distances& distances) const {
+void Topology::read_distances(const char* root, unsigned node, Distances& distances) {
   Path path;
   add_file(path, root, numbers_[node], "/distance");
-  TextFile file = read_file(path.data());
+  TextFile file = read_file(path.data(), text_, sizeof text_);
   const char* end = find_end(file);
   const char* at = file.text;
   for (unsigned other = 0; other < count_; ++other) {
@@ -108,10 +109,11 @@ bool Topology::find(const char* root) {
   Path path;
   path.add(root).add(kFolder).add("online");
   unsigned count = 0;
-  bool is_list = for_each_range(read_file(path.data()), [&](uint64_t first, uint64_t last) {
-    for (uint64_t number = first; number <= last && count <= kMaxNodes; ++number, ++count)
-      if (count < kMaxNodes) numbers_[count] = static_cast<uint16_t>(number);
-  });
+  bool is_list = for_each_range(
+      read_file(path.data(), text_, sizeof text_), [&](uint64_t first, uint64_t last) {
+        for (uint64_t number = first; number <= last && count <= kMaxNodes; ++number, ++count)
+          if (count < kMaxNodes) numbers_[count] = static_cast<uint16_t>(number);
+      });
   if (!is_list || count < 2 || count > kMaxNodes || has_policy()) return false;
   count_ = count;
   Distances distances;

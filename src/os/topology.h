@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "os/text_file.h"
 #include "os/thread.h"
 
 namespace os {
@@ -60,7 +61,7 @@ class Topology {
  private:
   using Distances = uint8_t[kMaxNodes][kMaxNodes];
   bool read_cpus(const char* root, unsigned node);
-  void read_distances(const char* root, unsigned node, Distances& distances) const;
+  void read_distances(const char* root, unsigned node, Distances& distances);
   void put_first(unsigned node, Distances& distances);
   void sort_by(const Distances& distances);
 
@@ -69,6 +70,7 @@ class Topology {
   uint16_t numbers_[kMaxNodes]{};
   uint8_t order_[kMaxNodes][kMaxNodes]{};
   uint8_t node_of_[kMaxCpus]{};
+  char text_[kMostText]{};  // of the file that is read; a thread's stack may be small
 };
 
 /// Bytes of memory that the machine has; 0 where the kernel does not tell.

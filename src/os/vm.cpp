@@ -170,8 +170,10 @@ bool vm_lock(char* at, size_t size) {
 }
 
 bool vm_gives_huge_pages() {
-  TextFile setting = read_file("/sys/kernel/mm/transparent_hugepage/enabled");
-  return setting.size != 0 && base::after(setting.text, "[always]") != nullptr;
+  constexpr char kAlways[] = "[always]";
+  char text[sizeof kAlways];
+  TextFile setting = read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text);
+  return setting.size != 0 && base::after(setting.text, kAlways) != nullptr;
 }
 
 ASHLAR_START_DATA std::atomic<bool> g_cannot_fetch{false};
@@ -190,7 +192,7 @@ std::atomic<bool> g_cannot_tell{false};
 size_t vm_resident(char* at, size_t size, Owner owner) {
   constexpr uint64_t kPresent = uint64_t{1} << 63, kExclusive = uint64_t{1} << 56;  // Linux 4.2
   uint64_t wanted = owner == Owner::kAny ? kPresent : kPresent | kExclusive;
-  constexpr size_t kPages = 512;
+  constexpr size_t kPages = 64;  // threads may have small stacks
   if (g_cannot_tell.load(std::memory_order_relaxed)) return 0;
   long file = call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
   if (is_error(file)) {
@@ -202,7 +204,7 @@ size_t vm_resident(char* at, size_t size, Owner owner) {
   size_t pages = 0, count = size / page_size();
   auto first = reinterpret_cast<size_t>(at) / page_size();
   for (size_t done = 0; done < count; done += kPages) {
-    uint64_t of_pages[kPages] = {};
+    uint64_t of_pages[kPages];
     size_t here = count - done < kPages ? count - done : kPages, bytes = here * sizeof(uint64_t);
     size_t from = (first + done) * sizeof(uint64_t);
     if (call(SYS_pread64, file, of_pages, bytes, from) != word(bytes)) {

@@ -23,12 +23,14 @@ class TextFileTest : public testing::Test {
     fwrite(content.data(), 1, content.size(), file);
     fclose(file);
   }
+  os::TextFile read(const char* name) { return os::read_file(name, buffer, sizeof buffer); }
   char path[32] = "/tmp/ashlar-text-XXXXXX";
+  char buffer[os::kMostText];
 };
 
 TEST_F(TextFileTest, AFileIsReadWhole) {
   write("0-3\n");
-  os::TextFile file = os::read_file(path);
+  os::TextFile file = read(path);
   EXPECT_STREQ(file.text, "0-3\n");
   EXPECT_EQ(file.end() - file.text, 4);
   EXPECT_FALSE(file.is_cut());
@@ -37,7 +39,7 @@ TEST_F(TextFileTest, AFileIsReadWhole) {
 
 TEST_F(TextFileTest, ALongOneIsCutAndSaysSo) {
   write(std::string(100000, 'x'));
-  os::TextFile file = os::read_file(path);
+  os::TextFile file = read(path);
   EXPECT_TRUE(file.is_cut());
   EXPECT_EQ(std::strlen(file.text), file.size);
 }
@@ -45,7 +47,7 @@ TEST_F(TextFileTest, ALongOneIsCutAndSaysSo) {
 TEST_F(TextFileTest, WhatIsNotThereIsEmpty) {
   for (const char* nothing : {"/tmp/ashlar-no-such-file", "/dev/null/x", "/tmp"}) {
     errno = 77;
-    os::TextFile file = os::read_file(nothing);
+    os::TextFile file = read(nothing);
     EXPECT_EQ(file.size, 0u);
     EXPECT_STREQ(file.text, "");
     EXPECT_FALSE(file.is_refused) << nothing;
@@ -61,7 +63,7 @@ TEST_F(TextFileTest, WithoutDescriptorsItIsRefused) {
   getrlimit(RLIMIT_NOFILE, &before);
   const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
   setrlimit(RLIMIT_NOFILE, &none);
-  os::TextFile file = os::read_file(path);
+  os::TextFile file = read(path);
   setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_TRUE(file.is_refused);
   EXPECT_EQ(file.size, 0u);
@@ -70,7 +72,7 @@ TEST_F(TextFileTest, WithoutDescriptorsItIsRefused) {
 TEST_F(TextFileTest, NothingIsLeftOpen) {
   int before = open("/dev/null", O_RDONLY);
   close(before);
-  for (int i = 0; i < 10; ++i) os::read_file(i % 2 == 0 ? path : "/tmp");
+  for (int i = 0; i < 10; ++i) read(i % 2 == 0 ? path : "/tmp");
   int after = open("/dev/null", O_RDONLY);
   close(after);
   EXPECT_EQ(after, before);
