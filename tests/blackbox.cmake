@@ -243,6 +243,8 @@ blackbox_program(shifting_sizes_test ${bb}/memory/shifting_sizes_test.cpp
   ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.shifting_sizes VARIANTS preload fallback slabs LABELS memory
   COMMAND shifting_sizes_test)
+blackbox_program(locked_test ${bb}/memory/locked_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_test(memory.locked VARIANTS preload slob LABELS memory COMMAND locked_test)
 blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
 blackbox_test(memory.mappings VARIANTS preload LABELS memory COMMAND mappings_test)
 blackbox_test(memory.mappings VARIANTS slob LABELS memory slow COMMAND mappings_test)

@@ -44,6 +44,12 @@ enum class Moved : uint8_t {
   kTargetLost,  ///< no, and there is no memory at the target any more
 };
 
+/// What came of purging many ranges.
+struct Purged {
+  size_t ranges = 0;  ///< that read as zero now, the first ones
+  size_t locked = 0;  ///< bytes of them that are still in memory
+};
+
 /// Whose memory is meant.
 enum class Owner : uint8_t {
   kAny,
@@ -71,10 +77,11 @@ struct Vm {
   uint64_t (*now_ms)();
   /// Undoes commit: the address space counts no more.
   bool (*decommit)(const Place& place, char* at, size_t size);
-  /// Purges range after range. How many it did; it ends at the first that is refused. (One call of
-  /// process_madvise would take a third of the time for single pages, from Linux 6.14 on, but
-  /// filters of system calls that let madvise pass may end the process for that one.)
-  size_t (*purge_each)(const Range* ranges, size_t count);
+  /// Purges range after range. What the kernel refuses because it is locked in memory (mlock) stays
+  /// there, but reads as zero, too. It ends at the first that is refused for another reason. (One
+  /// call of process_madvise would take a third of the time for single pages, from Linux 6.14 on,
+  /// but filters of system calls that let madvise pass may end the process for that one.)
+  Purged (*purge_each)(const Range* ranges, size_t count);
   /// Has the kernel show what is mapped in [at, at + size), which may have holes, under this name
   /// in /proc/PID/smaps; the text stays where it is. False where the kernel has no such names, or
   /// where there are holes.

@@ -27,6 +27,9 @@ constexpr size_t kMostLifted = size_t{2} << 20;
 // So many times a block, and so many frames, are room enough for it to move to.
 constexpr size_t kRoomInFront = 8;
 constexpr size_t kMuchRoom = (size_t{16} << 20) / kFrameSize;
+// Where nothing goes, since all is locked in memory, more than this is not looked at. Who may not
+// lock all that there is may lock half as much, as a rule (RLIMIT_MEMLOCK).
+constexpr size_t kMostLocked = (size_t{16} << 20) / kFrameSize;
 
 }  // namespace
 
@@ -284,6 +287,7 @@ void Zone::trim() {
   {
     os::Locked held(lock_);
     if (is_abandoned()) return;
+    if (base::kHasCaches && !has_come(refused_until_ms_, now_ms, kAskAgainMs)) return;
     keep = keeping_.limit(now(), now_ms);
     if (dirty_frames() <= keep) return;
   }
@@ -345,9 +349,10 @@ size_t Zone::purge_end(size_t keep) {
   return retract();
 }
 
+// What is locked in memory counts as clean when it has been cleared: so it is met once.
 size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
-  size_t done = 0;
+  size_t done = 0, locked = 0;
   lock_.acquire();
   bool mine = !is_purging() && !is_abandoned() && !is_pinned() && !is_lent();
   if (mine) is_purging_.store(true, std::memory_order_relaxed);
@@ -359,18 +364,22 @@ size_t Zone::purge(size_t keep) {
     Batch batch = isolate(std::min(wanted, std::max(kPurgeBatch, wanted / 16)));
     lock_.release();
     if (may_have_huge()) break_up(batch.ranges, batch.count);
-    size_t purged = vm_->purge_each(batch.ranges, batch.count);
+    auto [purged, locked_bytes] = vm_->purge_each(batch.ranges, batch.count);
     for (size_t i = 0; i < purged; ++i) purge_records(batch.ranges[i]);
     lock_.acquire();
     if (is_abandoned()) break;  // by a fork that has interrupted us
     size_t gone = put_back(batch, purged);
     keeping_.note_purge(now(), gone);
     done += gone;
-    if (purged < batch.count || purged == 0) break;  // locked memory: the kernel will refuse again
+    if (base::kHasCaches) locked += locked_bytes / kFrameSize;  // the small library clears nothing
+    bool is_futile = locked > kMostLocked && locked >= done;
+    if (purged < batch.count || purged == 0 || is_futile) break;
   }
+  if (base::kHasCaches && mine && surplus > 0 && locked >= done) pause();
   if (mine) is_purging_.store(false, std::memory_order_relaxed);
   if (mine && surplus > 0 && done >= surplus) note_change();
   tell_budget();
+  done -= std::min(done, locked);
   purged_ += done;
   lock_.release();
   return done;
@@ -399,7 +408,7 @@ size_t Zone::count_hollow(uint32_t first, Pages pages) {
 
 size_t Zone::purge_let(const os::Range* ranges, size_t count) {
   if (is_broken_up()) break_up(ranges, count);
-  size_t ranges_done = vm_->purge_each(ranges, count);
+  auto [ranges_done, locked] = vm_->purge_each(ranges, count);
   os::Locked held(lock_);
   size_t frames = 0;
   for (size_t i = 0; i < ranges_done; ++i) {
@@ -410,6 +419,7 @@ size_t Zone::purge_let(const os::Range* ranges, size_t count) {
   }
   hollow_ += frames;
   tell_budget();
+  if (base::kHasCaches) frames -= std::min(frames, locked / kFrameSize);
   purged_ += frames;
   purges_ += ranges_done;
   return frames;

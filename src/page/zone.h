@@ -71,40 +71,11 @@
 #include "page/buddy.h"
 #include "page/budget.h"
 #include "page/frame.h"
+#include "page/manners.h"
 #include "page/retention.h"
 #include "page/vacancy.h"
 
 namespace page {
-
-/// What a zone says to the kernel of its memory, besides asking for it.
-struct Manners {
-  enum class HugePages : uint8_t {
-    kAuto,    ///< for blocks that will fill them (advise_huge)
-    kNever,   ///< also where the system would make them of its own accord
-    kAlways,  ///< wherever they fit
-  };
-  HugePages huge_pages = HugePages::kAuto;
-  enum class Where : uint8_t {
-    kAnywhere,
-    kLow,     ///< below 4 GiB of address space
-    kPinned,  ///< locked in memory, which never goes back
-    kHuge2M,  ///< in pages of 2 MiB that an administrator has set apart (hugetlb)
-    kHuge1G,  ///< and in such of 1 GiB
-  };
-  Where where = Where::kAnywhere;
-  /// The node whose zone it is, and its number if the kernel shall know (os/topology.h).
-  unsigned node = 0;
-  static constexpr int kNoNumber = base::kHasCaches ? -1 : 0;
-  int node_number = kNoNumber;
-  /// What large zones are called in /proc/PID/smaps; null: nothing.
-  const char* name = nullptr;
-};
-
-/// The bytes of the pages such a zone comes and goes in, by powers of two; 0: ordinary ones.
-constexpr unsigned hugetlb_shift(Manners::Where where) {
-  if (where == Manners::Where::kHuge2M) return 21;
-  return where == Manners::Where::kHuge1G ? 30 : 0;
-}
 
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
@@ -356,6 +327,10 @@ class Zone {
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool commit(char* at, size_t count) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);
+  // What was refused, pages that were set apart or a purge of locked ones, is asked for again after
+  // so long: of the first the kernel makes a file for each attempt.
+  static constexpr uint64_t kAskAgainMs = 1000;
+  ASHLAR_COLD void pause() ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);

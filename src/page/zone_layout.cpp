@@ -32,9 +32,6 @@ constexpr size_t kSkips[] = {0, (size_t{64} << 20) / kFrameSize, (size_t{1} << 3
 // store when their addresses agree in the lowest twelve bits, and objects that programs use closely
 // together tend to lie at the starts of frames. (bench/micro/front: pairs)
 constexpr size_t kMapOffset = 2560;
-// What was refused of pages that were set apart is asked for again after so long: the kernel makes
-// a file for each attempt.
-constexpr uint64_t kAskAgainMs = 1000;
 // A zone that is smaller is not worth the calls that name its mappings: small processes start with
 // as few as may be.
 constexpr size_t kNamedFrom = (size_t{16} << 20) / kFrameSize;
@@ -233,13 +230,17 @@ void Zone::introduce(size_t first, size_t count) {
   vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
 }
 
+void Zone::pause() {
+  refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
+}
+
 bool Zone::commit_hugetlb(char* at, size_t count) {
   uint64_t now_ms = vm_->now_ms();
   if (refused_ != 0 && count >= refused_ && !has_come(refused_until_ms_, now_ms, kAskAgainMs))
     return false;
   if (vm_->commit_hugetlb(place_, at, count * kFrameSize, hugetlb_shift(where()))) return true;
   refused_ = count;
-  refused_until_ms_ = now_ms + kAskAgainMs;
+  pause();
   return false;
 }
 

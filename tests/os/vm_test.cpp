@@ -188,7 +188,7 @@ TEST_F(VmTest, ManyRangesArePurgedAndNothingBetweenThem) {
   for (size_t count : {1, 2, 64}) {
     os::Range ranges[64];
     for (size_t i = 0; i < count; ++i) ranges[i] = {place.base + 2 * i * 65536, 65536};
-    EXPECT_EQ(os::kVm.purge_each(ranges, count), count);
+    EXPECT_EQ(os::kVm.purge_each(ranges, count).ranges, count);
     for (size_t i = 0; i < count; ++i) {
       EXPECT_TRUE(is_all(ranges[i].at, 65536, 0));
       EXPECT_TRUE(is_all(ranges[i].at + 65536, 65536, 7));
@@ -196,20 +196,43 @@ TEST_F(VmTest, ManyRangesArePurgedAndNothingBetweenThem) {
   }
 }
 
-TEST_F(VmTest, PurgingManyRangesEndsAtTheFirstThatIsLocked) {
+// One page in the midst of the fifth range: all else goes, and it reads as zero.
+TEST_F(VmTest, OfManyRangesOnlyWhatIsLockedStaysInMemory) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);
-  char* locked = place.base + 4 * size_t{65536};
-  if (syscall(SYS_mlock, locked, 65536) != 0) GTEST_SKIP() << "not run: may not lock memory";
+  const size_t page = os::page_size();
+  char* locked = place.base + 4 * size_t{65536} + 5 * page % 65536;
+  if (syscall(SYS_mlock, locked, page) != 0) GTEST_SKIP() << "not run: may not lock memory";
   os::Range ranges[8];
   for (size_t i = 0; i < 8; ++i) ranges[i] = {place.base + i * 65536, 65536};
-  EXPECT_EQ(os::kVm.purge_each(ranges, 8), 4u);
-  EXPECT_TRUE(is_all(place.base, 4 * size_t{65536}, 0));
-  EXPECT_TRUE(is_all(locked, 4 * size_t{65536}, 7)) << "what was not counted has changed";
-  syscall(SYS_munlock, locked, 65536);
-  // And from now on, if the kernel took one refusal for all.
-  EXPECT_EQ(os::kVm.purge_each(ranges, 8), 8u);
+  const os::Purged purged = os::kVm.purge_each(ranges, 8);
+  EXPECT_EQ(purged.ranges, 8u);
+  EXPECT_EQ(purged.locked, page);
+  EXPECT_EQ(os::kVm.resident(place.base, 8 * size_t{65536}, os::Owner::kAny), page);
   EXPECT_TRUE(is_all(place.base, 8 * size_t{65536}, 0));
+  EXPECT_TRUE(is_all(place.base + 8 * size_t{65536}, kMiB / 2, 7));
+  syscall(SYS_munlock, locked, page);
+  EXPECT_EQ(os::kVm.purge_each(ranges, 8).locked, 0u);
+}
+
+TEST_F(VmTest, WhereAllIsLockedAllIsCleared) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  if (syscall(SYS_mlock, place.base, 65536) != 0) GTEST_SKIP() << "not run: may not lock memory";
+  const os::Range range{place.base, 65536};
+  const os::Purged purged = os::kVm.purge_each(&range, 1);
+  EXPECT_EQ(purged.ranges, 1u);
+  EXPECT_EQ(purged.locked, 65536u);
+  EXPECT_TRUE(is_all(place.base, 65536, 0));
+  syscall(SYS_munlock, place.base, 65536);
+}
+
+TEST_F(VmTest, PurgingManyRangesEndsWhereThereIsNoMemory) {
+  ASSERT_TRUE(commit(0, kMiB));
+  std::memset(place.base, 7, kMiB);
+  const os::Range ranges[] = {{place.base, 65536}, {place.base + kMiB, 65536}, {place.base, kMiB}};
+  EXPECT_EQ(os::kVm.purge_each(ranges, 3).ranges, 1u);
+  EXPECT_TRUE(is_all(place.base + 65536, kMiB - 65536, 7)) << "what was not counted has changed";
 }
 
 TEST_F(VmTest, LockedMemoryIsNotPurged) {

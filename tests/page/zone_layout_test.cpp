@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "page/zone.h"
+#include "support/auxv.h"
 #include "support/rng.h"
 #include "support/zone_ground.h"
 
@@ -20,6 +21,7 @@ using base::Pages;
 using page::Frame;
 using page::FrameKind;
 using page::Zone;
+using test::FakeVm;
 using test::kKeepAll;
 using test::kMiB;
 
@@ -309,5 +311,70 @@ TEST_F(ZoneLayoutTest, AReservedPlaceHasNoObstaclesToGoAround) {
   vm.failing_commits = 0;
   EXPECT_NE(alloc(Pages::ceil(4 * kMiB).n), nullptr);
 }
+
+TEST_F(ZoneLayoutTest, MemoryThatCouldNotBeGivenUpIsNotTakenForZeroed) {
+  start();
+  Frame* block = alloc(1024);
+  std::memset(bytes(block), 0xee, 1024 * kFrameSize);
+  free(block);
+  vm.failing_decommits = 1;
+  EXPECT_FALSE(zone.retract());
+  zone.audit();
+  block = alloc(1024);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(block->is_new, 0);
+}
+
+TEST_F(ZoneLayoutTest, RetractedAddressSpaceComesBackAsNew) {
+  start();
+  Frame* block = alloc(1024);
+  std::memset(bytes(block), 0xee, 1024 * kFrameSize);
+  free(block);
+  size_t before = zone.window_size();
+  EXPECT_TRUE(zone.retract());
+  zone.audit();
+  EXPECT_LT(zone.window_size(), before);
+  block = alloc(1024);
+  ASSERT_NE(block, nullptr);
+  EXPECT_NE(block->is_new, 0);
+  EXPECT_EQ(bytes(block)[0], 0);
+}
+
+// Frames stay 4 KiB where the system's page is larger; commits and purges round. The fake kernel
+// refuses every range that is not made of whole pages.
+class ZoneOnLargePages : public testing::TestWithParam<size_t> {};
+
+TEST_P(ZoneOnLargePages, CommitsAndPurgesWholePages) {
+  test::PageSize page(GetParam());
+  FakeVm vm;
+  Zone zone;
+  ASSERT_TRUE(zone.start(vm.vm(), kKeepAll, size_t{1} << 40));
+  std::vector<Frame*> blocks;
+  for (size_t pages : {1, 2, 3, 5, 8, 16, 31, 100, 1024, 4, 7, 64}) {
+    Frame* block = zone.alloc(Pages(pages), Order(0), FrameKind::kLarge);
+    ASSERT_NE(block, nullptr);
+    std::memset(zone.address_of(*block), static_cast<int>(pages), Pages(pages).bytes());
+    blocks.push_back(block);
+  }
+  zone.audit();
+  for (size_t i = 0; i < blocks.size(); i += 2) zone.free_large(*blocks[i]);
+  EXPECT_GT(zone.purge(0), 0u);
+  zone.audit();
+  for (size_t i = 1; i < blocks.size(); i += 2) {
+    char* at = zone.address_of(*blocks[i]);
+    size_t pages = blocks[i]->count;
+    for (size_t b = 0; b < Pages(pages).bytes(); ++b)
+      ASSERT_EQ(at[b], static_cast<char>(pages)) << "a purge took a neighbour's half page";
+    zone.free_large(*blocks[i]);
+  }
+  zone.purge(0);
+  zone.audit();
+  EXPECT_EQ(zone.stats().live, 0u);
+  EXPECT_EQ(zone.stats().dirty, 0u) << "everything is free, and whole pages of it";
+}
+
+INSTANTIATE_TEST_SUITE_P(KiB, ZoneOnLargePages,
+                         testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
+                         [](const auto& info) { return std::to_string(info.param / 1024); });
 
 }  // namespace

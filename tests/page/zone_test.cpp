@@ -8,7 +8,6 @@
 #include <cstring>
 #include <vector>
 
-#include "support/auxv.h"
 #include "support/zone_ground.h"
 
 namespace {
@@ -307,6 +306,66 @@ TEST_F(ZoneTest, APurgeThatTheKernelRefusesEndsAndLosesNothing) {
   EXPECT_EQ(zone.purge(0), 100u);
 }
 
+TEST_F(ZoneTest, OfLockedMemoryNoMoreStaysThanIsLockedAndOnce) {
+  start();
+  Frame* block = alloc(1000);
+  std::memset(bytes(block), 1, Pages(1000).bytes());
+  vm.mlocked = {{bytes(block) + 100 * kFrameSize, kFrameSize}};
+  Frame* other = alloc(7);
+  Frame* wall = alloc(1);
+  free(block);
+  free(other);
+  EXPECT_EQ(zone.purge(0), 1006u);
+  zone.audit();
+  EXPECT_EQ(zone.stats().dirty, 0u);
+  unsigned calls = vm.purge_calls;
+  zone.purge(0);
+  EXPECT_EQ(vm.purge_calls, calls) << "what cannot go is asked for again";
+  Frame* again = alloc(1000);
+  EXPECT_TRUE(again->is_new);
+  for (size_t i = 0; i < Pages(1000).bytes(); ++i) ASSERT_EQ(bytes(again)[i], 0);
+  free(wall);
+}
+
+// Under mlockall each call would be futile.
+TEST_F(ZoneTest, WhereNothingGoesTheKernelIsLeftAloneForAWhile) {
+  start(kKeepNothing);
+  auto breathe = [&] {
+    free(alloc(2000));
+    zone.trim();
+    zone.audit();
+    return vm.purge_calls;
+  };
+  auto sleep = [&] {  // so long that nothing is kept because it was wanted
+    for (size_t i = 0; i < 4; ++i) {
+      vm.now_ms += 1000;
+      zone.trim();
+    }
+  };
+  breathe();
+  vm.mlocked = {{zone.window(), 256 * kMiB}};
+  unsigned calls = breathe();
+  for (size_t i = 0; i < 100; ++i) EXPECT_EQ(breathe(), calls);
+  sleep();
+  EXPECT_GT(vm.purge_calls, calls);
+  vm.mlocked.clear();
+  breathe();
+  sleep();
+  EXPECT_EQ(zone.stats().dirty, 0u) << "and what can go goes again";
+}
+
+TEST_F(ZoneTest, WhatIsLockedOfASlabIsClearedButHasNotGone) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
+  vm.mlocked = {{bytes(block), kFrameSize}};
+  EXPECT_EQ(zone.purge_let(ranges, 2), 1u);
+  EXPECT_EQ(bytes(block)[0], 0);
+  zone.free(zone.number_of(*block), Pages(8));
+  zone.audit();
+}
+
 Zone* g_zone;
 
 // The lock is free while the kernel works: the same thread could not take it otherwise.
@@ -423,70 +482,5 @@ TEST_F(ZoneTest, AClassOutsideSlabsIsAStray) {
   zone.class_map()[zone.number_of(*block)] = 3;
   EXPECT_EQ(zone.slab_frames().strays, 1u);
 }
-
-TEST_F(ZoneTest, MemoryThatCouldNotBeGivenUpIsNotTakenForZeroed) {
-  start();
-  Frame* block = alloc(1024);
-  std::memset(bytes(block), 0xee, 1024 * kFrameSize);
-  free(block);
-  vm.failing_decommits = 1;
-  EXPECT_FALSE(zone.retract());
-  zone.audit();
-  block = alloc(1024);
-  ASSERT_NE(block, nullptr);
-  EXPECT_EQ(block->is_new, 0);
-}
-
-TEST_F(ZoneTest, RetractedAddressSpaceComesBackAsNew) {
-  start();
-  Frame* block = alloc(1024);
-  std::memset(bytes(block), 0xee, 1024 * kFrameSize);
-  free(block);
-  size_t before = zone.window_size();
-  EXPECT_TRUE(zone.retract());
-  zone.audit();
-  EXPECT_LT(zone.window_size(), before);
-  block = alloc(1024);
-  ASSERT_NE(block, nullptr);
-  EXPECT_NE(block->is_new, 0);
-  EXPECT_EQ(bytes(block)[0], 0);
-}
-
-// Frames stay 4 KiB where the system's page is larger; commits and purges round. The fake kernel
-// refuses every range that is not made of whole pages.
-class ZoneOnLargePages : public testing::TestWithParam<size_t> {};
-
-TEST_P(ZoneOnLargePages, CommitsAndPurgesWholePages) {
-  test::PageSize page(GetParam());
-  FakeVm vm;
-  Zone zone;
-  ASSERT_TRUE(zone.start(vm.vm(), kKeepAll, size_t{1} << 40));
-  std::vector<Frame*> blocks;
-  for (size_t pages : {1, 2, 3, 5, 8, 16, 31, 100, 1024, 4, 7, 64}) {
-    Frame* block = zone.alloc(Pages(pages), Order(0), FrameKind::kLarge);
-    ASSERT_NE(block, nullptr);
-    std::memset(zone.address_of(*block), static_cast<int>(pages), Pages(pages).bytes());
-    blocks.push_back(block);
-  }
-  zone.audit();
-  for (size_t i = 0; i < blocks.size(); i += 2) zone.free_large(*blocks[i]);
-  EXPECT_GT(zone.purge(0), 0u);
-  zone.audit();
-  for (size_t i = 1; i < blocks.size(); i += 2) {
-    char* at = zone.address_of(*blocks[i]);
-    size_t pages = blocks[i]->count;
-    for (size_t b = 0; b < Pages(pages).bytes(); ++b)
-      ASSERT_EQ(at[b], static_cast<char>(pages)) << "a purge took a neighbour's half page";
-    zone.free_large(*blocks[i]);
-  }
-  zone.purge(0);
-  zone.audit();
-  EXPECT_EQ(zone.stats().live, 0u);
-  EXPECT_EQ(zone.stats().dirty, 0u) << "everything is free, and whole pages of it";
-}
-
-INSTANTIATE_TEST_SUITE_P(KiB, ZoneOnLargePages,
-                         testing::Values(size_t{4096}, size_t{16384}, size_t{65536}),
-                         [](const auto& info) { return std::to_string(info.param / 1024); });
 
 }  // namespace

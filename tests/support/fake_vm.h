@@ -56,6 +56,7 @@ class FakeVm {
   unsigned failing_purges = 0;
   unsigned failing_moves = 0;
   bool loses_targets = false;  ///< when a move fails
+  std::vector<Range> mlocked;  ///< by the program: it is not purged
   bool has_names = true;       ///< for mappings
   bool gives_huge = false;     ///< unasked
   std::vector<Range> filled;   ///< in memory, as far as resident() tells
@@ -72,6 +73,7 @@ class FakeVm {
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0,
            resident_looks = 0;
   unsigned hugetlb_asked = 0;
+  unsigned purge_calls = 0;
   std::vector<char*> broken_up;
   std::vector<Range> purged, fetched;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
@@ -95,13 +97,7 @@ class FakeVm {
   static size_t resident(char* at, size_t size, os::Owner) {
     require_pages(at, size);
     ++s_current->resident_looks;
-    size_t sum = 0;
-    for (const Range& range : s_current->filled) {
-      char* first = std::max(range.at, at);
-      char* end = std::min(range.at + range.size, at + size);
-      if (first < end) sum += static_cast<size_t>(end - first);
-    }
-    return sum;
+    return overlap(s_current->filled, {at, size});
   }
   bool is_committed(const Range& wanted) const {
     // Commits follow each other: a range may span several of them.
@@ -125,6 +121,15 @@ class FakeVm {
     if (holds) return;
     fprintf(stderr, "the fake kernel was asked wrongly: %s\n", rule);
     abort();
+  }
+  static size_t overlap(const std::vector<Range>& ranges, const Range& wanted) {
+    size_t sum = 0;
+    for (const Range& range : ranges) {
+      char* first = std::max(range.at, wanted.at);
+      char* end = std::min(range.at + range.size, wanted.at + wanted.size);
+      if (first < end) sum += static_cast<size_t>(end - first);
+    }
+    return sum;
   }
   static bool fails(unsigned& count) { return count > 0 && count-- > 0; }
   static void require_pages(char* at, size_t size) {
@@ -230,18 +235,26 @@ class FakeVm {
     require_pages(at, size);
     require_ordinary(at, size);
     require(me.is_committed({at, size}), "purge: not committed");
+    ++me.purge_calls;
     if (me.while_purging != nullptr) me.while_purging();
-    if (fails(me.failing_purges)) return false;
+    if (fails(me.failing_purges) || overlap(me.mlocked, {at, size}) != 0) return false;
     std::memset(at, 0, size);
     me.purged.push_back({at, size});
     return true;
   }
 
-  static size_t purge_each(const os::Range* ranges, size_t count) {
+  static os::Purged purge_each(const os::Range* ranges, size_t count) {
     require(count <= 1024, "more ranges than the kernel takes");
-    size_t done = 0;
-    while (done < count && purge(ranges[done].at, ranges[done].size)) ++done;
-    return done;
+    os::Purged purged;
+    for (; purged.ranges < count; ++purged.ranges) {
+      auto [at, size] = ranges[purged.ranges];
+      if (purge(at, size)) continue;
+      const size_t locked = overlap(s_current->mlocked, {at, size});
+      if (locked == 0) break;
+      std::memset(at, 0, size);
+      purged.locked += locked;
+    }
+    return purged;
   }
 
   static os::Moved move(char* from, char* to, size_t size) {
