@@ -13,8 +13,14 @@ using page::PageHeap;
 
 namespace {
 
-// From here on moving pages is cheaper than copying them: the kernel moves 512 at a time.
-constexpr size_t kMoveFrom = size_t{2} << 20;
+// From here on pages are moved, not copied: 512 at a time. That takes less time for smaller blocks,
+// too, but what is moved is a mapping of its own, whose memory goes with it when the block is
+// freed: filled blocks of 2 to 30 MiB whose sizes change at random took three times as long when
+// they were moved from 2 MiB on, and arrays that grow no less (bench/README.md: Moved or copied,
+// weighed). In the small library such mappings stay.
+constexpr size_t kMoveFrom = (base::kHasCaches ? size_t{16} : size_t{64}) << 20;
+// A copy of what is hardly filled would be. And what leaves the slabs' zone does so once.
+constexpr size_t kMoveSparseFrom = size_t{2} << 20;
 
 // Up to this size a block is asked about whether it is in memory. Others, like the system's own
 // allocator, fetch such blocks anew each time.
@@ -78,11 +84,15 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   if (target.frame == nullptr) return nullptr;
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
-  os::Moved moved = base::is_aligned(to, os::page_size())
-                        ? block.zone->vm().move(from, to, usable_size(block))
-                        : os::Moved::kNo;
+  // What it has grown by where it stands is another one.
+  size_t mappings = size_t{block.frame->moved} + 1;
+  bool may_be = base::is_aligned(to, os::page_size()) &&
+                (!base::kHasCaches || target.zone->may_take_moved(pages, mappings));
+  os::Moved moved = may_be ? block.zone->vm().move(from, to, usable_size(block)) : os::Moved::kNo;
   // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
   Pages had = Pages(block.frame->count);
+  if (base::kHasCaches && moved == os::Moved::kYes)
+    target.zone->note_moved(*target.frame, mappings);
   if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
   if (base::kHasCaches && moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
   return moved == os::Moved::kYes ? to : nullptr;
@@ -119,14 +129,15 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   Pages have = Pages(block.frame->count);
   if (pages < have) block.zone->shrink(*block.frame, pages);
   if (pages <= have) return address_of(block);
-  bool can_move = have.bytes() >= kMoveFrom;
-  if (base::kHasCaches && can_move && size >= base::kGiantSize && block.zone->has_slabs())
+  bool may_move = base::kHasCaches && have.bytes() >= kMoveSparseFrom;
+  if (may_move && size >= base::kGiantSize && block.zone->has_slabs())
     if (void* p = move(heap, block, pages)) return p;
   if (block.zone->try_grow(*block.frame, pages)) {
     if (may_be_huge(block)) advise(block, Fill::kSparse, have);
     return address_of(block);
   }
-  return can_move ? move(heap, block, pages) : nullptr;
+  if (have.bytes() < kMoveFrom && (!may_move || was_filled(block))) return nullptr;
+  return move(heap, block, pages);
 }
 
 }  // namespace large

@@ -3,8 +3,8 @@
 // Idea
 //   A large block is as many frames as its size needs, from the page heap. It grows in place when
 //   what follows is free, gives its tail back when it shrinks, and where it must move and is large
-//   enough to be worth a system call, its pages are moved by the kernel (mremap), not copied. So is
-//   one that has become a giant among slabs.
+//   enough to be worth a mapping, its pages are moved by the kernel (mremap), not copied
+//   (page/zone_moved.cpp). So is one that has become a giant among slabs.
 //   A block of some MiB that will be written from end to end is advised to be backed by huge pages,
 //   and many smaller ones are that share such a page, where those before them were filled. What a
 //   block grows by is not, since who doubles an array may never fill its second half.

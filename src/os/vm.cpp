@@ -159,17 +159,27 @@ Purged vm_purge_each(const Range* ranges, size_t count) {
   return {done, locked};
 }
 
+// The target may be unmapped by now: the kernel does that first, and says no later where what is to
+// be moved consists of several mappings (before 6.17) or memory or address space is short.
+Moved refused_at(char* to, size_t size) {
+  long answer = map(to, size, PROT_READ | PROT_WRITE, kNoReplace);
+  if (answer == word(to) || answer == -EEXIST) return Moved::kNo;
+  if (!is_error(answer)) unmap(answer, size);
+  return Moved::kTargetLost;
+}
+
 Moved vm_move(char* from, char* to, size_t size) {
   // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
   // mmap could take the hole.
   int flags = MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap;
   if (!is_error(call(SYS_mremap, from, size, size, flags, to))) return Moved::kYes;
-  // The target may be unmapped by now: the kernel does that first, and says no later where the
-  // source consists of several mappings (before 6.17) or address space is short.
-  long answer = map(to, size, PROT_READ | PROT_WRITE, kNoReplace);
-  if (answer == word(to) || answer == -EEXIST) return Moved::kNo;
-  if (!is_error(answer)) unmap(answer, size);
-  return Moved::kTargetLost;
+  return refused_at(to, size);
+}
+
+// The new mapping joins its neighbours, as the kernel sees to when it is made.
+Moved vm_renew(char* at, size_t size) {
+  if (!is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED))) return Moved::kYes;
+  return refused_at(at, size);
 }
 
 void vm_advise_huge(char* at, size_t size, bool huge) {
@@ -295,6 +305,7 @@ constexpr Vm all_verbs() {
     vm.commit_hugetlb = vm_commit_hugetlb;
     vm.fetch = vm_fetch;
     vm.resident = vm_resident;
+    vm.renew = vm_renew;
   }
   return vm;
 }

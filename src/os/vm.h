@@ -115,6 +115,11 @@ struct Vm {
   /// How many bytes of [at, at + size), in whole system pages, are in memory, or in this process's
   /// alone; 0 where the kernel does not tell, which is asked once. Reads a file: some microseconds.
   size_t (*resident)(char* at, size_t size, Owner owner);
+  /// Ends that [at, at + size), which is committed, is a mapping of its own because pages were
+  /// moved there: such a one merges with no neighbour as long as it lives, whatever becomes of its
+  /// pages. What replaces it reads as zero, has no name, and is advised and bound to nothing. kNo:
+  /// it is as it was, or holds zero.
+  Moved (*renew)(char* at, size_t size);
 };
 
 /// The real kernel. In the small library it has only the verbs that this calls.

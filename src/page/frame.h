@@ -35,7 +35,10 @@ struct Frame {
   FrameKind kind;
   uint8_t order;   ///< kFree: the block has 2^order frames; its last record says so, too
   uint8_t is_new;  ///< kLarge: the block was zero when it was given out
-  uint8_t yard;    ///< kSlab: whom the slab serves, as a hint for who has no lock
+  union {
+    uint8_t yard;   ///< kSlab: whom the slab serves, as a hint for who has no lock
+    uint8_t moved;  ///< kLarge: of how many mappings the kernel has moved here it consists
+  };
   uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge: its frames
   union {
     struct {

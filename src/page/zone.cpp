@@ -145,6 +145,7 @@ Frame* Zone::let(uint32_t block, size_t dirty_before) {
   if (block == kNone) return nullptr;
   Frame& frame = frames_[block];
   if (frame.kind == FrameKind::kLarge) {
+    if (base::kHasCaches) frame.moved = 0;
     large_ += frame.count;
     ++large_blocks_;
   }
@@ -233,6 +234,7 @@ void Zone::free(uint32_t first, Pages pages) {
 }
 
 void Zone::free_large(Frame& block) {
+  if (base::kHasCaches && block.moved != 0) return free_moved(block);
   os::Locked held(lock_);
   if (is_abandoned()) return;
   large_ -= block.count;
@@ -270,6 +272,7 @@ bool Zone::try_grow(Frame& block, Pages pages) {
 }
 
 void Zone::shrink(Frame& block, Pages pages) {
+  if (base::kHasCaches && block.moved != 0) return shrink_moved(block, pages);
   os::Locked held(lock_);
   if (is_abandoned()) return;
   size_t less = block.count - pages.n;

@@ -43,7 +43,7 @@
 //   left ends the process.
 //
 //   Large blocks that came free wait, unmerged, in a short row for a request of the same size, so
-//   that a pair of malloc and free splits and merges nothing.
+//   that a pair of malloc and free splits and merges nothing. (Moved ones do not: zone_moved.cpp.)
 //
 // Invariants (audit())
 //   1. Those of the buddy heap.
@@ -175,6 +175,11 @@ class Zone {
 
   /// Gives the block's frames behind the first `pages` back.
   void shrink(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
+
+  /// Pages that the kernel moves to a block are mappings of their own until the block is freed.
+  /// Whether so many more may come to one of `pages` frames; and that they have.
+  bool may_take_moved(base::Pages pages, size_t mappings) const;
+  void note_moved(Frame& block, size_t mappings);
 
   /// Returns free memory to the kernel until at most `keep` dirty frames are left of those that
   /// there are now. How many went. One caller at a time does the work; others return at once.
@@ -333,6 +338,11 @@ class Zone {
   ASHLAR_COLD void pause() ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  ASHLAR_COLD void name(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  void introduce_again(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
+  os::Moved renew(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
+  ASHLAR_COLD void free_moved(Frame& block) ASHLAR_EXCLUDES(lock_);
+  ASHLAR_COLD void shrink_moved(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
   void decommit(uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
@@ -447,7 +457,7 @@ class Zone {
   size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // to the budget
   bool is_named_ ASHLAR_GUARDED_BY(lock_) = false;
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
-  size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, until
+  size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, or a purge, until
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
   // Of huge pages that blocks share: from how many frames on it is asked whether these are filled;
   // the last that was begun, by its number; and some that hold memory, by theirs modulo 64.
@@ -456,6 +466,7 @@ class Zone {
     uint64_t in_memory = 0;
   };
   std::array<Shared, base::kHasCaches ? 1 : 0> shared_ ASHLAR_GUARDED_BY(lock_){};
+  std::array<std::atomic<size_t>, base::kHasCaches ? 1 : 0> moved_{};  // mappings, at any time
   size_t holes_ ASHLAR_GUARDED_BY(lock_) = 0;
   uint32_t last_hole_ ASHLAR_GUARDED_BY(lock_) = 0;  // kNone from lay_out() on
   std::atomic<size_t> live_{0};  // frames; written under the lock, like the next ones

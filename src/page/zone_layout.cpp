@@ -211,7 +211,8 @@ void Zone::settle(unsigned node_number) {
   if (window_size() > 0) vm_->bind(window_, window_size(), node_number);
 }
 
-// Says to the kernel what is to be said of `count` more frames.
+// Says to the kernel what is to be said of `count` frames that are new, behind the others as a
+// rule.
 void Zone::introduce(size_t first, size_t count) {
   if (!base::kHasCaches) return;
   char* at = address_of(static_cast<uint32_t>(first));
@@ -219,15 +220,17 @@ void Zone::introduce(size_t first, size_t count) {
   if (manners_.huge_pages != Manners::HugePages::kAuto || has_ended)
     vm_->advise_huge(at, count * kFrameSize,
                      manners_.huge_pages == Manners::HugePages::kAlways && !has_ended);
-  if (manners_.name == nullptr || first + count < kNamedFrom) return;
-  // What is there by now, the first time; and the tables, which may have grown, each time.
-  bool was_named = std::exchange(is_named_, true);
-  char* from = was_named ? at : window_;
-  if (!vm_->name(from, static_cast<size_t>(at - from) + count * kFrameSize, manners_.name)) {
+  if (manners_.name != nullptr && (is_named_ || first + count >= kNamedFrom)) name(first, count);
+}
+
+// What is there by now, the first time; and the tables, each time that they may have grown.
+void Zone::name(size_t first, size_t count) {
+  char* at = address_of(static_cast<uint32_t>(first));
+  char* from = std::exchange(is_named_, true) ? at : window_;
+  if (!vm_->name(from, static_cast<size_t>(at - from) + count * kFrameSize, manners_.name))
     manners_.name = nullptr;  // not asked again
-    return;
-  }
-  vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
+  else if (at >= window_ + window_size())
+    vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
 }
 
 void Zone::pause() {

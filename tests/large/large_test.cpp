@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "support/auxv.h"
 #include "support/fake_vm.h"
@@ -134,6 +135,42 @@ TEST_F(LargeTest, BigBlocksAreMovedByTheKernel) {
   if (again.is_zero) {
     for (size_t i = 0; i < size; ++i) ASSERT_EQ(static_cast<char*>(again.address)[i], 0);
   }
+}
+
+// Moved, it would be a mapping of its own.
+TEST_F(LargeTest, WhatIsFilledIsMovedOnlyWhereItIsGreat) {
+  for (size_t size : {4 * kMiB, 12 * kMiB, 16 * kMiB}) {
+    void* p = alloc(size);
+    void* wall = alloc(size);
+    fill(p, size);
+    vm.filled = {{static_cast<char*>(p), size}};
+    unsigned moves = vm.moves;
+    bool is_moved = resize(p, 2 * size) != nullptr;
+    EXPECT_EQ(is_moved, size == 16 * kMiB) << size;
+    EXPECT_EQ(vm.moves - moves, is_moved ? 1u : 0u);
+    free(wall);
+  }
+}
+
+TEST_F(LargeTest, NothingThatWasMovedOutlivesItsBlock) {
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 8; ++i) blocks.push_back(alloc(2 * kMiB));
+  for (size_t size : {3 * kMiB, 5 * kMiB, 2 * kMiB, 6 * kMiB, 3 * kMiB, 8 * kMiB})
+    for (void*& block : blocks) {
+      fill(block, 2 * kMiB);
+      void* moved = resize(block, size);
+      if (moved == nullptr) {  // as realloc does
+        moved = alloc(size);
+        std::memcpy(moved, block, 2 * kMiB);
+        free(block);
+      }
+      block = moved;
+      expect_filled(block, 2 * kMiB);
+    }
+  EXPECT_GT(vm.moves, 0u);
+  EXPECT_LE(vm.moved.size(), 4 * blocks.size());
+  for (void* block : blocks) free(block);
+  EXPECT_EQ(vm.moved.size(), 0u);
 }
 
 TEST_F(LargeTest, AMoveThatTheKernelRefusesChangesNothing) {

@@ -5,9 +5,11 @@
 // mappings, most of them the allocator's; or a /proc/PID/smaps of which half has no name.
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -69,6 +71,33 @@ TEST(Mappings, StayFewHoweverLongTheChurn) {
   for (uint64_t seed = 2; seed < 5; ++seed) threads.emplace_back(churn, seed, 100'000);
   for (std::thread& thread : threads) thread.join();
   EXPECT_LE(mappings().size(), before + kMostMappings);
+}
+
+// Blocks that realloc moves are mappings of their own as long as they live, and no longer.
+TEST(Mappings, AreNoMoreWhenLargeBlocksHaveBeenResizedForLong) {
+  const size_t before = mappings().size();
+  constexpr size_t kSlots = 100, kSteps = 6000;
+  test::Rng rng(7);
+  std::vector<char*> blocks(kSlots);
+  for (size_t step = 0; step < kSteps; ++step) {
+    char*& block = blocks[rng.below(kSlots)];
+    if (block != nullptr && rng.below(4) == 0) {
+      free(block);
+      block = nullptr;
+      continue;
+    }
+    const size_t size = 2 * kMiB + rng.below(4 * kMiB);
+    char* resized = static_cast<char*>(realloc(block, size));
+    ASSERT_NE(resized, nullptr);
+    if (block != nullptr) ASSERT_EQ(resized[0], 1) << "lost on the way";
+    block = resized;
+    for (size_t at = 0; at < size; at += 128 * 1024) block[at] = 1;
+  }
+  // One for 2 MiB, and of what was moved a few for each block.
+  EXPECT_LE(mappings().size(), before + kSlots * 8);
+  for (char* block : blocks) free(block);
+  malloc_trim(0);
+  EXPECT_LE(mappings().size(), before + kMostMappings / 2);
 }
 
 TEST(Mappings, OfALargeHeapHaveNames) {

@@ -258,6 +258,35 @@ TEST_F(VmTest, MovedPagesKeepTheirContentAndLeaveZeroBehind) {
   std::memset(place.base, 5, 2 * kMiB);  // still ours
 }
 
+// How many mappings lie in [from, from + size), whole or in part.
+size_t mappings_in(const char* from, size_t size) {
+  FILE* maps = fopen("/proc/self/maps", "r");
+  size_t count = 0;
+  char line[4096];
+  while (fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long first, end;
+    if (sscanf(line, "%lx-%lx", &first, &end) != 2) continue;
+    count += first < reinterpret_cast<size_t>(from) + size && end > reinterpret_cast<size_t>(from);
+  }
+  fclose(maps);
+  return count;
+}
+
+// Purged, what was moved still is no part of what is around it.
+TEST_F(VmTest, WhatIsRenewedIsOneMappingWithWhatIsAroundIt) {
+  ASSERT_TRUE(commit(0, 8 * kMiB));
+  std::memset(place.base, 7, 8 * kMiB);
+  char* to = place.base + 4 * kMiB;
+  ASSERT_EQ(os::kVm.move(place.base, to, 2 * kMiB), os::Moved::kYes);
+  ASSERT_TRUE(os::kVm.purge(to, 2 * kMiB));
+  EXPECT_EQ(mappings_in(place.base, 8 * kMiB), 3u);
+  EXPECT_EQ(os::kVm.renew(to, 2 * kMiB), os::Moved::kYes);
+  EXPECT_EQ(mappings_in(place.base, 8 * kMiB), 1u);
+  EXPECT_TRUE(is_all(to, 2 * kMiB, 0));
+  EXPECT_TRUE(is_all(to + 2 * kMiB, 2 * kMiB, 7));
+  std::memset(to, 5, 2 * kMiB);  // still ours
+}
+
 TEST_F(VmTest, AMoveFromNowhereFails) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);

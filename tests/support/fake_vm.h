@@ -55,7 +55,8 @@ class FakeVm {
   unsigned failing_commits = 0;
   unsigned failing_purges = 0;
   unsigned failing_moves = 0;
-  bool loses_targets = false;  ///< when a move fails
+  unsigned failing_renews = 0;
+  bool loses_targets = false;  ///< when a move fails, or a renewal
   std::vector<Range> mlocked;  ///< by the program: it is not purged
   bool has_names = true;       ///< for mappings
   bool gives_huge = false;     ///< unasked
@@ -75,6 +76,7 @@ class FakeVm {
   unsigned hugetlb_asked = 0;
   unsigned purge_calls = 0;
   std::vector<char*> broken_up;
+  std::vector<Range> moved;  ///< here, and mappings of their own since then
   std::vector<Range> purged, fetched;
   std::vector<std::pair<Range, bool>> advised;  ///< to have huge pages, or not to
   std::vector<std::pair<Range, std::string>> named;
@@ -272,7 +274,32 @@ class FakeVm {
     }
     std::memcpy(to, from, size);
     std::memset(from, 0, size);
+    me.cut_moved({to, size});
+    me.moved.push_back({to, size});
     return os::Moved::kYes;
+  }
+
+  static os::Moved renew(char* at, size_t size) {
+    FakeVm& me = *s_current;
+    require_pages(at, size);
+    require(me.is_committed({at, size}), "renew: not committed");
+    require_ordinary(at, size);
+    if (fails(me.failing_renews)) return me.loses_targets ? os::Moved::kTargetLost : os::Moved::kNo;
+    std::memset(at, 0, size);
+    me.cut_moved({at, size});
+    return os::Moved::kYes;
+  }
+  // What was moved to this range is there no more.
+  void cut_moved(const Range& gone) {
+    std::vector<Range> rest;
+    for (const Range& range : moved) {
+      char* end = range.at + range.size;
+      char* first = std::max(range.at, gone.at + gone.size);
+      if (range.at < gone.at)
+        rest.push_back({range.at, static_cast<size_t>(std::min(end, gone.at) - range.at)});
+      if (first < end) rest.push_back({first, static_cast<size_t>(end - first)});
+    }
+    moved = rest;
   }
 
   static void advise_huge(char* at, size_t size, bool huge) {
@@ -318,9 +345,9 @@ class FakeVm {
   }
 
   static constexpr os::Vm kTable = {
-      reserve, release,          commit,     purge,          move,    advise_huge,
-      clock,   decommit,         purge_each, name,           reserve, lock,
-      bind,    gives_huge_pages, break_up,   commit_hugetlb, fetch,   resident};
+      reserve,  release,        commit, purge,    move, advise_huge, clock,
+      decommit, purge_each,     name,   reserve,  lock, bind,        gives_huge_pages,
+      break_up, commit_hugetlb, fetch,  resident, renew};
   static inline FakeVm* s_current = nullptr;
 
   std::mutex lock_;  // the heap fetches under no lock of its own

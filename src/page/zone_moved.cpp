@@ -1,0 +1,116 @@
+// page/zone_moved.cpp -- blocks whose pages the kernel has moved, and what they cost. The rest of
+// zone.h is in zone.cpp, zone_layout.cpp and zone_huge.cpp.
+//
+// Idea
+//   Pages that are moved bring their mapping along. It remembers where they came from, and so joins
+//   no neighbour as long as it lives, also when it is purged and holds nothing: each move may add
+//   two mappings to the 65,530 that a process may have. So a zone counts those that it was brought,
+//   a block's record says how many of them it consists of, and when the block is freed, or its tail
+//   is, they are replaced by a new mapping that becomes one with what is around it. That takes
+//   their memory, too. So blocks that are not worth it are not moved, and no more than a bound.
+//
+// Invariants
+//   1. moved_ is no less than the sum of what the records of live blocks say. It is more by what
+//      the kernel would not replace.
+#include <algorithm>
+
+#include "base/bits.h"
+#include "page/zone.h"
+
+namespace page {
+
+using base::kFrameSize;
+using base::Pages;
+
+namespace {
+
+constexpr size_t kUnit = base::kHugeSize / kFrameSize;
+
+// Mappings that were moved, in a zone; each may be two more of the process's, of which no more than
+// 65,530 are to be had. A block of less than so many bytes may not take the last quarter of them:
+// to copy it is no great matter, and another's is.
+constexpr size_t kMostMoved = 4096;
+constexpr size_t kGreat = size_t{64} << 20;
+// A block has one for so many bytes of its own, or a few: what is moved again and again is copied
+// now and then, and is none of them then.
+constexpr size_t kLeastMoved = size_t{4} << 20;
+constexpr size_t kFew = 4;
+
+}  // namespace
+
+bool Zone::may_take_moved(Pages pages, size_t mappings) const {
+  size_t of_block = std::clamp(pages.bytes() / kLeastMoved, kFew, size_t{UINT8_MAX});
+  size_t of_zone = pages.bytes() < kGreat ? kMostMoved / 4 * 3 : kMostMoved;
+  return mappings <= of_block && moved_[0].load(std::memory_order_relaxed) + mappings <= of_zone;
+}
+
+void Zone::note_moved(Frame& block, size_t mappings) {
+  block.moved = static_cast<uint8_t>(mappings);
+  moved_[0].fetch_add(mappings, std::memory_order_relaxed);
+}
+
+// What is said of new frames is said again of those that are new again.
+void Zone::introduce_again(size_t first, size_t count) {
+  char* at = address_of(static_cast<uint32_t>(first));
+  if (manners_.node_number != Manners::kNoNumber)
+    vm_->bind(at, count * kFrameSize, static_cast<unsigned>(manners_.node_number));
+  introduce(first, count);
+  size_t end = first + count;
+  for (size_t huge = first / kUnit; huge * kUnit < end; ++huge) {
+    size_t from = huge * kUnit;
+    for (; huge * kUnit < end && is_advised(huge); ++huge) {
+    }
+    size_t begin = std::max(from, first), behind = std::min(huge * kUnit, end);
+    if (begin >= behind) continue;
+    vm_->advise_huge(address_of(static_cast<uint32_t>(begin)), (behind - begin) * kFrameSize, true);
+  }
+}
+
+// Of frames of a block whose owner gives them up. The block's other pages are not touched, where
+// the system's are larger than frames: what was moved is made of whole ones.
+os::Moved Zone::renew(size_t first, size_t count) {
+  size_t whole = os::page_size() / kFrameSize;
+  size_t end = base::round_down(first + count, whole);
+  first = base::round_up(first, whole);
+  if (first >= end) return os::Moved::kNo;
+  os::Moved renewed =
+      vm_->renew(address_of(static_cast<uint32_t>(first)), (end - first) * kFrameSize);
+  if (renewed != os::Moved::kYes) return renewed;
+  os::Locked held(lock_);
+  introduce_again(first, end - first);
+  dirty_.clear(first, end - first);
+  return renewed;
+}
+
+// What the kernel has lost stays let: its address space is somebody else's by now, or nobody's.
+void Zone::free_moved(Frame& block) {
+  if (is_abandoned()) return;
+  uint32_t first = number_of(block);
+  os::Moved renewed = renew(first, block.count);
+  if (renewed == os::Moved::kTargetLost) return;
+  if (renewed == os::Moved::kYes) moved_[0].fetch_sub(block.moved, std::memory_order_relaxed);
+  os::Locked held(lock_);
+  if (is_abandoned()) return;
+  large_ -= block.count;
+  --large_blocks_;
+  live_ -= block.count;
+  buddy_.give_partly_dirty(first, Pages(block.count));
+  note_change();
+}
+
+void Zone::shrink_moved(Frame& block, Pages pages) {
+  if (is_abandoned()) return;
+  auto tail = number_of(block) + static_cast<uint32_t>(pages.n);
+  size_t less = block.count - pages.n;
+  os::Moved renewed = renew(tail, less);
+  os::Locked held(lock_);
+  if (is_abandoned()) return;
+  block.count = static_cast<uint32_t>(pages.n);
+  large_ -= less;
+  if (renewed == os::Moved::kTargetLost) return;
+  live_ -= less;
+  buddy_.give_partly_dirty(tail, Pages(less));
+  note_change();
+}
+
+}  // namespace page
