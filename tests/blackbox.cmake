@@ -154,8 +154,8 @@ foreach(name cross_thread_free many_threads abort_storm exit_paths fork fork_han
 endforeach()
 blackbox_program(startup_stampede ${bb}/threads/startup_stampede.c)
 blackbox_program(many_handlers ${bb}/threads/many_handlers.c)
-blackbox_test(threads.many_handlers VARIANTS glibc preload slabs fallback fallback_slabs LABELS threads
-  COMMAND many_handlers)
+blackbox_test(threads.many_handlers VARIANTS glibc preload slabs fallback fallback_slabs
+  LABELS threads COMMAND many_handlers)
 blackbox_program(main_leaves_first ${bb}/threads/main_leaves_first.c)
 add_dependencies(exit_paths_test main_leaves_first)
 add_library(early_library SHARED ${bb}/threads/early_library.c)

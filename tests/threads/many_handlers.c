@@ -1,8 +1,9 @@
-/* threads/many_handlers.c -- more fork handlers than libc has room for, in a program of one thread.
+/* threads/many_handlers.c -- more fork handlers than libc has room for, in a program of one
+ * thread.
  *
- * A user would notice: a program that hangs in pthread_atfork(). libc asks for memory there with the
- * list of handlers locked, and the heap registers handlers of its own where it goes over to object
- * caches, which happens in any of so many requests. */
+ * A user would notice: a program that hangs in pthread_atfork(). libc asks for memory there with
+ * the list of handlers locked, and the heap registers handlers of its own where it goes over to
+ * object caches, which happens in any of so many requests. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
