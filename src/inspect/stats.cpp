@@ -72,14 +72,6 @@ Snapshot take_snapshot() {
   return snapshot;
 }
 
-CacheTotals totals_of(cache::ObjectCache& cache, const Snapshot& snapshot) {
-  front::GateEntry entry;  // a fork waits for whoever holds a lock, if it knows of it
-  cache::CacheStats stats = cache.stats();
-  // Counted a moment apart, and some may lie in remnants: never let the difference wrap.
-  size_t ready = std::min(snapshot.ready[cache.id()], stats.stock.live);
-  return {stats, ready};
-}
-
 Totals totals() {
   return take_snapshot().totals;
 }

@@ -6,10 +6,12 @@
 //   each chain is walked. Nothing is counted on the fast path.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "cache/object_cache.h"
 #include "cache/registry.h"
+#include "front/process.h"
 #include "page/zone.h"
 #include "slob/slob.h"
 
@@ -43,7 +45,13 @@ struct Snapshot {
 Snapshot take_snapshot();
 
 /// What has become of a cache since a snapshot was taken.
-CacheTotals totals_of(cache::ObjectCache& cache, const Snapshot& snapshot);
+inline CacheTotals totals_of(cache::ObjectCache& cache, const Snapshot& snapshot) {
+  front::GateEntry entry;  // a fork waits for whoever holds a lock, if it knows of it
+  cache::CacheStats stats = cache.stats();
+  // Counted a moment apart, and some may lie in remnants: never let the difference wrap.
+  size_t ready = std::min(snapshot.ready[cache.id()], stats.stock.live);
+  return {stats, ready};
+}
 
 /// Calls visit(const CacheTotals&) for each cache, with no lock held, and outside the gate.
 template <class Visit>

@@ -103,7 +103,8 @@ void* move(PageHeap& heap, Block block, Pages pages) {
 Memory alloc(PageHeap& heap, size_t size, size_t align, Fill fill) {
   Block block;
   bool is_sparse = fill == Fill::kSparse && size >= base::kApartFrom;
-  if (base::kHasCaches && is_sparse) block = heap.alloc_clean(pages_of(size));
+  if (base::kHasCaches && is_sparse && align <= base::kFrameSize)
+    block = heap.alloc_clean(pages_of(size));
   if (block.frame == nullptr) block = heap.alloc_large(pages_of(size), order_of(align));
   if (block.frame == nullptr) return {};
   void* address = address_of(block);
