@@ -24,7 +24,8 @@
 
 #define ASHLAR_EXPORT [[gnu::visibility("default"), gnu::weak]]
 
-// The eight that others call, declared before any of them does: they may be the program's.
+// The eight that others call, declared as weak before any of them does: they may be the program's.
+// NOLINTBEGIN(readability-redundant-declaration)
 ASHLAR_EXPORT void* operator new(size_t);
 ASHLAR_EXPORT void* operator new[](size_t);
 ASHLAR_EXPORT void* operator new(size_t, std::align_val_t);
@@ -33,6 +34,7 @@ ASHLAR_EXPORT void operator delete(void*) noexcept;
 ASHLAR_EXPORT void operator delete[](void*) noexcept;
 ASHLAR_EXPORT void operator delete(void*, std::align_val_t) noexcept;
 ASHLAR_EXPORT void operator delete[](void*, std::align_val_t) noexcept;
+// NOLINTEND(readability-redundant-declaration)
 
 // The same functions where they are Ashlar's own. The compiler does not know that, and so cannot
 // hold that an address is always the same as the other.

@@ -246,7 +246,7 @@ size_t vm_resident(char* at, size_t size, Owner owner) {
   size_t pages = 0, count = size / page_size();
   auto first = reinterpret_cast<size_t>(at) / page_size();
   for (size_t done = 0; done < count; done += kPages) {
-    uint64_t of_pages[kPages];
+    uint64_t of_pages[kPages] = {};
     size_t here = count - done < kPages ? count - done : kPages, bytes = here * sizeof(uint64_t);
     size_t from = (first + done) * sizeof(uint64_t);
     if (call(SYS_pread64, file, of_pages, bytes, from) != word(bytes)) {
