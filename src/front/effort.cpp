@@ -5,7 +5,6 @@
 
 #include "cache/registry.h"
 #include "front/contract.h"
-#include "os/lock.h"
 
 namespace front {
 namespace {

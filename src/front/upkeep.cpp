@@ -12,6 +12,7 @@
 #include "front/reaper.h"
 #include "front/shrinkers.h"
 #include "os/env.h"
+#include "os/lock.h"
 
 namespace front {
 
