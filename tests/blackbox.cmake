@@ -469,7 +469,8 @@ if(ASHLAR_BUILD_BENCH)
   if(lacks_modules)
     message(STATUS "The tests of bench/ are left out: modules are missing (tests/run)")
   else()
-    foreach(subject figures liars program workloads trace report record real real_server small)
+    foreach(subject figures liars program workloads trace report record real real_server small
+            stepping)
       add_test(NAME bench.${subject}
         COMMAND ${ASHLAR_PYTHON} -B -m unittest test_${subject}
         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/bench)
