@@ -5,10 +5,11 @@
  *
  * A heap in a buffer costs about 1 KiB, and 113 bytes for each 4 KiB of it. One with memory of its
  * own costs about 12 KiB and three mappings, of which a process may have 65,530 (vm.max_map_count),
- * and for each 4 KiB in use 17 bytes, or 113 where they hold blocks below 4 KiB. Blocks below 4 KiB
- * stand 16 bytes apart, without headers; larger ones are whole multiples of 4 KiB. Finding room
- * takes time that grows with the heap: tens of nanoseconds with some tens of pages, microseconds
- * with thousands. malloc is for what must be fast.
+ * and for each 4 KiB in use 17 bytes, or 113 where blocks share them. Blocks stand 16 bytes apart,
+ * without headers, below 4 KiB, and up to 32 KiB where that leaves 1,280 bytes or more of their
+ * last page; all others are whole multiples of 4 KiB. Finding room takes time that grows with the
+ * heap: tens of nanoseconds with some tens of pages, microseconds with thousands. malloc is for
+ * what must be fast.
  *
  * Threads: every function may be called from every thread, but for the end of a heap, which must be
  * its last use. Fork: safe; while another thread forks, a call waits for that, so do not call from

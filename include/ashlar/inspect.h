@@ -23,8 +23,9 @@ struct ashlar_stats {
   size_t ready;        /* of these, the ones in magazines and depots */
   size_t dirty;        /* free frames kept for reuse */
   size_t metadata;     /* Ashlar's own records */
-  size_t large_blocks; /* count of blocks of whole frames: above the largest class, and in a small
-                          process of 4 KiB and more */
+  size_t large_blocks; /* count of blocks of whole pages: above the largest class, and in a small
+                          process, or of a rare size, also from 4 KiB on where the last page is not
+                          shared */
   size_t large_bytes;
   size_t slow_allocs; /* entries of the slow path so far, cached classes only */
   size_t slow_frees;

@@ -1,11 +1,11 @@
 // front/small_heap.h -- a heap of its own: SLOB and frames, within a limit, that ends as a whole.
 //
 // Idea
-//   What a process starts with, as an object: a zone, SLOB for blocks below a frame, whole frames
-//   for those above. It stands in memory of the caller's, of which it then uses nothing else, or in
-//   address space of its own, which gets memory as it grows and gives back what comes free. No
-//   block of it is known to malloc, and none of malloc's to it. To end it nothing is looked up:
-//   its memory goes as a whole.
+//   What a process starts with, as an object: a zone, SLOB for the blocks that it serves
+//   (slob/slob.h: serves), whole frames for the others. It stands in memory of the caller's, of
+//   which it then uses nothing else, or in address space of its own, which gets memory as it grows
+//   and gives back what comes free. No block of it is known to malloc, and none of malloc's to it.
+//   To end it nothing is looked up: its memory goes as a whole.
 //
 //   What it has of the system's memory counts in the bounds of the process. Before it refuses for
 //   their sake it asks for room as malloc does: its own free memory goes back, then malloc's, then
