@@ -18,11 +18,11 @@
  *   signals              as for any malloc: not to be called from a handler; fork() in a handler
  *                        is safe
  *   system calls         mmap, madvise, mremap, munmap, membarrier, futex, sched_getaffinity,
- *                        sched_yield, uname (aarch64); from 16 MiB on prctl, openat, read, close,
- *                        get_mempolicy; with much in large blocks, and for calloc in the place of a
- *                        filled block, openat, pread64, close; on several memory nodes sysinfo,
- *                        mbind, getcpu; mlock for pinned pages; get_robust_list for the reaper;
- *                        write and abort on misuse
+ *                        sched_yield, getpid, uname (aarch64); from 16 MiB on prctl, openat, read,
+ *                        close, get_mempolicy; with much in large blocks, and for calloc in the
+ *                        place of a filled block, openat, pread64, close; on several memory nodes
+ *                        sysinfo, mbind, getcpu; mlock for pinned pages; get_robust_list for the
+ *                        reaper; write and abort on misuse
  */
 #ifndef ASHLAR_ASHLAR_H
 #define ASHLAR_ASHLAR_H
