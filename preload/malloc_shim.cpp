@@ -1,9 +1,9 @@
 // preload/malloc_shim.cpp -- C's and POSIX's names, led to the front.
 //
 // Idea
-//   Each function is its contract and a call. errno is written here and nowhere below, and only
-//   where a call fails. The whole family is here: whoever replaced malloc but not aligned_alloc
-//   would mix two heaps.
+//   Each function is its contract and a call. errno is set here and in the C entry points
+//   (front/api*.cpp), nowhere else, and only where a call fails. The whole family is here: whoever
+//   replaced malloc but not aligned_alloc would mix two heaps.
 #include <malloc.h>
 
 #include <cerrno>
