@@ -21,7 +21,7 @@ import stepping
 import options as command_line
 import program
 import tables
-from catalog import REFERENCE, TOP, Folders, Task, load_allocators, load_tasks
+from catalog import REFERENCE, TOP, Folders, NoTask, Task, load_allocators, load_tasks
 from machine import OtherLoad
 from measure import Failure, choose_allocators, end_politely_by_signals, missing
 from rows import QUANTITIES, Rows, Samples, all_rows, counter
@@ -45,7 +45,7 @@ def choose_tasks(options: argparse.Namespace, folders: Folders, console: Console
     chosen = []
     found = load_tasks(folders, options.only, options.real)
     if not found:
-        give_up(f"no task matches {options.only!r}; bench/compare --list names all")
+        give_up(str(NoTask(options.only)))
     for task in found:
         if lacking := missing(task):
             console.print(f"{task.name} is left out: there is no {lacking}", style="yellow")

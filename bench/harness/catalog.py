@@ -128,7 +128,8 @@ def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task
                 if key in table:
                     table[key] = folders.expand(table[key])
             tasks.append(Task(**table, is_program=kind == "program"))
-    patterns = only.split(",")
+    # A pattern may be a row's name, as tables have it: its task is what stands before the "/".
+    patterns = [pattern.partition("/")[0] for pattern in only.split(",")]
 
     def is_chosen(task: Task) -> bool:
         meant = [pattern for pattern in patterns if fnmatch.fnmatchcase(task.name, pattern)]
@@ -137,6 +138,13 @@ def load_tasks(folders: Folders, only: str, with_all: bool = False) -> list[Task
         return bool(meant) and (with_all or not task.on_request or task.name in meant)
 
     return [task for task in tasks if is_chosen(task)]
+
+
+class NoTask(Exception):
+    """Nothing is chosen."""
+
+    def __init__(self, only: str) -> None:
+        super().__init__(f"no task matches {only!r}; bench/compare --list names all")
 
 
 def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +164,10 @@ def add_choice_of_rows(parser: argparse.ArgumentParser) -> None:
 
 
 def packages_for(arguments: list[str]) -> list[str]:
-    """The packages of the allocators and the rows that a command line of bench/compare asks for."""
+    """The packages of the allocators and the rows that a command line of bench/compare asks for.
+
+    NoTask where it asks for no row: that is told before anything is installed or built.
+    """
     parser = argparse.ArgumentParser("bench/compare", add_help=False, allow_abbrev=False)
     add_choice_of_rows(parser)
     options, _ = parser.parse_known_args(arguments)
@@ -164,6 +175,8 @@ def packages_for(arguments: list[str]) -> list[str]:
     named = [table.get("package", "") for table in allocators]
     if not {"--", "--instructions"} & set(arguments):
         tasks = load_tasks(Folders(TOP / "build"), options.only, options.real)
+        if not tasks:
+            raise NoTask(options.only)
         named += [task.package for task in tasks]
     return sorted({package for text in named for package in text.split()})
 
@@ -185,4 +198,8 @@ def _output(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(packages_for(sys.argv[1:])))
+    try:
+        print("\n".join(packages_for(sys.argv[1:])))
+    except NoTask as nothing:
+        print(f"bench/compare: {nothing}", file=sys.stderr)
+        sys.exit(2)

@@ -159,6 +159,20 @@ class Rows(unittest.TestCase):
         self.assertFalse(set(small) & set(list_of_tasks("--real")))
         self.assertEqual(list_of_tasks("--only", "*,small-s*,lu*"), list_of_tasks() + ["small-sh"])
 
+    def test_that_a_rows_name_means_its_task(self):
+        self.assertEqual(list_of_tasks("--only", "nodes/cache,pairs/*"), ["pairs", "nodes"])
+        self.assertEqual(list_of_tasks("--only", "nginx/x"), ["nginx"])
+        self.assertEqual(list_of_tasks("--only", "*/malloc"), list_of_tasks())
+
+    def test_that_a_choice_of_nothing_is_told_before_anything_is_built(self):
+        # Where nothing can be built, who tries to says something else.
+        command = ["bench/compare", "--no-install", "--build", "/dev/null/none", "--only", "none"]
+        run = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+        self.assertEqual(run.returncode, 2)
+        self.assertEqual(run.stdout, "")
+        told = "bench/compare: no task matches 'none'; bench/compare --list names all\n"
+        self.assertEqual(run.stderr, told)
+
     def test_that_only_the_packages_of_wanted_rows_are_installed(self):
         self.assertFalse(packages() & {"postgresql", "nginx", "ffmpeg", "nodejs", "clang"})
         self.assertLessEqual(PACKAGES, packages("--real", "--only", ALL))
