@@ -13,8 +13,8 @@
 //   that mostly hits.
 //
 //   Memory returns to the kernel by isolation: blocks leave their lists under the lock, are purged
-//   without it, in one call, and are put back clean. Nobody waits for madvise. With a large block
-//   go the records of the frames inside it.
+//   without it, a batch at a time, and are put back clean. Nobody waits for madvise. With a large
+//   block go the records of the frames inside it.
 //
 //   How much is kept is decided in page/retention.h, and how much may be held in page/budget.h.
 //

@@ -8,7 +8,7 @@
 //   the page heap, its descriptor to the metadata arena.
 //
 //   One object that lives on keeps a slab, but not its memory: vacant pages are counted
-//   (page/vacancy.h) and can be purged, those of many slabs in one call. The slabs are isolated
+//   (page/vacancy.h) and can be purged, those of many slabs in one batch. The slabs are isolated
 //   meanwhile: nothing is taken from them, so purging needs no lock. Free objects in the stock hold
 //   no links, so their content may be lost. Whoever takes objects from a slab with hollow pages
 //   says so to the zone; others pay nothing. A new slab is hollow until it is used.
