@@ -8,7 +8,9 @@
 //   of their own, and stay 0 where restartable sequences are not to be had.
 //
 //   A process starts with SLOB and no object cache; front/promotion.h tells when it gets which.
-//   Blocks stay with the tenant that gave them.
+//   Blocks stay with the tenant that gave them. How the heap starts, finds the machine's nodes and
+//   follows its options (start, find_nodes, apply, set_bounds, set_retention, configure) is in
+//   upkeep.cpp.
 //
 //   free is the mirror image, with one step in front: the class map tells the cache in one byte
 //   load. What the map does not know, free_slow decides by the kind of the frame.

@@ -1,10 +1,11 @@
 // front/upkeep.h -- what is done now and then, beside serving requests.
 //
 // Idea
-//   There is no thread for it: whoever comes by in the slow path gives back what need not be kept,
-//   each so many calls looks at the clock, ends intervals, and sees whether memory is short. What a
-//   user may ask for at any time, the return of all that can be and other bounds, is here, too, and
-//   what the options mean to the heap (Heap::start, configure and their like).
+//   Whoever comes by in the slow path does it (and front/reaper.h's thread, where the user wants
+//   one): gives back what need not be kept, each so many calls looks at the clock, ends intervals,
+//   and sees whether memory is short. What a user may ask for at any time, the return of all that
+//   can be and other bounds, is here, too, and what the options mean to the heap (Heap::start,
+//   configure and their like).
 //
 //   The machine's memory nodes are looked for when the heap has come to 16 MiB, as the container
 //   is: for less it is not worth to open files, and a process that comes so far has shown which

@@ -1,5 +1,5 @@
 // page/zone_huge.cpp -- which parts of a zone are backed by huge pages, and when these end. The
-// rest of zone.h is in zone.cpp and zone_layout.cpp.
+// rest of zone.h is in zone.cpp, zone_layout.cpp and zone_moved.cpp.
 #include <algorithm>
 #include <bit>
 #include <utility>

@@ -1,5 +1,5 @@
 // page/zone_layout.cpp -- what of a zone is address space: places, tables and bounds. The rest of
-// page/zone.h is in zone.cpp.
+// zone.h is in zone.cpp, zone_huge.cpp and zone_moved.cpp.
 #include "page/zone.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // slab/slab_yards.cpp -- where the slabs of a stock stand, and which one serves whom. The rest of
-// slab/slab_stock.h is in slab_stock.cpp.
+// slab/slab_stock.h is in slab_stock.cpp and slab_frames.cpp.
 #include <utility>
 
 #include "os/thread.h"
