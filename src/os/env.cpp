@@ -7,7 +7,6 @@
 
 #include "base/attributes.h"
 #include "base/text.h"
-#include "os/vm.h"
 
 namespace os {
 namespace {

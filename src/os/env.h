@@ -16,6 +16,9 @@ namespace os {
 /// no allocating function.
 void start_env();
 
+/// The system's page size in bytes: 4, 16 or 64 KiB. Known after start_env().
+size_t page_size();
+
 /// The value of an environment variable; null where it is not set or must not be trusted.
 const char* trusted_environment(const char* name);
 

@@ -22,6 +22,7 @@
 #include <cstdint>
 
 #include "base/attributes.h"
+#include "os/env.h"
 
 namespace os {
 
@@ -124,8 +125,5 @@ struct Vm {
 
 /// The real kernel. In the small library it has only the verbs that this calls.
 ASHLAR_HIDDEN extern const Vm kVm;
-
-/// The system's page size in bytes: 4, 16 or 64 KiB. Known after start_env().
-size_t page_size();
 
 }  // namespace os
