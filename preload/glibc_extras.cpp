@@ -9,14 +9,13 @@
 #include <climits>
 #include <cstdio>
 
+#include "base/attributes.h"
 #include "base/check.h"
 #include "base/text.h"
 #include "front/heap.h"
 #include "front/upkeep.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"
-
-#define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
 
 namespace {
 
@@ -50,6 +49,8 @@ int as_int(size_t value) {
 }
 
 }  // namespace
+
+extern "C" {
 
 ASHLAR_EXPORT size_t malloc_usable_size(void* p) {
   return front::usable_size(p);
@@ -100,3 +101,5 @@ ASHLAR_EXPORT int malloc_info(int options, FILE* stream) {
   if (write_text(inspect::describe_xml, write_to_stream, stream)) return 0;
   return errno != 0 ? errno : EIO;  // a stream of the program's own may fail without a word
 }
+
+}  // extern "C"

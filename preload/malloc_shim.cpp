@@ -8,15 +8,14 @@
 
 #include <cerrno>
 
+#include "base/attributes.h"
 #include "front/contract.h"
 #include "front/heap.h"
-
-#define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
 
 namespace {
 
 // Whoever takes malloc from libashlar.a takes the rest of the family, and the fork handlers, too.
-[[gnu::used]] size_t (*const g_rest_of_family)(void*) = &malloc_usable_size;
+ASHLAR_USED size_t (*const g_rest_of_family)(void*) = &malloc_usable_size;
 
 void* or_enomem(void* p) {
   if (p == nullptr) [[unlikely]]
@@ -43,6 +42,8 @@ size_t page_size() {
 }
 
 }  // namespace
+
+extern "C" {
 
 ASHLAR_EXPORT void* malloc(size_t size) {
   if (void* p = front::try_alloc(size)) [[likely]]
@@ -106,3 +107,5 @@ ASHLAR_EXPORT void* pvalloc(size_t size) {
   size_t rounded = front::rounded_request(size, page_size());
   return rounded < size ? fail(ENOMEM) : aligned(page_size(), rounded);
 }
+
+}  // extern "C"

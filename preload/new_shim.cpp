@@ -22,18 +22,16 @@
 #include "front/heap.h"
 #include "preload/cxx_runtime.h"
 
-#define ASHLAR_EXPORT [[gnu::visibility("default"), gnu::weak]]
-
 // The eight that others call, declared as weak before any of them does: they may be the program's.
 // NOLINTBEGIN(readability-redundant-declaration)
-ASHLAR_EXPORT void* operator new(size_t);
-ASHLAR_EXPORT void* operator new[](size_t);
-ASHLAR_EXPORT void* operator new(size_t, std::align_val_t);
-ASHLAR_EXPORT void* operator new[](size_t, std::align_val_t);
-ASHLAR_EXPORT void operator delete(void*) noexcept;
-ASHLAR_EXPORT void operator delete[](void*) noexcept;
-ASHLAR_EXPORT void operator delete(void*, std::align_val_t) noexcept;
-ASHLAR_EXPORT void operator delete[](void*, std::align_val_t) noexcept;
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t);
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t);
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t, std::align_val_t);
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t, std::align_val_t);
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void*) noexcept;
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void*) noexcept;
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void*, std::align_val_t) noexcept;
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void*, std::align_val_t) noexcept;
 // NOLINTEND(readability-redundant-declaration)
 
 // The same functions where they are Ashlar's own. The compiler does not know that, and so cannot
@@ -116,96 +114,98 @@ ASHLAR_INLINE bool is_aligned_delete_array_ours() {
 
 }  // namespace
 
-ASHLAR_EXPORT void* operator new(size_t size) {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t size) {
   if (void* p = front::try_alloc(size)) [[likely]]
     return p;
   return new_slow(size, base::kGrain, __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new[](size_t size) {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t size) {
   if (!is_new_ours()) [[unlikely]]
     return ::operator new(size);
   if (void* p = front::try_alloc(size)) [[likely]]
     return p;
   return new_slow(size, base::kGrain, __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new(size_t size, const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t size, const std::nothrow_t&) noexcept {
   if (!is_new_ours()) [[unlikely]]
     return cxx::call_nothrow(&::operator new, size);
   return new_slow_nothrow(size, base::kGrain, __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t size, const std::nothrow_t&) noexcept {
   if (!is_new_array_ours()) [[unlikely]]
     return cxx::call_nothrow(&::operator new[], size);
   return new_slow_nothrow(size, base::kGrain, __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new(size_t size, std::align_val_t align) {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t size, std::align_val_t align) {
   return new_slow(size, number(align), __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new[](size_t size, std::align_val_t align) {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t size, std::align_val_t align) {
   if (!is_aligned_new_ours()) [[unlikely]]
     return ::operator new(size, align);
   return new_slow(size, number(align), __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new(size_t size, std::align_val_t align,
-                                 const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t size, std::align_val_t align,
+                                             const std::nothrow_t&) noexcept {
   if (!is_aligned_new_ours()) [[unlikely]]
     return cxx::call_nothrow(&::operator new, size, align);
   return new_slow_nothrow(size, number(align), __builtin_return_address(0));
 }
-ASHLAR_EXPORT void* operator new[](size_t size, std::align_val_t align,
-                                   const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void* operator new[](size_t size, std::align_val_t align,
+                                               const std::nothrow_t&) noexcept {
   if (!is_aligned_new_array_ours()) [[unlikely]]
     return cxx::call_nothrow(&::operator new[], size, align);
   return new_slow_nothrow(size, number(align), __builtin_return_address(0));
 }
 
-ASHLAR_EXPORT void operator delete(void* p) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p) noexcept {
   front::free(p);
 }
-ASHLAR_EXPORT void operator delete[](void* p) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p) noexcept {
   if (!is_delete_ours()) [[unlikely]]
     return ::operator delete(p);
   front::free(p);
 }
-ASHLAR_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p, const std::nothrow_t&) noexcept {
   ::operator delete(p);
 }
-ASHLAR_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p, const std::nothrow_t&) noexcept {
   ::operator delete[](p);
 }
-ASHLAR_EXPORT void operator delete(void* p, size_t size) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p, size_t size) noexcept {
   if (!is_delete_ours()) [[unlikely]]
     return ::operator delete(p);
   front::free_sized(p, size);
 }
-ASHLAR_EXPORT void operator delete[](void* p, size_t size) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p, size_t size) noexcept {
   if (!is_delete_array_ours()) [[unlikely]]
     return ::operator delete[](p);
   front::free_sized(p, size);
 }
-ASHLAR_EXPORT void operator delete(void* p, std::align_val_t) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p, std::align_val_t) noexcept {
   front::free(p);
 }
-ASHLAR_EXPORT void operator delete[](void* p, std::align_val_t align) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p, std::align_val_t align) noexcept {
   if (!is_aligned_delete_ours()) [[unlikely]]
     return ::operator delete(p, align);
   front::free(p);
 }
-ASHLAR_EXPORT void operator delete(void* p, size_t size, std::align_val_t align) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p, size_t size,
+                                               std::align_val_t align) noexcept {
   if (!is_aligned_delete_ours()) [[unlikely]]
     return ::operator delete(p, align);
   front::free_aligned_sized(p, number(align), size);
 }
-ASHLAR_EXPORT void operator delete[](void* p, size_t size, std::align_val_t align) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p, size_t size,
+                                                 std::align_val_t align) noexcept {
   if (!is_aligned_delete_array_ours()) [[unlikely]]
     return ::operator delete[](p, align);
   front::free_aligned_sized(p, number(align), size);
 }
-ASHLAR_EXPORT void operator delete(void* p, std::align_val_t align,
-                                   const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete(void* p, std::align_val_t align,
+                                               const std::nothrow_t&) noexcept {
   ::operator delete(p, align);
 }
-ASHLAR_EXPORT void operator delete[](void* p, std::align_val_t align,
-                                     const std::nothrow_t&) noexcept {
+ASHLAR_EXPORT ASHLAR_WEAK void operator delete[](void* p, std::align_val_t align,
+                                                 const std::nothrow_t&) noexcept {
   ::operator delete[](p, align);
 }

@@ -1,4 +1,4 @@
-// base/attributes.h -- the only compiler attributes and lock annotations of the house.
+// base/attributes.h -- the compiler attributes and lock annotations of the house.
 //
 // Idea
 //   Whatever a compiler offers beyond the standard is spelled here once. Elsewhere stands only the
@@ -10,6 +10,12 @@
 /// A variable that only this library sees, so that it is reached without the offset table. (The
 /// compiler's -fvisibility=hidden does not reach `extern` declarations.)
 #define ASHLAR_HIDDEN [[gnu::visibility("hidden")]]
+/// A function that programs may call: in the shared library all others are hidden.
+#define ASHLAR_EXPORT [[gnu::visibility("default")]]
+/// What another definition may take the place of, or what may be missing: then its address is null.
+#define ASHLAR_WEAK [[gnu::weak]]
+/// Kept though nothing refers to it.
+#define ASHLAR_USED [[gnu::used]]
 #define ASHLAR_COLD [[gnu::cold, gnu::noinline]]
 #define ASHLAR_NOINLINE [[gnu::noinline]]
 /// Puts a variable that every process reads or writes behind the heap's record, into its page.

@@ -7,12 +7,13 @@
 //   nothing and stands on no other floor, because it may be that floor which is broken.
 #pragma once
 
+#include "base/attributes.h"
 #include "base/config.h"
 
 namespace base {
 
 /// Prints "ashlar: <file>:<line>: check failed: <condition>" and aborts. Async-signal-safe.
-[[noreturn, gnu::cold]] void check_failed(const char* condition, const char* file, int line);
+[[noreturn]] ASHLAR_COLD void check_failed(const char* condition, const char* file, int line);
 
 /// Writes one line to standard error, as far as it goes; errno is left alone. Async-signal-safe.
 void write_error(const char* bytes, unsigned long size);

@@ -7,10 +7,9 @@
 
 #include <cerrno>
 
+#include "base/attributes.h"
 #include "front/contract.h"
 #include "front/small_heap.h"
-
-#define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 using front::SmallHeap;
 

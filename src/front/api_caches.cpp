@@ -9,11 +9,10 @@
 #include <cstring>
 
 #include "ashlar/cache.h"
+#include "base/attributes.h"
 #include "front/contract.h"
 #include "front/effort.h"
 #include "front/typed_cache.h"
-
-#define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 using front::TypedCache;
 
@@ -30,14 +29,14 @@ T* or_errno(T* result, int error) {
 }
 
 // Functions of their own, so that the fast paths in front of them need no stack.
-[[gnu::noinline]] void* alloc_otherwise(ashlar_cache* cache, unsigned flags) {
+ASHLAR_NOINLINE void* alloc_otherwise(ashlar_cache* cache, unsigned flags) {
   int error = EINVAL, kept = errno;
   void* object = front::has_unknown(flags) ? nullptr : real(cache).alloc(flags, error);
   errno = object != nullptr ? kept : error;
   return object;
 }
 
-[[gnu::noinline]] void free_otherwise(ashlar_cache* cache, void* object) {
+ASHLAR_NOINLINE void free_otherwise(ashlar_cache* cache, void* object) {
   int kept = errno;
   real(cache).free_slow(object);
   errno = kept;
@@ -45,12 +44,12 @@ T* or_errno(T* result, int error) {
 
 // What the magazine here does not take. Not having to keep the object beside its handle spares the
 // fast path a register.
-[[gnu::noinline]] void free_handle_otherwise(ashlar_cache* cache, void* handle) {
+ASHLAR_NOINLINE void free_handle_otherwise(ashlar_cache* cache, void* handle) {
   free_otherwise(cache, real(cache).object_of(handle));
 }
 
-[[gnu::noinline]] size_t alloc_rest(ashlar_cache* cache, unsigned flags, size_t count,
-                                    void** objects, size_t got) {
+ASHLAR_NOINLINE size_t alloc_rest(ashlar_cache* cache, unsigned flags, size_t count, void** objects,
+                                  size_t got) {
   int kept = errno;
   int error =
       front::has_unknown(flags) ? EINVAL : real(cache).alloc_bulk(flags, objects, count, got);
@@ -58,7 +57,7 @@ T* or_errno(T* result, int error) {
   return error == 0 ? count : 0;
 }
 
-[[gnu::noinline]] void free_rest(ashlar_cache* cache, size_t count, void* const* objects) {
+ASHLAR_NOINLINE void free_rest(ashlar_cache* cache, size_t count, void* const* objects) {
   int kept = errno;
   real(cache).free_bulk(objects, count);
   errno = kept;

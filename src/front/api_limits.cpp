@@ -6,12 +6,11 @@
 #include <cerrno>
 
 #include "ashlar/limits.h"
+#include "base/attributes.h"
 #include "front/contract.h"
 #include "front/heap.h"
 #include "front/shrinkers.h"
 #include "front/upkeep.h"
-
-#define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 namespace {
 

@@ -7,13 +7,12 @@
 #include <iterator>
 
 #include "ashlar/pages.h"
+#include "base/attributes.h"
 #include "cache/registry.h"
 #include "front/contract.h"
 #include "front/effort.h"
 #include "front/heap.h"
 #include "front/process.h"
-
-#define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 namespace {
 

@@ -8,11 +8,10 @@
 #include "ashlar/cache.h"
 #include "ashlar/pages.h"
 #include "ashlar/pool.h"
+#include "base/attributes.h"
 #include "front/effort.h"
 #include "front/pool.h"
 #include "front/typed_cache.h"
-
-#define ASHLAR_EXPORT [[gnu::visibility("default")]]
 
 using front::Pool;
 

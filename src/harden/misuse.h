@@ -14,29 +14,31 @@
 
 #include <cstddef>
 
+#include "base/attributes.h"
+
 namespace misuse {
 
 /// An object was freed that is already free. `cache` names its object cache.
-[[noreturn, gnu::cold]] void double_free(const void* object, const char* cache, size_t size);
+[[noreturn]] ASHLAR_COLD void double_free(const void* object, const char* cache, size_t size);
 /// A block of a page of small blocks was freed that is already free.
-[[noreturn, gnu::cold]] void double_free_small(const void* block);
+[[noreturn]] ASHLAR_COLD void double_free_small(const void* block);
 /// A block of frames was freed that is already free.
-[[noreturn, gnu::cold]] void double_free_large(const void* block);
+[[noreturn]] ASHLAR_COLD void double_free_large(const void* block);
 /// An address was freed that lies outside every block this heap has given out.
-[[noreturn, gnu::cold]] void foreign_free(const void* address);
+[[noreturn]] ASHLAR_COLD void foreign_free(const void* address);
 /// An address was freed that lies inside a block, not at its start.
-[[noreturn, gnu::cold]] void interior_free(const void* address, const void* block);
+[[noreturn]] ASHLAR_COLD void interior_free(const void* address, const void* block);
 /// The size given with a free belongs to another class than the block.
-[[noreturn, gnu::cold]] void wrong_size(const void* object, size_t told, size_t real);
+[[noreturn]] ASHLAR_COLD void wrong_size(const void* object, size_t told, size_t real);
 /// An object was given to a cache that is not its own; `real` is its own, or null where it is of no
 /// cache.
-[[noreturn, gnu::cold]] void wrong_cache(const void* object, const char* told, const char* real);
+[[noreturn]] ASHLAR_COLD void wrong_cache(const void* object, const char* told, const char* real);
 /// A cache was ended while the program holds `live` of its objects.
-[[noreturn, gnu::cold]] void live_objects(const char* cache, size_t live);
+[[noreturn]] ASHLAR_COLD void live_objects(const char* cache, size_t live);
 /// A free object of a cache was written to, `offset` bytes behind its start.
-[[noreturn, gnu::cold]] void written_when_free(const void* object, const char* cache,
-                                               size_t offset);
+[[noreturn]] ASHLAR_COLD void written_when_free(const void* object, const char* cache,
+                                                size_t offset);
 /// A link inside a free object leads nowhere: somebody wrote into freed memory.
-[[noreturn, gnu::cold]] void corrupted(const void* object, const char* finding);
+[[noreturn]] ASHLAR_COLD void corrupted(const void* object, const char* finding);
 
 }  // namespace misuse

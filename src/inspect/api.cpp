@@ -1,11 +1,12 @@
 #include "ashlar/ashlar.h"
 #include "ashlar/inspect.h"
+#include "base/attributes.h"
 #include "front/heap.h"
 #include "front/upkeep.h"
 #include "inspect/format.h"
 #include "inspect/stats.h"
 
-#define ASHLAR_EXPORT extern "C" [[gnu::visibility("default")]]
+extern "C" {
 
 ASHLAR_EXPORT const char* ashlar_version() {
   return base::kVersion;
@@ -35,3 +36,5 @@ ASHLAR_EXPORT size_t ashlar_describe(char* buffer, size_t size) {
   inspect::describe(text);
   return text.size();
 }
+
+}  // extern "C"

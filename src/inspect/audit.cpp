@@ -1,6 +1,7 @@
 #include "inspect/audit.h"
 
 #include "ashlar/ashlar.h"
+#include "base/attributes.h"
 #include "base/check.h"
 #include "cache/registry.h"
 #include "front/heap.h"
@@ -59,6 +60,6 @@ void audit() {
 
 }  // namespace inspect
 
-extern "C" [[gnu::visibility("default")]] void ashlar_audit() {
+extern "C" ASHLAR_EXPORT void ashlar_audit() {
   inspect::audit();
 }

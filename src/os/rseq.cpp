@@ -14,8 +14,8 @@
 
 extern "C" {
 // ld.so exports these at GLIBC_2.35; absent elsewhere.
-extern const ptrdiff_t __rseq_offset [[gnu::weak]];
-extern const unsigned int __rseq_size [[gnu::weak]];
+extern const ptrdiff_t __rseq_offset ASHLAR_WEAK;
+extern const unsigned int __rseq_size ASHLAR_WEAK;
 }
 
 namespace os {

@@ -14,10 +14,10 @@
 // A program that is linked statically and has no threads must not get them from us.
 // NOLINTBEGIN(readability-redundant-declaration): it is what makes them weak
 extern "C" {
-extern decltype(pthread_create) pthread_create [[gnu::weak]];
-extern decltype(pthread_attr_init) pthread_attr_init [[gnu::weak]];
-extern decltype(pthread_attr_setdetachstate) pthread_attr_setdetachstate [[gnu::weak]];
-extern decltype(pthread_attr_setstacksize) pthread_attr_setstacksize [[gnu::weak]];
+extern decltype(pthread_create) pthread_create ASHLAR_WEAK;
+extern decltype(pthread_attr_init) pthread_attr_init ASHLAR_WEAK;
+extern decltype(pthread_attr_setdetachstate) pthread_attr_setdetachstate ASHLAR_WEAK;
+extern decltype(pthread_attr_setstacksize) pthread_attr_setstacksize ASHLAR_WEAK;
 }
 // NOLINTEND(readability-redundant-declaration)
 

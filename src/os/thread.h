@@ -15,7 +15,7 @@ extern "C" {
 // glibc 2.32 and later; absent elsewhere, and then every process counts as threaded. Headers of
 // libstdc++ declare it, too, but not as weak.
 // NOLINTNEXTLINE(readability-redundant-declaration)
-extern char __libc_single_threaded [[gnu::weak]];
+extern char __libc_single_threaded ASHLAR_WEAK;
 }
 
 namespace os {
