@@ -11,6 +11,7 @@
 #include "front/contract.h"
 #include "front/small_heap.h"
 
+using front::or_errno;
 using front::SmallHeap;
 
 namespace {
@@ -19,12 +20,6 @@ constexpr size_t kMostLimit = size_t{512} << 30;
 
 SmallHeap& real(ashlar_heap* heap) {
   return *reinterpret_cast<SmallHeap*>(heap);
-}
-
-template <class T>
-T* or_errno(T* result, int error) {
-  if (result == nullptr) errno = error;
-  return result;
 }
 
 ashlar_heap* named(SmallHeap* heap, int error) {

@@ -14,18 +14,13 @@
 #include "front/effort.h"
 #include "front/typed_cache.h"
 
+using front::or_errno;
 using front::TypedCache;
 
 namespace {
 
 TypedCache& real(ashlar_cache* cache) {
   return *reinterpret_cast<TypedCache*>(cache);
-}
-
-template <class T>
-T* or_errno(T* result, int error) {
-  if (result == nullptr) errno = error;
-  return result;
 }
 
 // Functions of their own, so that the fast paths in front of them need no stack.

@@ -14,21 +14,18 @@
 #include "front/heap.h"
 #include "front/process.h"
 
-namespace {
+using front::or_errno;
 
-void* null_and(int error) {
-  errno = error;
-  return nullptr;
-}
+namespace {
 
 void* get(size_t size, size_t align, unsigned flags) {
   int error = 0;
   void* pages = front::alloc_flagged(size, align, flags, error);
-  return pages != nullptr ? pages : null_and(error);
+  return or_errno(pages, error);
 }
 
 void* get_exact(size_t size, unsigned flags) {
-  if (size > front::kMaxRequest) return null_and(ENOMEM);
+  if (size > front::kMaxRequest) return or_errno<void>(nullptr, ENOMEM);
   size_t bytes = base::Pages::ceil(size == 0 ? 1 : size).bytes();
   return get(bytes, base::kFrameSize, flags);
 }
@@ -39,11 +36,11 @@ void* alloc_pages(size_t size, const ashlar_zone* zones, size_t count, unsigned 
                               Where::kHuge1G};
   bool is_known = count > 0;
   for (size_t i = 0; i < count; ++i) is_known &= static_cast<size_t>(zones[i]) < std::size(kWhere);
-  if (!is_known) return null_and(EINVAL);
+  if (!is_known) return or_errno<void>(nullptr, EINVAL);
   for (size_t i = 0; i < count && size <= front::kMaxRequest; ++i)
     if (void* pages = front::alloc_zeroed_in({kWhere[zones[i]], node}, size, i + 1 == count))
       return pages;
-  return null_and(ENOMEM);
+  return or_errno<void>(nullptr, ENOMEM);
 }
 
 const page::Frame* frame_of(const ashlar_page* page) {
@@ -69,9 +66,9 @@ ASHLAR_EXPORT void* ashlar_pages_alloc_on(size_t size, const ashlar_zone* zones,
   if (node == ASHLAR_NODE_HERE) return ashlar_pages_alloc(size, zones, count);
   const os::Topology* nodes = front::nodes();
   if (nodes == nullptr)
-    return node == 0 ? ashlar_pages_alloc(size, zones, count) : null_and(EINVAL);
+    return node == 0 ? ashlar_pages_alloc(size, zones, count) : or_errno<void>(nullptr, EINVAL);
   unsigned index = nodes->index_of(static_cast<unsigned>(node));
-  if (index == os::Topology::kNone) return null_and(EINVAL);
+  if (index == os::Topology::kNone) return or_errno<void>(nullptr, EINVAL);
   return alloc_pages(size, zones, count, index);
 }
 
@@ -90,7 +87,7 @@ ASHLAR_EXPORT int ashlar_node_of(const void* p) {
 }
 
 ASHLAR_EXPORT void* ashlar_pages_get(unsigned order, unsigned flags) {
-  if (order > ASHLAR_PAGES_MOST_ORDER) return null_and(EINVAL);
+  if (order > ASHLAR_PAGES_MOST_ORDER) return or_errno<void>(nullptr, EINVAL);
   size_t size = base::kFrameSize << order;
   return get(size, size, flags);
 }

@@ -1,10 +1,12 @@
-// front/contract.h -- the rules of C and POSIX as pure functions.
+// front/contract.h -- the rules of C and POSIX.
 //
 // Idea
 //   What a request may be, before memory is looked at: sizes that overflow, sizes that no pointer
-//   difference can express, alignments that are none. The letter of the standards stands here once.
+//   difference can express, alignments that are none; and that null comes with a reason. The letter
+//   of the standards stands here once. All but or_errno are pure functions.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -39,6 +41,13 @@ constexpr bool is_posix_alignment(size_t align) {
 /// `size` rounded up to a multiple of `align`, which pvalloc gives; 0 where it does not fit.
 constexpr size_t rounded_request(size_t size, size_t align) {
   return base::round_up(size, align);
+}
+
+/// What a C function returns: where it is null, errno says why.
+template <class T>
+T* or_errno(T* result, int error) {
+  if (result == nullptr) errno = error;
+  return result;
 }
 
 static_assert(!product(SIZE_MAX, 2).fits && product(3, 5).value == 15 && product(0, 9).fits);

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 namespace {
 
 TEST(Contract, AProductThatDoesNotFitSaysSo) {
@@ -38,6 +40,15 @@ TEST(Contract, RoundingThatDoesNotFitIsZero) {
 
 TEST(Contract, NoRequestIsLargerThanAPointerDifference) {
   EXPECT_EQ(front::kMaxRequest, SIZE_MAX / 2);
+}
+
+TEST(Contract, NullComesWithAReasonAndNothingElseChangesErrno) {
+  int object = 0;
+  errno = 0;
+  EXPECT_EQ(front::or_errno(&object, ENOMEM), &object);
+  EXPECT_EQ(errno, 0);
+  EXPECT_EQ(front::or_errno<void>(nullptr, EINVAL), nullptr);
+  EXPECT_EQ(errno, EINVAL);
 }
 
 }  // namespace
