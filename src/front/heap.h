@@ -54,7 +54,7 @@ class Heap {
   bool start();
 
   /// Sets options that may be changed while the process runs, from "key:value,...". False, with the
-  /// faults, where a word of it is wrong; then nothing has changed.
+  /// faults, where a word of it is wrong or fixed by now; then nothing has changed.
   bool configure(const char* text, base::Text& faults) ASHLAR_EXCLUDES(promotion_lock_);
 
   /// Readies object caches and, where there are restartable sequences, the fast path. False where

@@ -130,7 +130,7 @@ bool read_value(const Key& key, const char* first, const char* last, uint64_t& v
   return true;
 }
 
-void parse_entry(const char* first, const char* last, When when, Options& options,
+bool parse_entry(const char* first, const char* last, When when, Options& options,
                  base::Text& faults) {
   const char* colon = find(first, last, ':');
   const Key* key = find_key(first, colon);
@@ -140,29 +140,29 @@ void parse_entry(const char* first, const char* last, When when, Options& option
     faults.add("\"; known keys: ");
     add_known_keys(faults);
     faults.add("\n");
-    return;
+    return false;
   }
-  if (base::kHasCaches && when > key->until) {
-    faults.add("ashlar: key \"").add(key->name).add("\" is fixed when the process starts\n");
-    return;
-  }
+  if (base::kHasCaches && when > key->until) return false;
   const char* value = colon == last ? last : colon + 1;
-  if (read_value(*key, value, last, options.*(key->value))) return;
+  if (read_value(*key, value, last, options.*(key->value))) return true;
   faults.add("ashlar: ASHLAR_CONF: key \"").add(key->name).add("\" has value \"");
   faults.add(value, static_cast<size_t>(last - value)).add("\"; allowed: ");
   add_allowed(*key, faults);
   faults.add("\n");
+  return false;
 }
 
 }  // namespace
 
-void parse_options(const char* text, When when, Options& options, base::Text& faults) {
+bool parse_options(const char* text, When when, Options& options, base::Text& faults) {
+  bool is_right = true;
   const char* end = text + base::length_of(text);
   while (text != end) {
     const char* comma = find(text, end, ',');
-    if (comma != text) parse_entry(text, comma, when, options, faults);
+    if (comma != text) is_right &= parse_entry(text, comma, when, options, faults);
     text = comma == end ? end : comma + 1;
   }
+  return is_right;
 }
 
 Options options_from_environment() {

@@ -42,9 +42,9 @@ inline constexpr Options kNoOptions = std::bit_cast<Options>(std::array<char, si
 /// Which keys may be set: those that are fixed when a process starts only then.
 enum class When : uint8_t { kStart, kLater };
 
-/// Reads "key:value,..." into `options`. Appends a line to `faults` for each fault; that entry, and
-/// no other, keeps its value.
-void parse_options(const char* text, When when, Options& options, base::Text& faults);
+/// Reads "key:value,..." into `options`. False where an entry is wrong, or may not be set any more;
+/// that one, and no other, keeps its value. Appends a line to `faults` for each that is wrong.
+bool parse_options(const char* text, When when, Options& options, base::Text& faults);
 
 /// The options of this process, from the environment. Faults are written to standard error.
 Options options_from_environment();

@@ -226,8 +226,7 @@ void Heap::set_retention(size_t percent, size_t least_bytes) {
 bool Heap::configure(const char* text, base::Text& faults) {
   os::Locked held(promotion_lock_);
   Options options = options_;
-  parse_options(text, When::kLater, options, faults);
-  if (faults.size() > 0) return false;
+  if (!parse_options(text, When::kLater, options, faults)) return false;
   apply(options);
   pages_.set_retention(retention_of(options));
   return true;

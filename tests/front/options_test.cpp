@@ -168,15 +168,18 @@ TEST(Options, LaterOnlySomeMayBeSetAndTheOthersStay) {
   Options options;
   options.decay_ms = 5;
   base::Line<1024> faults;
-  front::parse_options("retain_percent:3,limit_kib:100", When::kLater, options, faults);
+  EXPECT_TRUE(
+      front::parse_options("retain_percent:3,limit_kib:100", When::kLater, options, faults));
   EXPECT_EQ(faults.size(), 0u);
   EXPECT_EQ(options.retain_percent, 3u);
   EXPECT_EQ(options.limit_kib, 100u);
   EXPECT_EQ(options.decay_ms, 5u);
-  front::parse_options("limit_kib:unlimited,rseq:0", When::kLater, options, faults);
+  EXPECT_FALSE(front::parse_options("limit_kib:unlimited,rseq:0", When::kLater, options, faults));
   EXPECT_EQ(options.limit_kib, Options::kUnlimited);
   EXPECT_EQ(options.rseq, 1u);
-  EXPECT_STREQ(faults.data(), "ashlar: key \"rseq\" is fixed when the process starts\n");
+  EXPECT_EQ(faults.size(), 0u) << faults.data();  // the caller is told, and nobody else
+  EXPECT_FALSE(front::parse_options("no_key:1,decay_ms:7", When::kLater, options, faults));
+  EXPECT_EQ(options.decay_ms, 7u);
 }
 
 }  // namespace
