@@ -66,7 +66,7 @@ FastPage g_fast;
 constinit const CpuArea kNullArea = closed_area();
 
 RseqMode start_rseq(bool allowed) {
-  if (!kHasRseq || !allowed || &__rseq_size == nullptr || __rseq_size == 0) return RseqMode::kNone;
+  if (!allowed || &__rseq_size == nullptr || __rseq_size == 0) return RseqMode::kNone;
   if (is_kernel_broken()) return RseqMode::kNone;
   if (load_id(__rseq_offset + kCpuIdAt) < 0) return RseqMode::kNone;
   if (is_error(call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0)))

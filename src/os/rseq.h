@@ -139,6 +139,4 @@ bool rseq_fence();
 #include "os/rseq_x86_64.h"
 #elif defined(__aarch64__)
 #include "os/rseq_aarch64.h"
-#else
-#include "os/rseq_none.h"
 #endif

@@ -26,8 +26,6 @@
 
 namespace os {
 
-inline constexpr bool kHasRseq = true;
-
 inline char* thread_pointer() {
   return static_cast<char*>(__builtin_thread_pointer());
 }

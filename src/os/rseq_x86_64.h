@@ -38,8 +38,6 @@
 
 namespace os {
 
-inline constexpr bool kHasRseq = true;
-
 ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
   uint64_t area, below;
