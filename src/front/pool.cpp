@@ -1,7 +1,6 @@
 #include "front/pool.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <new>

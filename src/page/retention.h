@@ -37,7 +37,6 @@
 //   J. Bonwick, J. Adams, Magazines and Vmem, USENIX 2001, 3.3 (working-set rule).
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 

@@ -1,7 +1,6 @@
 #include "page/zone.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "base/bits.h"
 #include "base/check.h"

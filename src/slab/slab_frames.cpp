@@ -1,6 +1,5 @@
 // slab/slab_frames.cpp -- where the frames of a stock's slabs come from, and how those go back in
 // which nothing is in use. The rest of slab/slab_stock.h is in slab_stock.cpp and slab_yards.cpp.
-#include <algorithm>
 #include <bit>
 
 #include "slab/slab_stock.h"

@@ -1,7 +1,6 @@
 // slob/slob_shelves.cpp -- how pages with room stand in the rows and lists of their shelves. The
 // rest of slob/slob.h is in slob.cpp.
 #include <algorithm>
-#include <utility>
 
 #include "slob/slob.h"
 
