@@ -136,7 +136,7 @@ class ObjectCache {
   unsigned empty_depot();
 
   /// Whether an object that bears the mark of a free one is free in truth: it is searched for in
-  /// the stock, the depot, and all CPUs' magazines, which must be drained, and `seat`'s.
+  /// the stock, the depot, and all CPUs' magazines, which must be drained, and `own`.
   bool holds(const void* object, const Area* own);
 
   /// Objects in the depot and in all magazines, which must be drained, and in `own`.

@@ -53,8 +53,9 @@ bool at_thread_exit(void* object);
 /// False where libc does not have it told.
 bool has_first_thread_ended();
 
-/// Starts a detached thread under this name, with a small stack and all signals blocked. False
-/// where it cannot be had, or the program has been linked without threads. Allocates.
+/// Starts a detached thread under this name, with a small stack and all signals blocked but
+/// libc's own. False where it cannot be had, or the program has been linked without threads.
+/// Allocates.
 bool start_thread(void (*run)(), const char* name);
 
 /// Registers the three fork handlers. With libc's dozens of handlers it may allocate.

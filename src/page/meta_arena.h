@@ -35,7 +35,7 @@ class MetaArena {
   /// refuses.
   void* alloc(size_t size, size_t align) ASHLAR_EXCLUDES(lock_);
 
-  /// Takes back what alloc gave for this size. A multiple of a cache line, at most kMostFreed.
+  /// Takes back what alloc gave for this size, at most kMostFreed.
   void free(void* record, size_t size) ASHLAR_EXCLUDES(lock_);
   static constexpr size_t kMostFreed = 512;
 

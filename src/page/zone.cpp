@@ -13,8 +13,8 @@ using base::Pages;
 
 namespace {
 
-// At most this much is purged by one call, or a sixteenth of what is to go, so that nothing is out
-// of reach for long.
+// At most this much is purged in one batch, or a sixteenth of what is to go, if that is more, so
+// that nothing is out of reach for long.
 constexpr size_t kPurgeBatch = (size_t{8} << 20) / kFrameSize;
 // Where more than this share of what is live is held free, its short pieces are used. Where it is
 // less they had better wait until their neighbours come free, too.
