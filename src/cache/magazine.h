@@ -25,7 +25,7 @@ namespace cache {
 /// No magazine holds more objects; as large as the batches that move between it and the stock.
 inline constexpr unsigned kMaxMagazine = 128;
 
-/// What a freed object holds: the link below it, and the mark that tells a double free.
+/// What a freed object holds: the link below it, and the key that tells a double free.
 struct FreeObject {
   uint64_t link;
   uint64_t key;

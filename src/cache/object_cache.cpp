@@ -262,8 +262,8 @@ void ObjectCache::free_slow(void* object) {
     }
     uint64_t loaded = seat.load(id());
     if (is_full(loaded)) make_room(seat, loaded);
-    // A push that was aborted at its last step has left the mark of a free object, which would
-    // turn away this one.
+    // A push that was aborted at its last step has left the key, for which the next would turn this
+    // object away.
     static_cast<FreeObject*>(object)->key = 0;
     if (seat.push(id(), object)) return;
   }

@@ -101,7 +101,7 @@ class ObjectCache {
   void stop() { id_.store(0, std::memory_order_release); }
   bool is_started() const { return id_.load(std::memory_order_acquire) != 0; }
 
-  /// An object; null when memory is out. The bytes are whatever they were, but for the mark of a
+  /// An object; null when memory is out. The bytes are whatever they were, but for the key of a
   /// free object, which is gone.
   void* alloc_slow(Source source = Source::kAll);
 
@@ -120,7 +120,7 @@ class ObjectCache {
   /// Takes an object back. Misuse that shows is told.
   void free_slow(void* object);
 
-  /// Takes an object back that bears no mark, if it fits in the magazine here.
+  /// Takes an object back that bears no key, if it fits in the magazine here.
   bool try_free(void* object);
 
   /// Gives a whole magazine's objects back to the slabs.
@@ -135,8 +135,8 @@ class ObjectCache {
   /// Gives all that the depot holds to the slabs.
   unsigned empty_depot();
 
-  /// Whether an object that bears the mark of a free one is free in truth: it is searched for in
-  /// the stock, the depot, and all CPUs' magazines, which must be drained, and `own`.
+  /// Whether an object that bears the key is free in truth: it is searched for in the stock, the
+  /// depot, and all CPUs' magazines, which must be drained, and `own`.
   bool holds(const void* object, const Area* own);
 
   /// Objects in the depot and in all magazines, which must be drained, and in `own`.

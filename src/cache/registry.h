@@ -56,7 +56,7 @@ class Registry {
   /// Empties them, and tells how many objects live on; SIZE_MAX where nobody knows.
   size_t count_live(ObjectCache& cache);
 
-  /// Whether an object that bears the mark of a free one is free in truth. Drains all CPUs.
+  /// Whether an object that bears the key is free in truth. Drains all CPUs.
   bool is_free(uint8_t id, const void* object);
 
   /// Counts the objects in magazines and depots, by cache id. Drains all CPUs; where threads have

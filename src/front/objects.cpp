@@ -21,8 +21,7 @@ void* handle_of(const slab::Slab& slab, void* p) {
 
 namespace {
 
-// An object that bears the mark of a free one is a free one, or bears it by chance, or since a free
-// was interrupted.
+// An object that bears the key is free, or bears it by chance, or since a free was interrupted.
 void check_key(uint8_t id, void* handle) {
   cache::ObjectCache& cache = g_registry.at(id);
   const slab::SlabLayout& layout = cache.stock().layout();

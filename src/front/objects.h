@@ -4,7 +4,7 @@
 // Idea
 //   The class map, or what a dissolved slab has left, tells the cache that an object belongs to;
 //   that takes it back (cache/object_cache.h). Before it does so, an address that is no object's
-//   start is told, and an object that bears the mark of a free one is searched for.
+//   start is told, and an object that bears the key of a free one is searched for.
 //
 //   A slab may be dissolved at any time (slab/remnants.h), and its descriptor is gone then. So
 //   nothing here reads one without its stock's lock, but for slabs whose objects keep their state:
@@ -21,7 +21,7 @@
 
 namespace front {
 
-/// Whether an object, or its handle, bears the mark of a free one.
+/// Whether an object, or its handle, bears the key of a free one.
 inline bool bears_key(const void* handle) {
   return static_cast<const cache::FreeObject*>(handle)->key == os::free_key();
 }

@@ -136,7 +136,7 @@ class TypedCache {
   void free_block(void* object);
   [[noreturn]] void tell_stranger(void* object);
   page::FrameKind check_mine(void* object);
-  // So many are taken at once that the processor still sees to their marks while it waits for the
+  // So many are taken at once that the processor still clears their keys while it waits for the
   // links of the next ones, where those cannot be guessed.
   static constexpr size_t kFew = 16;
   ASHLAR_INLINE size_t take_some(void** objects, size_t most) const {

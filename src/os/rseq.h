@@ -124,11 +124,11 @@ bool rseq_fence();
 //   void* rseq_pop(size_t cache)
 //     Removes the top object of this CPU's magazine; null where it is empty or closed.
 //   size_t rseq_pop_some(size_t cache, void** objects, size_t most)
-//     The same for as many as there are, up to `most`, at least 1; how many. Their marks remain.
+//     The same for as many as there are, up to `most`, at least 1; how many. Their keys remain.
 //   bool rseq_push(size_t cache, void* object)
-//     Puts an object, at least 16 bytes, on this CPU's magazine and marks it with the key; false
+//     Puts an object, at least 16 bytes, on this CPU's magazine and writes the key into it; false
 //     where it is full or closed, and then the object is untouched. Also false where the object
-//     bears the key: it may be free already. (An aborted section leaves the mark, too: whoever
+//     bears the key: it may be free already. (An aborted section leaves the key, too: whoever
 //     finds it must search.)
 //   bool rseq_exchange(CpuArea* area, size_t index, uint64_t expected, uint64_t desired)
 //     Replaces a word of `area` if that is this CPU's area and the word is `expected`.
