@@ -9,7 +9,7 @@ namespace {
 
 constexpr unsigned kFirstRoom = 4;  // one cache line of slots
 constexpr unsigned kMostRoom = 32768;
-// So many magazines are looked at for one of a yard: eight cache lines of slots.
+// The most magazines that are looked at for one of a yard: eight cache lines of slots.
 constexpr unsigned kLooks = 32;
 
 }  // namespace

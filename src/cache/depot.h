@@ -5,9 +5,9 @@
 //   one: one word under a lock, whatever the magazine holds. So objects that one CPU allocates and
 //   another frees come back a magazine at a time, and no object is touched on the way.
 //
-//   Each magazine bears the number of the yard (slab/slab_stock.h) whose objects it holds, and is
-//   taken by CPUs that this one serves only. One that lies too deep below those of other yards is
-//   not found; it goes by age.
+//   Each magazine bears the number of the yard (slab/slab_stock.h) whose objects it holds, and only
+//   CPUs that this yard serves take it. One that lies too deep below those of other yards is not
+//   found; it goes by age.
 //
 //   What an interval never needed goes back to the stock: the least number of magazines seen in it
 //   is the number that could have been missing.

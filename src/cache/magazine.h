@@ -57,7 +57,7 @@ inline uint64_t below(uint64_t word) {
   return top_of(word)->link;
 }
 
-/// So many objects more fit in.
+/// How many objects more fit in.
 constexpr size_t room_in(uint64_t word) {
   return is_full(word) ? 0 : static_cast<size_t>(kFullHeight - height_of(word));
 }

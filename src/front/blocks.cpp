@@ -7,7 +7,7 @@
 namespace front {
 namespace {
 
-// So much of SLOB's pages must be free before objects are served there. Smaller objects are left
+// How much of SLOB's pages must be free before objects are served there. Smaller objects are left
 // out: there are many, and each takes as much longer than by a magazine as a large one.
 constexpr size_t kMuchRoom = size_t{64} << 10;
 constexpr size_t kLeastInRoom = 256;

@@ -47,7 +47,7 @@ class Heap {
   const slob::Kept& kept() const { return kept_; }
   Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
-  /// After so long what nobody needed goes back.
+  /// How long what nobody needs stays before it goes back.
   uint32_t interval_ms() const { return interval_ms_.load(std::memory_order_relaxed); }
   os::RseqMode mode() const { return mode_; }
   /// Lays out what SLOB needs. False where the kernel gives no address space.
@@ -86,7 +86,7 @@ class Heap {
     calls_.store(calls + 1, std::memory_order_relaxed);
     return true;
   }
-  /// So many there were, about, modulo 2^32.
+  /// How many there were, about, modulo 2^32.
   uint32_t calls() const { return calls_.load(std::memory_order_relaxed); }
 
   /// Whether a thread of our own gives memory back while the program sleeps.

@@ -36,14 +36,15 @@ ASHLAR_CACHE_DATA uint32_t g_forks = 0;
 ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false, g_is_our_drain = false;
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
-// A thread waits so long at the gate, once: most forks are over by then, and work beside the heap
+// How long a thread waits at the gate, once: most forks are over by then, and work beside the heap
 // costs a frame for each object. Were it to wait again, with a lock of stdio in its hands each
 // time, the thread that forks would hardly ever come by that lock.
 constexpr unsigned kWaitUs = 1000;
-// A fork yields so often to threads inside, then sleeps so long, and so on: threads come by and go.
+// How often a fork yields to threads inside, and how long it sleeps then, before it yields again:
+// threads come by and go.
 constexpr unsigned kYields = 16;
 constexpr unsigned kCloserWaitUs = 50;
-// A fork that has interrupted the slow path gives way so often for others to leave it: they may be
+// How often a fork that has interrupted the slow path gives way for others to leave it: they may be
 // waiting for a lock that we hold, so it cannot wait for good.
 constexpr unsigned kSignalWaits = 1000, kLeastSignalWaits = 4;
 constexpr unsigned kSignalWaitUs = 50;

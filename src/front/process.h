@@ -58,12 +58,12 @@ class GateEntry {
   bool is_counted_ = false;
 };
 
-/// Waits a moment for the gate to open, unless this thread has done so since it was closed and it
-/// is not `again` that it must. Whether it is open; else it is time to work beside the heap.
+/// Waits up to a millisecond for the gate to open. A thread that has waited since it was closed
+/// returns at once, unless `again`. Whether it is open; if not, the caller works beside the heap.
 bool wait_for_gate(bool again);
 
-/// How often inside_gate() waits, a millisecond each time, where a fork keeps the gate closed. It
-/// may do so because it waits for this very thread: who can do without gives up after ten seconds.
+/// How many milliseconds inside_gate() waits at most while a fork keeps the gate closed. The fork
+/// may be waiting for a lock of libc that this thread holds, so who can do without gives up.
 enum class GateWait : uint32_t {
   kNot = 0,
   kTenthOfASecond = 100,
@@ -109,8 +109,8 @@ uint32_t fork_count();
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
 /// done by the first slow path that sees another thread, by a calloc that does (of pthread_create,
 /// which need not come by the slow path), by one of a promoted heap, whose children have something
-/// to begin anew, by a request for huge pages that were set apart, which a child gives up, and where
-/// a pool is made.
+/// to begin anew, by a request for huge pages that were set apart, which a child gives up, and
+/// where a pool is made.
 ///
 /// Not by any: pthread_atfork itself asks for memory, with the list of handlers locked, when that
 /// is lengthened, and would wait for itself. But it is long then (48 handlers of 24 bytes or more).

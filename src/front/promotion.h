@@ -65,17 +65,17 @@ class Promotion {
   /// Whether the process has outgrown SLOB alone.
   bool is_over() const { return is_over_.load(std::memory_order_relaxed); }
 
-  /// So many calls in an interval are worth more than the memory: SLOB takes up to a tenth of a
-  /// microsecond more a call than a magazine does, so these cost a few milliseconds of a second.
+  /// More calls than this in an interval are worth more than the memory: SLOB takes up to a tenth
+  /// of a microsecond more a call than a magazine does, so these cost some milliseconds a second.
   static constexpr uint32_t kManyCalls = 65536;
-  /// Where whole frames come and go, it takes some times as long, and a call counts for so many.
+  /// How many calls one counts for where whole frames come and go: it takes some times as long.
   static constexpr uint32_t kCallsOfFrames = 4;
-  /// And so many of a heap of more bytes of SLOB, where slabs are little beside the rest.
+  /// The same for a heap with more bytes of SLOB than kSmallHeap: slabs are little beside the rest.
   static constexpr uint32_t kManyCallsOfLarger = 8192;
   static constexpr size_t kSmallHeap = size_t{192} << 10;
-  /// So many of one class, once there are object caches, cost SLOB less than a millisecond. A slab
-  /// that is half empty and a magazine that holds objects idle cost ten pages and more. (One more
-  /// is counted, no more.)
+  /// This many of one class, once there are object caches, cost SLOB less than a millisecond. A
+  /// slab that is half empty and a magazine that holds objects idle cost ten pages and more. (A
+  /// count stops one above it.)
   static constexpr uint32_t kManyOfOne = 2048;
 
   /// Counts a request for a class. Whether it shall be served by a cache.
@@ -84,14 +84,14 @@ class Promotion {
   bool is_alone() const {
     return calls_.load(std::memory_order_relaxed) < calls_alone_.load(std::memory_order_relaxed);
   }
-  /// SLOB holds so much now.
+  /// Tells how much SLOB holds now.
   void note_bytes(size_t slob_bytes) {
     bool may_be = !is_over() && slob_max_ != 0 && !is_large(slob_bytes);
     uint32_t calls = slob_max_ == kUnlimited ? UINT32_MAX : may_be ? many_calls(slob_bytes) : 0;
     calls_alone_.store(calls);
     if (calls != 0 && is_over_.load()) calls_alone_.store(0);  // by another thread meanwhile
   }
-  /// So many blocks that are dropped in an interval tell that there will be more. (That many were
+  /// More blocks than this dropped in an interval tell that there will be more. (That many were
   /// asked for tells less: the parent of workers has built up its state, and they begin with what
   /// it has counted.)
   static constexpr uint32_t kSomeDrops = 4096;
@@ -134,7 +134,7 @@ class Promotion {
 
   uint64_t slob_max_ = 0;
   size_t inherited_ = 0;                  // bytes that SLOB held when this process began
-  std::atomic<uint32_t> calls_alone_{0};  // for so many SLOB alone will do
+  std::atomic<uint32_t> calls_alone_{0};  // up to how many SLOB alone will do
   std::atomic<bool> is_over_{false};      // it will not any more
   std::atomic<uint32_t> calls_{0};        // in this interval
   std::atomic<uint32_t> drops_{0};

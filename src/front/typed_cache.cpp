@@ -381,8 +381,8 @@ size_t TypedCache::end_waiting() {
   return ended;
 }
 
-// Ends the objects of empty slabs, but for so many slabs, and retires them; of no more slabs than
-// there are, for those that destructors empty. How many bytes.
+// Ends the objects of empty slabs, but for `spared` of these, and retires them; of no more slabs
+// than there are, for those that destructors empty. How many bytes.
 size_t TypedCache::end_empties(size_t spared) {
   slab::SlabStock& stock = cache_->stock();
   auto end = [&](void* handle) { destruct_(object_of(handle), data_); };

@@ -136,8 +136,8 @@ class TypedCache {
   void free_block(void* object);
   [[noreturn]] void tell_stranger(void* object);
   page::FrameKind check_mine(void* object);
-  // So many are taken at once that the processor still clears their keys while it waits for the
-  // links of the next ones, where those cannot be guessed.
+  // How many are taken at once: few enough that the processor still clears their keys while it
+  // waits for the links of the next ones, where those cannot be guessed.
   static constexpr size_t kFew = 16;
   ASHLAR_INLINE size_t take_some(void** objects, size_t most) const {
     size_t count = 0, more = 0;

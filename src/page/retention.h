@@ -23,10 +23,10 @@
 //   little is soon fetched, so it goes sooner. It is no longer than what was set, and a sixteenth
 //   of that at least, or in a small heap all of it for less than a MiB, but where blocks are large.
 //
-//   A large block lifts a small heap beyond what it held with any large block before where what
-//   lies free is in pieces that are too short for it. Then as much of these goes as it was lifted
-//   by. What is wanted again may lift it the next time, so that a program which does the same again
-//   and again pays once.
+//   A large block may make a small heap larger than with any such block before, although enough
+//   lies free in pieces too short for it. Then as much of these goes as the heap has grown (its
+//   *lift*). What is wanted again may lift it next time, so that a program that repeats itself pays
+//   once.
 //
 //   What a heap holds above its soft bound (page/budget.h) goes first of all.
 //
@@ -123,7 +123,7 @@ class Keeping {
   uint32_t debt_ms_ = 0;             // of what was regretted: in so long a time it costs little
   uint32_t paid_at_ms_ = 0;          // when that was true, modulo 2^32
   uint32_t most_held_ = 0;           // by a small heap with a large block, and what was regretted
-  uint32_t lift_ = 0;                // by so much that was more, and it has not gone yet
+  uint32_t lift_ = 0;                // by how much that was more, and it has not gone yet
   size_t peak_ = 0, last_peak_ = 0;  // most that was live, in this interval and the last
   uint64_t interval_begin_ = 0;
 };

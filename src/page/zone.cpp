@@ -23,7 +23,8 @@ constexpr size_t kMuchFreeShare = 8;
 // would fetch again much of what had gone (bench/README.md: Page faults and system time, weighed).
 constexpr size_t kLifts = 8;
 constexpr size_t kMostLifted = size_t{2} << 20;
-// So many times a block, and so many frames, are room enough for it to move to.
+// A block moves instead of lengthening the window where kRoomInFront times its size, and kMuchRoom,
+// are free in front.
 constexpr size_t kRoomInFront = 8;
 constexpr size_t kMuchRoom = (size_t{16} << 20) / kFrameSize;
 // Where nothing goes, since all is locked in memory, more than this is not looked at. Who may not

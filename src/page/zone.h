@@ -167,7 +167,7 @@ class Zone {
   size_t purge_let(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
   size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   size_t count_hollow(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
-  /// Whether the budget has room for so many hollow frames to be touched.
+  /// Whether the budget has room for this many hollow frames to be touched.
   bool may_touch(size_t frames) const { return has_room(frames, Budget::For::kSmall); }
 
   /// Makes a block longer without moving it. False where what follows is not free.

@@ -22,7 +22,7 @@ constexpr size_t kLeastUnasked = size_t{16} << 20;
 // Each huge page that blocks share, or that shall be none any more, may split a mapping, of which a
 // process has 65,530. In a larger window none is begun, and the advice stays.
 constexpr size_t kMostShared = size_t{32} << 30;
-// So many of each doubling of a window, and every eighth of a small one, are probes.
+// How many of each doubling of a window are probes; of a small one it is every eighth.
 constexpr size_t kProbes = 8;
 
 // Some huge pages of a window are never advised for blocks that share one: what of the last of

@@ -31,8 +31,8 @@ constexpr size_t kUnit = base::kHugeSize / kFrameSize;
 // to copy it is no great matter, and another's is.
 constexpr size_t kMostMoved = 4096;
 constexpr size_t kGreat = size_t{64} << 20;
-// A block has one for so many bytes of its own, or a few: what is moved again and again is copied
-// now and then, and is none of them then.
+// A block may have one for each so many bytes of its own, or a few: what is moved again and again
+// is copied now and then, and is none of them then.
 constexpr size_t kLeastMoved = size_t{4} << 20;
 constexpr size_t kFew = 4;
 

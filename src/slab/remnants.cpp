@@ -20,9 +20,9 @@ namespace {
 // such a share of the live memory.
 constexpr size_t kLeastFrames = (size_t{4} << 20) / base::kFrameSize;
 constexpr size_t kShare = 8;
-// So many pages of a list are looked at that may have room, or may not.
+// The most pages of a list that are looked at, since they may have room.
 constexpr unsigned kLooks = 8;
-// And a page that is just changing is looked at so often.
+// How often a page that is just changing is looked at.
 constexpr unsigned kPeeks = 16;
 
 // While it stands, a page's map may be changed.

@@ -34,8 +34,8 @@ bool is_within_frames_of(const void* object, const void* other, size_t size) {
 void Slab::start(const SlabLayout& layout, char* block, unsigned frame_count, unsigned colours) {
   frames = static_cast<uint8_t>(frame_count);
   count = static_cast<uint16_t>(layout.count_in(frame_count));
-  size_t left = bytes() - size_t{count} * layout.object_size;
-  size_t offset = colours % (left / layout.colour_step + 1) * layout.colour_step;
+  size_t slack = bytes() - size_t{count} * layout.object_size;
+  size_t offset = colours % (slack / layout.colour_step + 1) * layout.colour_step;
   colour = static_cast<uint16_t>(offset + layout.lead);
   objects = block + colour;
   free_count = count;

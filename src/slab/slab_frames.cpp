@@ -11,7 +11,7 @@ using page::FrameKind;
 
 namespace {
 
-// So many slabs are looked at that cannot be dissolved.
+// The most slabs that are looked at in vain: they cannot be dissolved.
 constexpr unsigned kMostInVain = 64;
 
 }  // namespace

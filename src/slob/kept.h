@@ -4,8 +4,9 @@
 //   A program takes and drops blocks of the same lengths again and again. A few of each short
 //   length lie here, as objects lie in a magazine: to take one, or to leave one, costs a quarter of
 //   what the maps of a page do. They are told by their numbers, in a quarter of what pointers would
-//   fill: so a small process has all of them in the page that it writes to anyway. Blocks far
-//   behind have none: who needs so much is about to have slabs.
+//   fill: so a small process has all of them in the page that it writes to anyway. Blocks
+//   beyond the zone's first MiB have no number and are not kept: who needs so much is about to
+//   have slabs.
 //
 // Invariants (audit())
 //   1. Those of a length stand first, the last one that came behind the others, and are counted.
@@ -28,7 +29,7 @@
 
 namespace slob {
 
-/// At most blocks of so many grains are kept, and so many of a length.
+/// The longest blocks that are kept, in grains, and the most of one length.
 inline constexpr unsigned kMostKept = 32, kKeptOfALength = 8;
 /// And where they shall be few.
 inline constexpr unsigned kMostOfFew = 16, kFewOfALength = 2;

@@ -201,8 +201,8 @@ void* Slob::alloc_in_room(size_t size) {
   return take_from_shelves(shelf_for(size), grains_for(size), 1);
 }
 
-// At `grain` of a frame that begins at `start`, of the page or of a long block, begins no block:
-// where the one begins that is there, if any.
+// No block begins at `grain` of the frame at `start`, which is the page or a frame of a long block.
+// Where the block that contains it begins; null where it is free.
 static char* start_around(const SlobPage& page, bool is_page, unsigned grain, char* start) {
   if (!is_page) return start;
   if (!page.is_taken(grain)) return nullptr;

@@ -67,8 +67,7 @@ namespace slob {
 /// The least request that is too large: what the rest of a frame would save is little there.
 inline constexpr size_t kEnd = size_t{32} << 10;
 
-/// So many bytes of a long block's last frame must be left for others, or it had best have all of
-/// it.
+/// How many bytes of its last frame a long block must leave for others; else it has all of it.
 inline constexpr size_t kLeastRest = 1280;
 
 /// Whether a request is SLOB's.
@@ -85,13 +84,13 @@ constexpr unsigned grains_for(size_t size) {
   return size == 0 ? 1 : static_cast<unsigned>((size + base::kGrain - 1) / base::kGrain);
 }
 
-/// So many pages of a list are looked at in one go.
+/// How many pages of a list one walk looks at.
 inline constexpr unsigned kLooks = 64;
 
-/// For so many pages one more is ready.
+/// How many pages there are for each one that is ready.
 inline constexpr unsigned kPagesPerReady = 16;
 
-/// A child has so many pages of its own before it takes grains of inherited ones.
+/// How many pages of its own a child has before it takes grains of inherited ones.
 inline constexpr unsigned kMostApart = 32;
 
 struct SlobStats {
@@ -234,7 +233,7 @@ class Slob {
   base::List<SlobPage> ready_ ASHLAR_GUARDED_BY(lock_){};
   unsigned ready_count_ ASHLAR_GUARDED_BY(lock_) = 0;
   unsigned most_ready_ = 0;
-  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;         // so many more of its own come first
+  unsigned apart_ ASHLAR_GUARDED_BY(lock_) = 0;         // how many more of its own come first
   uint8_t age_ ASHLAR_GUARDED_BY(lock_) = 0;            // restarts
   bool are_rows_old_ ASHLAR_GUARDED_BY(lock_) = false;  // less may be told in them than there is
   SlobPage* empty_ ASHLAR_GUARDED_BY(lock_) = nullptr;
