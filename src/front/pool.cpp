@@ -62,11 +62,12 @@ uint32_t Pool::pop(Head& head) {
   return 0;
 }
 
-void Pool::push(Head& head, uint32_t number) {
+// The nodes from `first` to `last`, of which each knows the next.
+void Pool::push(Head& head, uint32_t first, uint32_t last) {
   uint64_t seen = head.load(std::memory_order_relaxed);
   do {
-    node(number - 1).next.store(top_of(seen), std::memory_order_relaxed);
-  } while (!head.compare_exchange_weak(seen, changed(seen, number), std::memory_order_release));
+    node(last - 1).next.store(top_of(seen), std::memory_order_relaxed);
+  } while (!head.compare_exchange_weak(seen, changed(seen, first), std::memory_order_release));
 }
 
 bool Pool::add_nodes(size_t least) {
@@ -75,9 +76,15 @@ bool Pool::add_nodes(size_t least) {
     unsigned piece = nodes_ == 0 ? 0 : base::log2_floor(nodes_ / kFirstPiece) + 1;
     void* memory = front::alloc_zeroed(more * sizeof(Node));
     if (memory == nullptr) return false;
-    pieces_[piece].store(static_cast<Node*>(memory), std::memory_order_release);
-    for (uint32_t i = 0; i < more; ++i) push(blank_, nodes_ + i + 1);
-    nodes_ += more;
+    Node* nodes = static_cast<Node*>(memory);
+    for (uint32_t i = 0; i < more; ++i)
+      nodes[i].next.store(nodes_ + i + 2, std::memory_order_relaxed);
+    // All or nothing of it is in a child, which would add the same numbers again.
+    inside_gate(GateWait::kUntilOpen, [&] {
+      pieces_[piece].store(nodes, std::memory_order_release);
+      push(blank_, nodes_ + 1, nodes_ + more);
+      nodes_ += more;
+    });
   }
   return true;
 }
@@ -86,7 +93,7 @@ void* Pool::take_inside() {
   uint32_t number = pop(full_);
   if (number == 0) return nullptr;
   void* object = node(number - 1).object;
-  push(blank_, number);
+  push(blank_, number, number);
   // Last: whoever counts on a blank node finds one.
   ready_.fetch_sub(1, std::memory_order_release);
   return object;
@@ -101,7 +108,7 @@ bool Pool::put_inside(void* object) {
   uint32_t number = pop(blank_);
   ASHLAR_ASSERT(number != 0);
   node(number - 1).object = object;
-  push(full_, number);
+  push(full_, number, number);
   return true;
 }
 

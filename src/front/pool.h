@@ -15,9 +15,9 @@
 //   2. There are as many nodes as `least` has ever been, each in one of the stacks.
 //
 // Locking
-//   lock_ (LockRank::kPool) for the queue. The reserve is changed and the lock is held inside the
-//   gate alone, so that a forked child finds the one whole and the other free. There the queue is
-//   empty: those who waited do not exist.
+//   lock_ (LockRank::kPool) for the queue. The reserve is changed, nodes are added, and the lock is
+//   held inside the gate alone, so that a forked child finds the one whole and the other free.
+//   There the queue is empty: those who waited do not exist.
 //
 // Source
 //   Linux, mm/mempool.c. Stacks: R. K. Treiber, Systems Programming: Coping with Parallelism, 1986.
@@ -72,7 +72,7 @@ class Pool {
 
   Node& node(uint32_t number);
   uint32_t pop(Head& head);
-  void push(Head& head, uint32_t number);
+  void push(Head& head, uint32_t first, uint32_t last);
   void begin_resize();
   bool add_nodes(size_t least);
   bool fill(size_t least);

@@ -239,6 +239,33 @@ TEST(Pool, InAForkedChildNobodyWaits) {
   waiter.join();
 }
 
+TEST(Pool, AForkWhileItIsResizedLeavesAChildWithAWholeReserve) {
+  for (unsigned i = 0; i < 30; ++i) {
+    Source source{1};
+    Pool pool = pool_over(source, 1);
+    std::atomic<bool> is_there{false};
+    std::thread other([&] {
+      is_there = true;
+      ashlar_pool_resize(pool.get(), front::Pool::kMost);
+    });
+    while (!is_there) std::this_thread::yield();
+    usleep(i * 300);
+    pid_t child = fork();
+    if (child == 0) {
+      alarm(20);
+      // Goes on where the other thread was; an object in two nodes of the stacks would have two
+      // owners.
+      ashlar_pool_resize(pool.get(), front::Pool::kMost);
+      audit(pool);
+      _exit(0);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    other.join();
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << i << ": " << status;
+  }
+}
+
 // From here on the process may end, and nothing else.
 bool forbid_system_calls() {
   sock_filter rules[] = {
