@@ -80,12 +80,14 @@ static inline unsigned ashlar_kmem_flags(gfp_t gfp) {
                       : (unsigned)ASHLAR_NORETRY);
 }
 
-/* And back, for functions that a pool calls: a reserve stands behind them. */
+/* And back, for functions that a pool calls: as long as a reserve stands behind them, they need not
+ * try hard. */
 static inline gfp_t ashlar_kmem_gfp(unsigned flags) {
   gfp_t gfp = GFP_KERNEL;
-  if (flags & ASHLAR_RESERVE) gfp = GFP_ATOMIC;
+  if (flags & ASHLAR_RESERVE) gfp = flags & ASHLAR_NORETRY ? GFP_ATOMIC : GFP_KERNEL | __GFP_HIGH;
   if (flags & ASHLAR_NOWAIT) gfp = GFP_NOWAIT;
-  return gfp | __GFP_NORETRY | __GFP_NOWARN;
+  if (flags & ASHLAR_NORETRY) gfp |= __GFP_NORETRY;
+  return gfp | __GFP_NOWARN;
 }
 
 /* The kernel's panic(), where that is asked for. */

@@ -1,10 +1,11 @@
 /* ashlar/pool.h -- a reserve of objects, so that some requests do not fail.
  *
  * A pool stands in front of a source: an object cache, pages, functions of the program. While the
- * source gives, the pool takes from it. Where it does not, the pool has a reserve of `least`
- * objects, filled when it was made; what is freed fills the reserve first. So as many requests as
- * the reserve is large always come through, whatever the rest of the program holds. Who finds the
- * reserve empty waits, if it likes, until an object is freed: that goes to whoever has waited
+ * source gives without an effort, the pool takes from it. Where it does not, the pool has a reserve
+ * of `least` objects, filled when it was made; what is freed fills the reserve first. So as many
+ * requests as the reserve is large always come through, whatever the rest of the program holds. Who
+ * finds the reserve empty has the source do what the flags allow, as all that can give back is
+ * asked to; and waits, if it likes, until an object is freed: that goes to whoever has waited
  * longest. (All who wait look now and then whether memory is to be had again.)
  *
  * Threads: every function may be called from every thread; the end of a pool must be its last use.
@@ -27,7 +28,8 @@ extern "C" {
 typedef struct ashlar_pool ashlar_pool;
 
 /* A source: gives an object or NULL, and takes one back. Called with no lock held; flags are those
- * of the request, with ASHLAR_NORETRY, and ASHLAR_NOWAIT where it must not wait. */
+ * of the request (0 where the reserve is filled), but never ASHLAR_NOFAIL, for the pool waits
+ * itself. ASHLAR_NORETRY comes on top while the reserve has not been asked. */
 typedef void* ashlar_pool_alloc_fn(void* data, unsigned flags);
 typedef void ashlar_pool_free_fn(void* data, void* object);
 
@@ -50,13 +52,14 @@ void ashlar_pool_destroy(ashlar_pool* pool);
 
 #define ASHLAR_POOL_FOREVER (-1)
 
-/* An object, of the source or of the reserve. Where both are empty it waits up to `wait_ms`
+/* An object, of the source or of the reserve. Where neither has one it waits up to `wait_ms`
  * milliseconds for one to be freed, 0 not at all, ASHLAR_POOL_FOREVER as long as it takes. NULL and
  * ENOMEM where it was not to wait, ETIMEDOUT where it has. With ASHLAR_NOWAIT it takes no system
  * call, waits for no lock, and wait_ms counts as 0: then NULL comes with EAGAIN, also while another
  * thread forks. With ASHLAR_ZERO objects of known size are zero: those of general caches, of pages,
- * and of caches without a constructor. errno is not changed on success. Costs what the source does;
- * from the reserve some atomic steps. */
+ * and of caches without a constructor. errno is not changed on success. Costs what the source does,
+ * which may be all that a request of its own costs where memory is out; from the reserve some
+ * atomic steps. */
 void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms);
 
 /* Takes an object back: to whoever waits longest, else to the reserve if that is not full, else to
@@ -66,7 +69,8 @@ void ashlar_pool_free(ashlar_pool* pool, void* object);
 
 /* Makes the reserve `least` objects large: fills it, or gives back what is too many. 0, or -1 and
  * EINVAL for a number that is not allowed, ENOMEM where the source or memory is out; then the
- * reserve is as large as it was. One thread at a time: others that resize wait. */
+ * reserve is as large as it was. One thread at a time: others that resize wait, so a shrinker,
+ * which this may call, must not resize a pool. */
 int ashlar_pool_resize(ashlar_pool* pool, size_t least);
 
 /* Objects in the reserve now, and when it is full. errno is not changed. */

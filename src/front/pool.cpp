@@ -126,7 +126,7 @@ bool Pool::put(void* object) {
 
 bool Pool::fill(size_t least) {
   while (ready() < least) {
-    void* object = give(0);
+    void* object = source_.alloc(source_.data, 0);
     if (object == nullptr) return false;
     if (!put(object)) source_.free(source_.data, object);
   }
@@ -166,15 +166,19 @@ bool Pool::resize(size_t least) {
   return is_done;
 }
 
+// The source tries as hard as the request allows, but for ever: what is freed to the pool serves,
+// too.
 void* Pool::give(unsigned flags) {
-  return source_.alloc(source_.data, flags | ASHLAR_NORETRY);
+  return source_.alloc(source_.data, flags & ~unsigned{ASHLAR_NOFAIL});
 }
 
 void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
   bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
-  void* object = give(flags & ~unsigned{ASHLAR_NOFAIL});
+  void* object = give(flags | ASHLAR_NORETRY);
   if (object == nullptr)
     inside_gate(is_nowait ? GateWait::kNot : GateWait::kUntilOpen, [&] { object = take_inside(); });
+  bool has_to_try = (flags & (ASHLAR_NOWAIT | ASHLAR_NORETRY)) == 0;
+  if (object == nullptr && has_to_try) object = give(flags);
   error = is_nowait ? EAGAIN : ENOMEM;
   if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
   if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);
@@ -190,7 +194,7 @@ void* Pool::wait(unsigned flags, long wait_ms, int& error) {
   for (;;) {
     // What was freed before we stood in the queue lies in the reserve.
     void* object = take();
-    if (object == nullptr) object = give(flags & ~unsigned{ASHLAR_NOFAIL});
+    if (object == nullptr) object = give(flags);
     bool is_over = object != nullptr || !sleep(me, left_ms);
     if (!is_over && me.has_object.load(std::memory_order_acquire) == 0) continue;
     void* handed = leave_queue(me);

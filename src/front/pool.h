@@ -1,14 +1,15 @@
 // front/pool.h -- a reserve of objects in front of a source that may fail.
 //
 // Idea
-//   While the source gives, the reserve stays as it is. It is a stack that is changed without a
-//   lock, so that a thread which must not wait can use it: of numbered *nodes*, each with room for
-//   an object, some hold one and the others are blank; both sorts are stacks whose head is one
-//   word, the number of the top node and a count that changes with each step.
+//   While the source gives without an effort, the reserve stays as it is; once that is empty the
+//   source is to do what it can. The reserve is a stack that is changed without a lock, so that a
+//   thread which must not wait can use it: of numbered *nodes*, each with room for an object, some
+//   hold one and the others are blank; both sorts are stacks whose head is one word, the number of
+//   the top node and a count that changes with each step.
 //
-//   Who finds the reserve empty may wait, in a queue, and what is freed goes to the first of it,
-//   not to the reserve. While somebody waits, the source is asked again now and then, too: memory
-//   may have come free elsewhere.
+//   Who gets nothing then may wait, in a queue, and what is freed goes to the first of it, not to
+//   the reserve. While somebody waits, the source is asked again now and then, too: memory may have
+//   come free elsewhere.
 //
 // Invariants (audit())
 //   1. Objects in the reserve are at most `least`, but for a moment while that is made less.
@@ -55,6 +56,7 @@ class Pool {
 
   size_t ready() const { return ready_.load(std::memory_order_relaxed); }
   size_t least() const { return least_.load(std::memory_order_relaxed); }
+  bool has_waiters() const { return waiting_.load(std::memory_order_relaxed) != 0; }
   void audit();
 
  private:

@@ -216,6 +216,108 @@ TEST(Pool, OverSizesAndPagesGivesWhatItSays) {
   }
 }
 
+// A program's own cache: all that a small heap may hold but what a pool has.
+struct Hoard {
+  static constexpr size_t kSize = size_t{1} << 20;
+  std::vector<void*> blocks;
+  int calls = 0;
+
+  static size_t shrink(void* data, size_t bytes) {
+    Hoard& hoard = *static_cast<Hoard*>(data);
+    ++hoard.calls;
+    size_t freed = 0;
+    for (; freed < bytes && !hoard.blocks.empty(); freed += kSize) {
+      ashlar_kfree(hoard.blocks.back());
+      hoard.blocks.pop_back();
+    }
+    return freed;
+  }
+  void fill() {
+    while (void* block = ashlar_kmalloc(kSize, ASHLAR_NORETRY)) blocks.push_back(block);
+  }
+};
+
+// Runs `body` in a child whose heap may hold 32 MiB.
+template <class Body>
+void in_small_child(Body body) {
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(30);
+    ashlar_set_limits(ASHLAR_UNLIMITED, size_t{32} << 20);
+    static Hoard hoard;
+    hoard.blocks.reserve(100);
+    _exit(body(hoard));
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(Pool, WithAnEmptyReserveAllThatCanGivesBack) {
+  in_small_child([](Hoard& hoard) {
+    ashlar_pool* pool = ashlar_pool_create_size(1, 4 * Hoard::kSize);
+    ashlar_shrinker_register(Hoard::shrink, &hoard);
+    hoard.fill();
+    hoard.calls = 0;
+    if (ashlar_pool_alloc(pool, 0, 0) == nullptr || hoard.calls != 0) return 1;  // the reserve
+    if (ashlar_pool_alloc(pool, ASHLAR_NORETRY, 0) != nullptr || hoard.calls != 0) return 2;
+    if (ashlar_pool_alloc(pool, 0, 0) == nullptr || hoard.calls == 0) return 3;
+    hoard.fill();
+    if (ashlar_pool_alloc(pool, ASHLAR_NOFAIL, 0) == nullptr) return 4;
+    hoard.fill();
+    return ashlar_pool_alloc(pool, 0, ASHLAR_POOL_FOREVER) != nullptr ? 0 : 5;
+  });
+}
+
+TEST(Pool, WhoWaitsHasAllGiveBackAgain) {
+  in_small_child([](Hoard& hoard) {
+    ashlar_pool* pool = ashlar_pool_create_size(1, 4 * Hoard::kSize);
+    hoard.fill();
+    ashlar_pool_alloc(pool, 0, 0);
+    std::atomic<bool> has{false};
+    std::thread waiter([&] { has = ashlar_pool_alloc(pool, ASHLAR_NOFAIL, 0) != nullptr; });
+    while (!reinterpret_cast<front::Pool*>(pool)->has_waiters()) std::this_thread::yield();
+    ashlar_shrinker_register(Hoard::shrink, &hoard);
+    waiter.join();
+    return has ? 0 : 1;
+  });
+}
+
+TEST(Pool, IsFilledByAllThatCanGiveBack) {
+  in_small_child([](Hoard& hoard) {
+    ashlar_shrinker_register(Hoard::shrink, &hoard);
+    hoard.fill();
+    ashlar_pool* pool = ashlar_pool_create_size(300, 30000);
+    if (pool == nullptr || hoard.calls == 0) return 1;
+    hoard.fill();
+    return ashlar_pool_resize(pool, 500);
+  });
+}
+
+TEST(Pool, TheSourceIsToldHowHardToTry) {
+  static std::vector<unsigned> told;
+  told.clear();
+  auto take = [](void*, unsigned flags) -> void* {
+    told.push_back(flags);
+    static int object;
+    return told.size() == 1 ? &object : nullptr;
+  };
+  Pool pool(ashlar_pool_create(
+      1, take, [](void*, void*) {}, nullptr));
+  EXPECT_EQ(told, std::vector<unsigned>{0}) << "to fill the reserve";
+  ashlar_pool_alloc(pool.get(), ASHLAR_ZERO, 0);
+  EXPECT_EQ(ashlar_pool_alloc(pool.get(), ASHLAR_RESERVE, 0), nullptr);
+  EXPECT_EQ(ashlar_pool_alloc(pool.get(), ASHLAR_NORETRY, 0), nullptr);
+  EXPECT_EQ(ashlar_pool_alloc(pool.get(), ASHLAR_NOWAIT | ASHLAR_NOFAIL, 0), nullptr);
+  std::vector<unsigned> want{0,
+                             ASHLAR_ZERO | ASHLAR_NORETRY,
+                             ASHLAR_RESERVE | ASHLAR_NORETRY,
+                             ASHLAR_RESERVE,
+                             ASHLAR_NORETRY,
+                             ASHLAR_NOWAIT | ASHLAR_NORETRY};
+  EXPECT_EQ(told, want);
+}
+
 TEST(Pool, InAForkedChildNobodyWaits) {
   Source source{1};
   Pool pool = pool_over(source, 1);

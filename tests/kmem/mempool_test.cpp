@@ -80,6 +80,21 @@ TEST(Mempool, TheSourceIsToldHowToServe) {
   mempool_destroy(pool);
 }
 
+TEST(Mempool, WithAnEmptyReserveTheSourceTriesHarder) {
+  Source source;
+  mempool_t* pool = mempool_create(1, Source::alloc, Source::free, &source);
+  EXPECT_FALSE(source.last_gfp & __GFP_NORETRY);  // to fill it
+  source.is_dry = true;
+  void* reserve = mempool_alloc(pool, GFP_KERNEL);
+  EXPECT_TRUE(source.last_gfp & __GFP_NORETRY);
+  std::thread waiter([&] { mempool_free(mempool_alloc(pool, GFP_KERNEL), pool); });
+  while (source.last_gfp & __GFP_NORETRY) std::this_thread::yield();
+  EXPECT_TRUE(gfpflags_allow_blocking(source.last_gfp));
+  mempool_free(reserve, pool);
+  waiter.join();
+  mempool_destroy(pool);
+}
+
 TEST(Mempool, WhoMayWaitGetsWhatIsFreed) {
   const test::Watchdog watchdog(60, "a thread that waits for an element");
   Source source;
