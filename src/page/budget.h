@@ -12,6 +12,9 @@
 //   told that memory is out can write its log line, unwind and free. It closes when as much again
 //   has come free.
 //
+//   What the zone beside the heap holds (page/page_heap.h) has a count of its own: in the child of
+//   a fork it is forgotten with that zone, whose own word for it may be torn.
+//
 // Invariants
 //   1. held() is the sum of what the zones say.
 //   2. The reserve is open only after a refusal.
@@ -27,6 +30,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "base/config.h"
 
@@ -50,9 +54,20 @@ class Budget {
   void set_outer(size_t frames) { outer_.store(frames, kRelaxed); }
   size_t outer() const { return outer_.load(kRelaxed); }
 
+  /// Which zones say what they hold: those of the heap, or the one beside it.
+  enum Teller : uint8_t { kHeap, kBeside, kTellers = base::kHasCaches ? 2 : 1 };
   /// A zone holds so many frames more, or, modulo 2^64, less.
-  void change(size_t frames) { held_.fetch_add(frames, kRelaxed); }
-  size_t held() const { return held_.load(kRelaxed); }
+  void change(size_t frames, Teller teller = kHeap) {
+    held_[base::kHasCaches ? teller : kHeap].fetch_add(frames, kRelaxed);
+  }
+  size_t held() const {
+    size_t held = held_[kHeap].load(kRelaxed);
+    return base::kHasCaches ? held + held_[kBeside].load(kRelaxed) : held;
+  }
+  /// In the child of a fork.
+  void forget_beside() {
+    if constexpr (base::kHasCaches) held_[kBeside].store(0, kRelaxed);
+  }
 
   /// Who asks: blocks above the largest cached class, or all others, which may use the reserve.
   enum class For : unsigned char { kLarge, kSmall };
@@ -85,14 +100,18 @@ class Budget {
 
   /// How many frames must go: down to the high watermark, once there are more than at the low one.
   size_t over() const {
-    size_t low = least_soft(), held = this->held();
-    return held <= low ? 0 : held - high_below(low);
+    size_t low = least_soft();
+    return base::kHasCaches && low == kUnlimited ? 0 : over(low);
   }
 
  private:
   static constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
   static constexpr size_t high_below(size_t low) { return low - low / 16; }
   static size_t reserve_of(size_t hard);
+  size_t over(size_t low) const {
+    size_t held = this->held();
+    return held <= low ? 0 : held - high_below(low);
+  }
   bool fits(size_t more, size_t hard, For whom) const;
   size_t least_soft() const {
     size_t soft = soft_.load(kRelaxed), outer = outer_.load(kRelaxed);
@@ -102,7 +121,7 @@ class Budget {
   // The small library's heap is all zero until it starts, which sets both bounds. It has no outer
   // one.
   static constexpr size_t kAtFirst = base::kHasCaches ? kUnlimited : 0;
-  std::atomic<size_t> held_{0};
+  std::atomic<size_t> held_[kTellers]{};
   std::atomic<size_t> soft_{kAtFirst}, hard_{kAtFirst}, outer_{kAtFirst};
   std::atomic<bool> is_open_{false};
 };

@@ -212,6 +212,7 @@ void PageHeap::start_beside() {
     void* memory = meta_.alloc(sizeof(Zone), alignof(Zone));
     if (memory == nullptr) return;
     besides_[index] = new (memory) Zone;
+    if (base::kHasCaches) besides_[index]->join_beside(budget_);
   }
   has_beside_.store(besides_[index]->start(*vm_, {}, kWindow), std::memory_order_release);
 }

@@ -138,7 +138,7 @@ class PageHeap {
   MetaArena& meta() { return meta_; }
   /// The frames of slabs that are not in use.
   Vacancy& vacancy() { return vacancy_; }
-  /// What all zones but the one beside may hold.
+  /// What all zones may hold.
   Budget& budget() { return budget_; }
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
@@ -191,6 +191,7 @@ class PageHeap {
   }
   ASHLAR_INLINE void reset_in_child() {
     if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
+    budget_.forget_beside();
     slabs_.reset_in_child();
     if (!base::kHasCaches) return;
     for (std::atomic<Zone*>& named : named_)

@@ -46,7 +46,7 @@ void Zone::note_demand(Pages pages, size_t dirty_before) {
 
 void Zone::tell_budget() {
   size_t held = live_ - hollow_ + dirty_frames();
-  if (budget_ != nullptr && held != told_) budget_->change(held - told_);
+  if (budget_ != nullptr && held != told_) budget_->change(held - told_, teller_);
   told_ = held;
 }
 

@@ -90,6 +90,10 @@ class Zone {
 
   /// What this zone holds counts in a budget. Called in front of start(), like the next two.
   void join(Budget& budget) { budget_ = &budget; }
+  void join_beside(Budget& budget) {
+    join(budget);
+    teller_ = Budget::kBeside;
+  }
   /// Of its slabs' frames those are not in use.
   void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
   bool has_slabs() const { return vacancy_ != nullptr; }
@@ -234,8 +238,10 @@ class Zone {
   bool is_purging() const { return is_purging_.load(std::memory_order_relaxed); }
   /// In the child of a fork, whose copy of this zone may be torn: from now on what is freed to it
   /// is lost, and nothing can be had of it. A call that the fork has interrupted finds it so, too.
+  /// What the budget was told stays with it.
   void abandon() {
     is_abandoned_.store(true, std::memory_order_relaxed);
+    if (base::kHasCaches) budget_ = &nobodys_;
     lock_.reset_in_child();
   }
   bool is_abandoned() const { return is_abandoned_.load(std::memory_order_relaxed); }
@@ -401,10 +407,12 @@ class Zone {
   size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
   void purge_records(const os::Range& block);
 
+  static Budget nobodys_;
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
   const Zone* other_ = nullptr;
   Budget* budget_ = nullptr;
+  Budget::Teller teller_ = Budget::kHeap;
   const Vacancy* vacancy_ = nullptr;
   Manners manners_{};
   os::Place place_{};

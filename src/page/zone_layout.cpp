@@ -44,6 +44,9 @@ constexpr size_t kPartGap = 2 * kTableStep * kFrameSize;
 
 }  // namespace
 
+// Not nullptr: who is interrupted by a fork may just have looked.
+constinit Budget Zone::nobodys_;
+
 bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
                  const Zone* other) {
   other_ = other;

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "ashlar/limits.h"
 #include "ashlar/pool.h"
 #include "cache/seat.h"
 #include "front/heap.h"
@@ -312,6 +313,49 @@ TEST_F(ProcessTest, WhoMustNotWaitForAForkDoesNot) {
   EXPECT_EQ(error, EAGAIN);
   EXPECT_EQ(ashlar_pool_ready(pool), 4u);
   ashlar_pool_destroy(pool);
+}
+
+// What other threads get beside the heap counts in its bounds, and in the child no more.
+TEST_F(ProcessTest, TheHardLimitHoldsWhileAForkLasts) {
+  constexpr size_t kMiB = size_t{1} << 20, kHard = 64 * kMiB;
+  std::atomic<bool> has_begun{false};
+  is_closed = is_done = false;
+  std::vector<void*> blocks(2 * kHard / kMiB);
+  size_t count = 0, held_before = 0, held_beside = 0;
+  auto& pages = front::g_heap.pages();
+  std::thread other([&] {
+    has_begun = true;
+    while (!is_closed) usleep(100);
+    while (count < blocks.size() && (blocks[count] = front::alloc_beside(kMiB, 16)) != nullptr)
+      ++count;
+    held_beside = pages.budget().held();
+    is_done = true;
+  });
+  while (!has_begun) usleep(100);
+  ashlar_set_limits(ASHLAR_UNLIMITED, kHard);
+  held_before = pages.budget().held();
+  is_held_up = true;
+  pid_t child = fork();
+  if (child == 0) {
+    pages.audit();
+    ashlar_limits limits;
+    ashlar_get_limits(&limits);
+    if (limits.held > held_before * base::kFrameSize + kMiB) _exit(1);
+    for (size_t i = 0; i < count; ++i) front::free(blocks[i]);
+    void* block = front::alloc(kMiB);
+    ashlar_get_limits(&limits);
+    _exit(block != nullptr && limits.held < kHard ? use_heap() : 2);
+  }
+  is_held_up = false;
+  EXPECT_TRUE(test::wait_for(child).clean());
+  other.join();
+  EXPECT_GT(count, 0u);
+  EXPECT_EQ(held_beside, held_before + count * (kMiB / base::kFrameSize));
+  EXPECT_LE(held_beside, kHard / base::kFrameSize);
+  for (size_t i = 0; i < count; ++i) front::free(blocks[i]);
+  pages.audit();
+  EXPECT_LT(pages.budget().held(), held_before + kMiB / base::kFrameSize);
+  ashlar_set_limits(ASHLAR_UNLIMITED, ASHLAR_UNLIMITED);
 }
 
 // What was allocated beside the heap, while a fork held the gate, is freed like any other.

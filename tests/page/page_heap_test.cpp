@@ -169,6 +169,30 @@ TEST_F(PageHeapTest, AChildPurgesWhereItsParentWasAtIt) {
   heap.audit();
 }
 
+TEST_F(PageHeapTest, WhatIsBesideCountsUntilAChildAbandonsIt) {
+  start();
+  PageHeap::Block block = alloc(100);
+  heap.budget().set({.hard = 1000});
+  heap.start_beside();
+  PageHeap::Block beside = heap.alloc_beside(Pages(500), Order(0));
+  ASSERT_NE(beside.frame, nullptr);
+  EXPECT_EQ(heap.alloc_beside(Pages(400), Order(0)).frame, nullptr) << "beyond the hard limit";
+  EXPECT_EQ(alloc(400).frame, nullptr);
+  EXPECT_EQ(heap.budget().held(), 600u);
+  heap.reset_in_child();
+  EXPECT_EQ(heap.budget().held(), 100u);
+  heap.free_large(beside);
+  EXPECT_EQ(heap.budget().held(), 100u);
+  heap.start_beside();
+  PageHeap::Block other = heap.alloc_beside(Pages(500), Order(0));
+  ASSERT_NE(other.frame, nullptr);
+  EXPECT_EQ(heap.budget().held(), 600u);
+  heap.free_large(other);
+  heap.purge_beside();
+  EXPECT_EQ(heap.budget().held(), 100u);
+  heap.free_large(block);
+}
+
 TEST_F(PageHeapTest, RetentionReachesBothZones) {
   start();
   PageHeap::Block small = alloc(100), giant = alloc(4 * kGiantPages);
