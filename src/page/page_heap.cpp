@@ -211,8 +211,13 @@ void PageHeap::start_beside() {
   if (besides_[index] == nullptr) {
     void* memory = meta_.alloc(sizeof(Zone), alignof(Zone));
     if (memory == nullptr) return;
-    besides_[index] = new (memory) Zone;
-    if (base::kHasCaches) besides_[index]->join_beside(budget_);
+    Zone* zone = besides_[index] = new (memory) Zone;
+    if constexpr (base::kHasCaches) {
+      zone->join_beside(budget_);
+      Manners manners = manners_for(0, "ashlar beside");
+      manners.node_number = Manners::kNoNumber;  // threads of all nodes come here
+      zone->set_manners(manners);
+    }
   }
   has_beside_.store(besides_[index]->start(*vm_, {}, kWindow), std::memory_order_release);
 }

@@ -169,6 +169,21 @@ TEST_F(PageHeapTest, AChildPurgesWhereItsParentWasAtIt) {
   heap.audit();
 }
 
+TEST_F(PageHeapTest, WhatIsBesideHasTheHeapsManners) {
+  ASSERT_TRUE(heap.start(vm.vm(), kKeepAll,
+                         {.huge_pages = page::Manners::HugePages::kNever, .name = "test"}));
+  heap.start_beside();
+  PageHeap::Block block = heap.alloc_beside(Pages(5000), Order(0));
+  ASSERT_NE(block.frame, nullptr);
+  char* p = block.zone->address_of(*block.frame);
+  bool is_advised = false, is_named = false;
+  for (const auto& [range, is_huge] : vm.advised) is_advised |= range.contains({p, 1}) && !is_huge;
+  for (const auto& [range, name] : vm.named)
+    is_named |= range.contains({p, 1}) && name == "ashlar beside";
+  EXPECT_TRUE(is_advised && is_named);
+  heap.free_large(block);
+}
+
 TEST_F(PageHeapTest, WhatIsBesideCountsUntilAChildAbandonsIt) {
   start();
   PageHeap::Block block = alloc(100);
