@@ -172,6 +172,7 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   if (!zone->start(*vm_, retention_in(where, retention_), kWindow)) return nullptr;
   unstarted_ = nullptr;
   named.store(zone, std::memory_order_release);
+  has_named_.store(true, std::memory_order_relaxed);
   return zone;
 }
 
@@ -239,6 +240,15 @@ bool PageHeap::try_free_beside(const void* p) {
 
 void PageHeap::trim() {
   for_each_zone([](Zone& zone) { zone.trim(); });
+}
+
+// Named zones, and those of other nodes.
+bool PageHeap::others_want_trim() const {
+  bool wants = false;
+  for (const std::atomic<Zone*>& named : named_)
+    if (const Zone* zone = named.load(std::memory_order_acquire)) wants |= zone->wants_trim();
+  nodes_.for_each_zone([&](const Zone& zone) { wants |= zone.wants_trim(); });
+  return wants;
 }
 
 void PageHeap::set_retention(const Retention& retention) {

@@ -146,9 +146,8 @@ class PageHeap {
   bool wants_trim() const {
     bool wants = slabs_.wants_trim();
     if (!base::kHasCaches) return wants;
-    wants |= giants_.wants_trim();
-    nodes_.for_each_zone([&](const Zone& zone) { wants |= zone.wants_trim(); });
-    return wants;
+    bool has_others = nodes_.are_several() || has_named_.load(std::memory_order_relaxed);
+    return wants || giants_.wants_trim() || (has_others && others_want_trim());
   }
 
   /// Gives address space back where it is free at a window's end. Whether there was any.
@@ -212,6 +211,7 @@ class PageHeap {
   void audit();
 
  private:
+  ASHLAR_COLD bool others_want_trim() const;
   Zone* other_zone_of(const void* p);
   Manners manners_for(unsigned node, const char* name) const;
   Node* start_node(unsigned node);
@@ -233,7 +233,7 @@ class PageHeap {
   std::atomic<unsigned> beside_{0};  // those in front are abandoned
   std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
-  std::atomic<bool> has_giants_{false};
+  std::atomic<bool> has_giants_{false}, has_named_{false};
   const os::Vm* vm_ = nullptr;
   Manners manners_{};
   Retention retention_{};

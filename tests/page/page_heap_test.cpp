@@ -219,6 +219,18 @@ TEST_F(PageHeapTest, RetentionReachesBothZones) {
   EXPECT_EQ(heap.giants().stats().dirty, 0u);
 }
 
+TEST_F(PageHeapTest, WhatCameFreeInANamedZoneIsToBeTrimmed) {
+  ASSERT_TRUE(heap.start(vm.vm(), kKeepNothing));
+  PageHeap::Block block = heap.alloc_in(page::Manners::Where::kLow, Pages(300), Order(0));
+  ASSERT_NE(block.frame, nullptr);
+  EXPECT_FALSE(heap.wants_trim());
+  heap.free_large(block);
+  EXPECT_TRUE(heap.wants_trim());
+  heap.trim();
+  EXPECT_FALSE(heap.wants_trim());
+  EXPECT_EQ(block.zone->stats().dirty, 0u);
+}
+
 TEST_F(PageHeapTest, WhatGiantsLeftGoesAsOtherMemoryGrows) {
   start();
   PageHeap::Block live = alloc(2 * kGiantPages - 1);
