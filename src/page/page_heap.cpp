@@ -89,6 +89,7 @@ Node* PageHeap::start_node(unsigned node) {
   if (memory == nullptr) return nullptr;
   Node* zones = new (memory) Node;
   zones->slabs.join(budget_);
+  zones->slabs.set_slabs();
   zones->slabs.set_manners(manners_for(node, manners_.name));
   zones->slabs.start_part(slabs_, node, retention_);
   nodes_.put(node, *zones);

@@ -88,15 +88,19 @@ class Zone {
  public:
   constexpr Zone() = default;
 
-  /// What this zone holds counts in a budget. Called in front of start(), like the next two.
+  /// What this zone holds counts in a budget. Called in front of start(), like the next ones.
   void join(Budget& budget) { budget_ = &budget; }
   void join_beside(Budget& budget) {
     join(budget);
     teller_ = Budget::kBeside;
   }
-  /// Of its slabs' frames those are not in use.
-  void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
-  bool has_slabs() const { return vacancy_ != nullptr; }
+  /// It is to have slabs. Which of their frames are not in use the first such zone knows for all.
+  void set_slabs() { has_slabs_ = true; }
+  void set_vacancy(const Vacancy& vacancy) {
+    set_slabs();
+    vacancy_ = &vacancy;
+  }
+  bool has_slabs() const { return has_slabs_; }
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const {
     return base::kHasCaches ? manners_.where : Manners::Where::kAnywhere;
@@ -414,6 +418,7 @@ class Zone {
   Budget* budget_ = nullptr;
   Budget::Teller teller_ = Budget::kHeap;
   const Vacancy* vacancy_ = nullptr;
+  bool has_slabs_ = false;
   Manners manners_{};
   os::Place place_{};
   Frame* frames_ = nullptr;

@@ -92,6 +92,26 @@ TEST_F(NodesTest, ANodeHasZonesOnceItAsks) {
   EXPECT_EQ(heap.zone_of(address(small) + (size_t{1} << 30)), nullptr) << "between two parts";
 }
 
+TEST_F(NodesTest, HugePagesOfSlabsEndOnEachNode) {
+  vm.gives_huge = true;
+  set_nodes();
+  for (unsigned node : {0u, 3u}) {
+    Zone& zone = *heap.slabs_for(node);
+    EXPECT_TRUE(zone.has_slabs());
+    page::Frame* slab = zone.alloc(Pages(8192), Order(9), FrameKind::kSlab);
+    ASSERT_NE(slab, nullptr);
+    vm.broken_up.clear();
+    vm.advised.clear();
+    os::Range range{zone.address_of(*slab) + 4096, 4096};
+    EXPECT_EQ(zone.purge_let(&range, 1), 1u);
+    EXPECT_EQ(vm.broken_up.size(), 1u);
+    ASSERT_EQ(vm.advised.size(), 1u);
+    EXPECT_FALSE(vm.advised[0].second) << "else the kernel fills again what has gone";
+    EXPECT_EQ(vm.advised[0].first.at, zone.window());
+  }
+  EXPECT_FALSE(alloc(kGiantPages, 3).zone->has_slabs());
+}
+
 TEST_F(NodesTest, WhichBlocksLieAmongGiantsIsEachNodesOwnMatter) {
   constexpr size_t kApartPages = base::kApartFrom / base::kFrameSize, kFiller = 24;
   set_nodes();
