@@ -90,7 +90,7 @@ void Zone::end_waiting() {
 
 // A block of the buddy heap, which first gets back what waits and then grows, if it must. A block
 // of a huge page and more begins where one does, in whatever run holds it; a smaller one, or one
-// with an alignment, is cut from a block of a power of two.
+// with an alignment, is cut from a block of a power of two, but where more would be locked.
 uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
   if (!base::kHasCaches) align = Order(0);  // cut_out()
   uint32_t block = buddy_.take(pages, align, kind);
@@ -99,7 +99,7 @@ uint32_t Zone::take(Pages pages, Order align, FrameKind kind) {
     block = buddy_.take(pages, align, kind);
   }
   if (block != kNone) return block;
-  bool by_run = align.n == 0 && pages.bytes() >= base::kHugeSize;
+  bool by_run = align.n == 0 && (is_pinned() || pages.bytes() >= base::kHugeSize);
   size_t whole = std::max(Order::ceil(pages), align).pages().n;
   Pages unit = by_run ? run_unit(pages) : Pages(whole);
   size_t span = by_run ? pages.n : whole;

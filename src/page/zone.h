@@ -318,12 +318,11 @@ class Zone {
   os::Lock& lock() { return lock_; }
 
  private:
-  // Address space comes and goes in multiples of the largest page a system may have, in frames, or
-  // of those that were set apart.
+  // Address space comes and goes in multiples of the largest page a system may have, in frames; in
+  // those of the pages that were set apart, or of the system's where they are pinned.
   static constexpr size_t kStep = (size_t{64} << 10) / base::kFrameSize;
-  size_t step() const {
-    return is_hugetlb() ? size_t{1} << (hugetlb_shift(where()) - base::kFrameShift) : kStep;
-  }
+  size_t step() const { return is_rigid() ? step_of_rigid() : kStep; }
+  ASHLAR_COLD size_t step_of_rigid() const;
 
   void lay_out(const os::Vm& vm, const os::Place& place, size_t skip) ASHLAR_EXCLUDES(lock_);
   void leave_place() ASHLAR_REQUIRES(lock_);
@@ -334,7 +333,8 @@ class Zone {
   }
   // Where large runs begin: with a huge page, if they may get some, unless address space is short.
   base::Pages run_unit(base::Pages pages) const ASHLAR_REQUIRES(lock_) {
-    bool is_huge = base::kHasCaches && pages.bytes() >= base::kAdviseFrom && !is_short_;
+    bool may_be = base::kHasCaches && !is_short_ && !is_pinned();
+    bool is_huge = may_be && pages.bytes() >= base::kAdviseFrom;
     return base::Pages(is_huge ? base::kHugeSize / base::kFrameSize : 1);
   }
   // Where looking for memory that is used already costs little.

@@ -250,6 +250,11 @@ bool Zone::commit_hugetlb(char* at, size_t count) {
   return false;
 }
 
+size_t Zone::step_of_rigid() const {
+  if (is_pinned()) return os::page_size() / kFrameSize;
+  return size_t{1} << (hugetlb_shift(where()) - base::kFrameShift);
+}
+
 bool Zone::commit(char* at, size_t count) {
   return is_hugetlb() ? commit_hugetlb(at, count) : vm_->commit(place_, at, count * kFrameSize);
 }

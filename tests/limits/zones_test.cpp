@@ -141,6 +141,19 @@ TEST(Zones, PinnedMemoryEndsAtTheLimitWithANull) {
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
+TEST(Zones, PinnedMemoryIsHadAsFarAsTheLimitGoes) {
+  for (size_t kib : {4, 40, 1536}) {
+    const test::Ending ending = test::in_child([kib] {
+      const rlimit limit{kib << 10, kib << 10};
+      if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return 2;
+      if (geteuid() == 0 && setuid(65534) != 0) return 2;
+      if (pages(kib << 10, {ASHLAR_ZONE_PINNED}) == nullptr) return 3;
+      return locked_kib() == kib && pages(1, {ASHLAR_ZONE_PINNED}) == nullptr ? 0 : 4;
+    });
+    EXPECT_TRUE(ending.clean()) << kib << " KiB: " << ending.text();
+  }
+}
+
 TEST(Zones, WhatIsNoZoneIsToldSo) {
   errno = 0;
   EXPECT_EQ(pages(1, {}), nullptr);

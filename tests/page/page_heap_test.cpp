@@ -231,6 +231,21 @@ TEST_F(PageHeapTest, WhatCameFreeInANamedZoneIsToBeTrimmed) {
   EXPECT_EQ(block.zone->stats().dirty, 0u);
 }
 
+TEST_F(PageHeapTest, WhatIsPinnedIsNoMoreThanWasAskedFor) {
+  start();
+  size_t frames = 0;
+  for (size_t pages : {1, 3, 384, 20, 1, 9000}) {
+    frames += pages;
+    vm.most_locked = Pages(frames).bytes();
+    PageHeap::Block block = heap.alloc_in(page::Manners::Where::kPinned, Pages(pages), Order(0));
+    heap.audit();
+    ASSERT_NE(block.frame, nullptr) << pages;
+    EXPECT_EQ(vm.locked, vm.most_locked);
+  }
+  PageHeap::Block last = heap.alloc_in(page::Manners::Where::kPinned, Pages(1), Order(0));
+  EXPECT_EQ(last.frame, nullptr) << "nothing is free, and no more may be locked";
+}
+
 TEST_F(PageHeapTest, WhatGiantsLeftGoesAsOtherMemoryGrows) {
   start();
   PageHeap::Block live = alloc(2 * kGiantPages - 1);
