@@ -13,7 +13,8 @@
  * runs on, or a request names another. Where a node has no more, the nearest other one serves.
  *
  * Threads: may be called from every thread. Fork: safe; in the child of fork() what was pinned is
- * there, but no longer locked, and of pages that were set apart it gets none. It shares its
+ * there, but no longer locked. The first request for pinned memory there locks all of it again, or
+ * gets NULL where that is refused. Of pages that were set apart the child gets none. It shares its
  * parent's until one of the two writes; where none is left for the copy, the kernel ends the child
  * (SIGBUS) when it touches that page. Signals: not to be called from a handler.
  *

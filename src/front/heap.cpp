@@ -100,7 +100,7 @@ bool has_cache(uint8_t id) {
 }
 
 ASHLAR_COLD large::Memory alloc_named(const Request& request) {
-  if (page::hugetlb_shift(request.where) != 0) start_process();  // a fork ends such a zone
+  if (request.where >= page::Manners::Where::kPinned) start_process();  // a fork takes it away
   return large::alloc_in(g_heap.pages(), {request.where, request.node}, request.size,
                          request.align);
 }

@@ -128,7 +128,10 @@ void after_fork_in_parent() ASHLAR_UNCHECKED {
 }
 
 void after_fork_in_child() ASHLAR_UNCHECKED {
-  if (base::kHasCaches) g_heap.pages().abandon_hugetlb();
+  if (base::kHasCaches) {
+    g_heap.pages().abandon_hugetlb();
+    g_heap.pages().unlock_pinned();
+  }
   if (base::kHasCaches && g_nested == 0) {
     g_heap.restart();
     g_heap.slob().restart();

@@ -109,8 +109,8 @@ uint32_t fork_count();
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
 /// done by the first slow path that sees another thread, by a calloc that does (of pthread_create,
 /// which need not come by the slow path), by one of a promoted heap, whose children have something
-/// to begin anew, by a request for huge pages that were set apart, which a child gives up, and
-/// where a pool is made.
+/// to begin anew, where a pool is made, and by requests for memory that a child does not have as
+/// its parent did: what is pinned, or was set apart.
 ///
 /// Not by any: pthread_atfork itself asks for memory, with the list of handlers locked, when that
 /// is lengthened, and would wait for itself. But it is long then (48 handlers of 24 bytes or more).

@@ -183,7 +183,8 @@ PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order alig
   bool is_pinned = where == Manners::Where::kPinned;
   for (unsigned rank = 0; rank < (is_pinned ? nodes_.count() : 1); ++rank) {
     Zone* zone = start_named(where, is_pinned ? nodes_.nearest(node, rank) : 0);
-    Frame* frame = zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge);
+    if (zone == nullptr || !zone->lock_again()) continue;
+    Frame* frame = zone->alloc(pages, align, FrameKind::kLarge);
     if (frame != nullptr) return {zone, frame};
   }
   return {};

@@ -207,6 +207,13 @@ class PageHeap {
       if (Zone* zone = named.load(std::memory_order_acquire); zone != nullptr && zone->is_hugetlb())
         zone->abandon();
   }
+  /// The same of what is pinned, which the child has, but unlocked.
+  void unlock_pinned() {
+    if (!has_named_.load(std::memory_order_relaxed)) return;
+    for_each_zone([](Zone& zone) {
+      if (zone.is_pinned()) zone.unlock();
+    });
+  }
 
   void audit();
 

@@ -247,7 +247,7 @@ void Zone::free_large(Frame& block) {
 bool Zone::try_grow(Frame& block, Pages pages) {
   if (pages > Order(base::kMaxOrder).pages()) return false;
   os::Locked held(lock_);
-  if (is_abandoned()) return false;
+  if (state_.load(std::memory_order_relaxed) != State::kWhole) return false;
   end_waiting();
   uint32_t first = number_of(block);
   uint32_t end = first + block.count;

@@ -96,11 +96,8 @@ class Zone {
   }
   /// It is to have slabs. Which of their frames are not in use the first such zone knows for all.
   void set_slabs() { has_slabs_ = true; }
-  void set_vacancy(const Vacancy& vacancy) {
-    set_slabs();
-    vacancy_ = &vacancy;
-  }
-  bool has_slabs() const { return has_slabs_; }
+  void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
+  bool has_slabs() const { return has_slabs_ || vacancy_ != nullptr; }
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const {
     return base::kHasCaches ? manners_.where : Manners::Where::kAnywhere;
@@ -243,12 +240,12 @@ class Zone {
   /// In the child of a fork, whose copy of this zone may be torn: from now on what is freed to it
   /// is lost, and nothing can be had of it. A call that the fork has interrupted finds it so, too.
   /// What the budget was told stays with it.
-  void abandon() {
-    is_abandoned_.store(true, std::memory_order_relaxed);
-    if (base::kHasCaches) budget_ = &nobodys_;
-    lock_.reset_in_child();
-  }
-  bool is_abandoned() const { return is_abandoned_.load(std::memory_order_relaxed); }
+  void abandon();
+  bool is_abandoned() const { return state_.load(std::memory_order_relaxed) == State::kAbandoned; }
+  /// The same of a pinned zone, whose memory a fork leaves unlocked: no block of it grows until all
+  /// of it is locked again. False where the kernel refuses that.
+  void unlock() { state_.store(State::kUnlocked, std::memory_order_relaxed); }
+  bool lock_again() ASHLAR_EXCLUDES(lock_);
 
   /// Bytes of the window that have been committed so far. Grows; shrinks by retract().
   size_t window_size() const { return window_size_.load(std::memory_order_relaxed); }
@@ -416,9 +413,7 @@ class Zone {
   const os::Vm* vm_ = nullptr;
   const Zone* other_ = nullptr;
   Budget* budget_ = nullptr;
-  Budget::Teller teller_ = Budget::kHeap;
   const Vacancy* vacancy_ = nullptr;
-  bool has_slabs_ = false;
   Manners manners_{};
   os::Place place_{};
   Frame* frames_ = nullptr;
@@ -461,7 +456,10 @@ class Zone {
     return has_advised() || (base::kHasCaches && has_ended);
   }
   std::atomic<bool> has_classes_{false};
-  std::atomic<bool> is_abandoned_{false};
+  enum class State : uint8_t { kWhole, kUnlocked, kAbandoned };
+  std::atomic<State> state_{State::kWhole};
+  bool has_slabs_ = false;
+  Budget::Teller teller_ = Budget::kHeap;
   // What is known of huge pages that came unasked, of a window that is large enough to have some.
   enum class Unasked : uint8_t { kUnknown, kNone, kEnded };
   std::atomic<Unasked> unasked_{Unasked::kUnknown};

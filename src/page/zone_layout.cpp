@@ -107,6 +107,29 @@ void Zone::stop() {
   if (budget_ != nullptr) budget_->change(0 - std::exchange(told_, 0));
 }
 
+void Zone::abandon() {
+  state_.store(State::kAbandoned, std::memory_order_relaxed);
+  if (base::kHasCaches) budget_ = &nobodys_;
+  lock_.reset_in_child();
+}
+
+bool Zone::lock_again() {
+  if (state_.load(std::memory_order_relaxed) != State::kUnlocked) return true;
+  os::Locked held(lock_);
+  auto end = static_cast<uint32_t>(window_size() / kFrameSize);
+  bool is_locked = true;
+  auto lock_from = [&](uint32_t first) ASHLAR_UNCHECKED {
+    if (first < end) is_locked &= vm_->lock(address_of(first), (end - first) * kFrameSize);
+  };
+  for (uint32_t hole = last_hole_; hole != kNone; hole = frames_[hole].link.next) {
+    lock_from(hole + frames_[hole].count);
+    end = hole;
+  }
+  lock_from(0);
+  if (is_locked) state_.store(State::kWhole, std::memory_order_relaxed);
+  return is_locked;
+}
+
 void Zone::decommit(uint32_t first, uint32_t end) {
   if (first < end) vm_->decommit(place_, address_of(first), (end - first) * kFrameSize);
 }

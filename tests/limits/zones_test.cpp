@@ -154,6 +154,35 @@ TEST(Zones, PinnedMemoryIsHadAsFarAsTheLimitGoes) {
   }
 }
 
+TEST(Zones, AChildGetsPinnedMemoryThatIsLocked) {
+  const test::Ending ending = test::in_child([] {
+    auto* kept = static_cast<char*>(pages(64 * 1024, {ASHLAR_ZONE_PINNED}));
+    void* freed = pages(kMiB, {ASHLAR_ZONE_PINNED});
+    if (kept == nullptr || freed == nullptr) return 2;
+    memset(kept, 3, 64 * 1024);
+    free(freed);
+    const pid_t child = fork();
+    if (child == 0) {
+      if (locked_kib() != 0) _exit(3);
+      void* p = pages(kMiB, {ASHLAR_ZONE_PINNED});
+      if (p == nullptr || locked_kib() < 1024) _exit(4);
+      auto* grown = static_cast<char*>(realloc(kept, 128 * 1024));
+      if (grown == nullptr || !is_all(grown, 64 * 1024, 3)) _exit(5);
+      free(grown);
+      free(p);
+      const rlimit none{0, 0};
+      if (setrlimit(RLIMIT_MEMLOCK, &none) != 0) _exit(6);
+      if (geteuid() == 0 && setuid(65534) != 0) _exit(6);
+      const pid_t grandchild = fork();
+      if (grandchild == 0) _exit(pages(1, {ASHLAR_ZONE_PINNED}) == nullptr ? 0 : 7);
+      _exit(test::wait_for(grandchild).clean() ? 0 : 8);
+    }
+    if (!test::wait_for(child).clean()) return 9;
+    return locked_kib() >= 1024 + 64 ? 0 : 10;
+  });
+  EXPECT_TRUE(ending.clean()) << ending.text();
+}
+
 TEST(Zones, WhatIsNoZoneIsToldSo) {
   errno = 0;
   EXPECT_EQ(pages(1, {}), nullptr);

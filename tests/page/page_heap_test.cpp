@@ -246,6 +246,36 @@ TEST_F(PageHeapTest, WhatIsPinnedIsNoMoreThanWasAskedFor) {
   EXPECT_EQ(last.frame, nullptr) << "nothing is free, and no more may be locked";
 }
 
+TEST_F(PageHeapTest, AChildLocksAgainWhatIsPinnedOrGetsNone) {
+  start();
+  auto alloc_pinned = [&](size_t pages) {
+    return heap.alloc_in(page::Manners::Where::kPinned, Pages(pages), Order(0));
+  };
+  PageHeap::Block kept = alloc_pinned(3), freed = alloc_pinned(2);
+  char* end = kept.zone->window() + kept.zone->window_size();
+  vm.occupied.push_back({end, kept.zone->window_size()});
+  PageHeap::Block behind = alloc_pinned(4);
+  ASSERT_NE(behind.frame, nullptr) << "somebody else's mapping is gone around";
+  heap.free_large(freed);
+  heap.unlock_pinned();
+  vm.locked = 0;
+  vm.most_locked = Pages(8).bytes();
+  EXPECT_EQ(alloc_pinned(1).frame, nullptr) << "all of it cannot be locked";
+  EXPECT_FALSE(kept.zone->try_grow(*kept.frame, Pages(4)));
+  vm.locked = 0;
+  vm.most_locked = Pages(100).bytes();
+  PageHeap::Block fresh = alloc_pinned(1);
+  ASSERT_NE(fresh.frame, nullptr);
+  EXPECT_GE(vm.locked, Pages(9).bytes());
+  size_t locked = vm.locked;
+  PageHeap::Block second = alloc_pinned(1);
+  ASSERT_NE(second.frame, nullptr);
+  EXPECT_EQ(vm.locked, locked) << "once";
+  for (PageHeap::Block block : {kept, behind, fresh, second}) heap.free_large(block);
+  heap.audit();
+  EXPECT_EQ(kept.zone->stats().live, 0u);
+}
+
 TEST_F(PageHeapTest, WhatGiantsLeftGoesAsOtherMemoryGrows) {
   start();
   PageHeap::Block live = alloc(2 * kGiantPages - 1);
