@@ -122,6 +122,22 @@ bool vm_purge(char* at, size_t size) {
   return !is_error(call(SYS_madvise, at, size, MADV_DONTNEED));
 }
 
+bool is_zero_page(const char* at) {
+  uint64_t bits = 0, words[8];
+  for (const char* end = at + page_size(); at < end; at += sizeof words) {
+    std::memcpy(words, at, sizeof words);
+    for (uint64_t word : words) bits |= word;
+  }
+  return bits == 0;
+}
+
+// What reads as zero is not written to: it may never have been fetched, and would be, for good
+// (MCL_ONFAULT).
+void clear(char* at, size_t size) {
+  for (char* end = at + size; at < end; at += page_size())
+    if (!is_zero_page(at)) std::memset(at, 0, page_size());
+}
+
 // Locked pages are found by halving, and so many questions are worth it: two for each halving of a
 // large range, and some tens of pages in it. Where all is locked (mlockall) they take less time
 // than the clearing.
@@ -130,7 +146,7 @@ constexpr unsigned kMostHalvings = 500;
 // Purges what is not locked of a range that was refused, and clears the rest. How many bytes.
 size_t purge_around(char* at, size_t size, unsigned& halvings) {
   if (size <= page_size() || halvings == 0) {
-    std::memset(at, 0, size);
+    clear(at, size);
     return size;
   }
   --halvings;

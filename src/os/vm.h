@@ -48,7 +48,7 @@ enum class Moved : uint8_t {
 /// What came of purging many ranges.
 struct Purged {
   size_t ranges = 0;  ///< that read as zero now, the first ones
-  size_t locked = 0;  ///< bytes of them that are still in memory
+  size_t locked = 0;  ///< bytes of them that the kernel did not take: in memory, if they ever were
 };
 
 /// Whose memory is meant.

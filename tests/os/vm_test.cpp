@@ -215,6 +215,22 @@ TEST_F(VmTest, OfManyRangesOnlyWhatIsLockedStaysInMemory) {
   EXPECT_EQ(os::kVm.purge_each(ranges, 8).locked, 0u);
 }
 
+TEST_F(VmTest, WhatIsLockedWhenItIsFetchedIsNotFetched) {
+  constexpr int kOnFault = 1;  // MLOCK_ONFAULT
+  ASSERT_TRUE(commit(0, kMiB));
+  os::kVm.advise_huge(place.base, kMiB, false);
+  if (syscall(SYS_mlock2, place.base, kMiB, kOnFault) != 0) {
+    errno = 77;
+    GTEST_SKIP() << "not run: may not lock memory";
+  }
+  place.base[65536] = 7;
+  const os::Range range{place.base, kMiB};
+  EXPECT_EQ(os::kVm.purge_each(&range, 1).ranges, 1u);
+  EXPECT_EQ(place.base[65536], 0);
+  EXPECT_EQ(os::kVm.resident(range.at, range.size, os::Owner::kSelf), os::page_size());
+  syscall(SYS_munlock, range.at, range.size);
+}
+
 TEST_F(VmTest, WhereAllIsLockedAllIsCleared) {
   ASSERT_TRUE(commit(0, kMiB));
   std::memset(place.base, 7, kMiB);
