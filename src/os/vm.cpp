@@ -139,12 +139,13 @@ void clear(char* at, size_t size) {
 }
 
 // Locked pages are found by halving, and so many questions are worth it: two for each halving of a
-// large range, and some tens of pages in it. Where all is locked (mlockall) they take less time
-// than the clearing.
-constexpr unsigned kMostHalvings = 500;
+// large range, and some for each locked page, of which there may be one in 32. Where all is locked
+// (mlockall) they take less time than the clearing.
+constexpr size_t kMostHalvings = 500;
+constexpr size_t kPagesOfHalving = 4;
 
 // Purges what is not locked of a range that was refused, and clears the rest. How many bytes.
-size_t purge_around(char* at, size_t size, unsigned& halvings) {
+size_t purge_around(char* at, size_t size, size_t& halvings) {
   if (size <= page_size() || halvings == 0) {
     clear(at, size);
     return size;
@@ -157,14 +158,15 @@ size_t purge_around(char* at, size_t size, unsigned& halvings) {
 }
 
 // The same; 0 where it was refused for another reason.
-ASHLAR_COLD size_t purge_if_locked(char* at, size_t size, unsigned& halvings) {
+ASHLAR_COLD size_t purge_if_locked(char* at, size_t size, size_t& halvings) {
   long answer = call(SYS_madvise, at, size, MADV_DONTNEED);
+  halvings += size / page_size() / kPagesOfHalving;
   return answer == -EINVAL ? purge_around(at, size, halvings) : 0;
 }
 
 Purged vm_purge_each(const Range* ranges, size_t count) {
   size_t done = 0, locked = 0;
-  unsigned halvings = kMostHalvings;
+  size_t halvings = kMostHalvings;
   for (; done < count; ++done) {
     auto [at, size] = ranges[done];
     if (vm_purge(at, size)) continue;

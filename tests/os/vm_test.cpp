@@ -215,6 +215,24 @@ TEST_F(VmTest, OfManyRangesOnlyWhatIsLockedStaysInMemory) {
   EXPECT_EQ(os::kVm.purge_each(ranges, 8).locked, 0u);
 }
 
+// One page in each half MiB.
+TEST_F(VmTest, ManyLockedPagesKeepNoOthers) {
+  constexpr size_t kStep = kMiB / 2, kCount = 128;
+  ASSERT_TRUE(commit(0, kCount * kStep));
+  os::kVm.advise_huge(place.base, kCount * kStep, false);
+  std::memset(place.base, 7, kCount * kStep);
+  const size_t page = os::page_size();
+  for (size_t i = 0; i < kCount; ++i)
+    if (syscall(SYS_mlock, place.base + i * kStep + 65536, page) != 0) {
+      errno = 77;
+      GTEST_SKIP() << "not run: may not lock memory";
+    }
+  const os::Range range{place.base, kCount * kStep};
+  EXPECT_EQ(os::kVm.purge_each(&range, 1).locked, kCount * page);
+  EXPECT_EQ(os::kVm.resident(range.at, range.size, os::Owner::kAny), kCount * page);
+  syscall(SYS_munlock, range.at, range.size);
+}
+
 TEST_F(VmTest, WhatIsLockedWhenItIsFetchedIsNotFetched) {
   constexpr int kOnFault = 1;  // MLOCK_ONFAULT
   ASSERT_TRUE(commit(0, kMiB));
