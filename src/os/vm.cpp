@@ -186,12 +186,64 @@ Moved refused_at(char* to, size_t size) {
   return Moved::kTargetLost;
 }
 
+// How much of [at, at + size) lies in front of the first page that is not mapped.
+size_t mapped_at(char* at, size_t size) {
+  size_t mapped = 0;
+  for (size_t end = size; mapped < end;) {
+    size_t half = base::round_up((end - mapped) / 2, page_size());
+    if (call(SYS_madvise, at + mapped, half, MADV_NORMAL) != -ENOMEM)
+      mapped += half;
+    else
+      end = half == page_size() ? mapped : mapped + half;
+  }
+  return mapped;
+}
+
+// Maps what is not mapped from `at` on, as far as the first page that is.
+Moved fill_hole(char* at, size_t size) {
+  for (size_t part = size; part != 0 && size != 0;) {
+    long answer = map(at, part, PROT_READ | PROT_WRITE, kNoReplace);
+    if (answer == -EEXIST) {
+      part = base::round_down(part / 2, page_size());
+      continue;
+    }
+    if (answer != word(at)) {
+      if (!is_error(answer)) unmap(answer, part);
+      return Moved::kTargetLost;
+    }
+    at += part;
+    part = size -= part;
+  }
+  return Moved::kNo;
+}
+
+// From 6.17 on several mappings are moved one after the other, each to where the target has just
+// been unmapped, and the first ones stay moved where a later one is refused: by then the process
+// may have all the mappings that it is allowed. As the target was zero, what is in it goes back.
+ASHLAR_COLD Moved take_back(char* from, char* to, size_t size) {
+  size_t mapped = mapped_at(to, size);
+  for (size_t at = 0; at < mapped; at += page_size())
+    if (!is_zero_page(to + at)) std::memcpy(from + at, to + at, page_size());
+  Moved moved = fill_hole(to + mapped, size - mapped);
+  if (moved == Moved::kTargetLost) vm_purge(to, mapped);
+  return moved;
+}
+
+// The small library moves one mapping only: no room for take_back(). A mapping cannot grow in place
+// to where we stand, but what is asked for first is whether all of it is one.
+bool is_one_mapping(char* from, size_t size) {
+  auto reach = static_cast<size_t>(static_cast<char*>(__builtin_frame_address(0)) - from);
+  return call(SYS_mremap, from, size, reach, 0, 0) == -ENOMEM;
+}
+
 Moved vm_move(char* from, char* to, size_t size) {
   // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
   // mmap could take the hole.
   int flags = MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap;
+  // Where something is locked, what was moved could not be told from what was there.
+  if (base::kHasCaches ? !vm_purge(to, size) : !is_one_mapping(from, size)) return Moved::kNo;
   if (!is_error(call(SYS_mremap, from, size, size, flags, to))) return Moved::kYes;
-  return refused_at(to, size);
+  return base::kHasCaches ? take_back(from, to, size) : refused_at(to, size);
 }
 
 // The new mapping joins its neighbours, as the kernel sees to when it is made.

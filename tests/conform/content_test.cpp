@@ -5,9 +5,12 @@
 // loses its tail when it grows; a program that trusts malloc_usable_size overwrites a neighbour.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <vector>
 
+#include "../support/child.h"
 #include "../support/rng.h"
 #include "family.h"
 
@@ -203,6 +206,45 @@ TEST(Content, ReallocOfEveryMakersBlockKeepsItsBytes) {
         free_(block);
       }
     }
+  }
+}
+
+// Splits pages off one mapping until the process may have no more, and joins some again.
+void leave_mappings(size_t left) {
+  constexpr size_t kPages = 1 << 18;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  char* area = static_cast<char*>(
+      mmap(nullptr, kPages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  size_t split = 1;
+  while (split < kPages && mprotect(area + split * page, page, PROT_READ) == 0) split += 2;
+  for (size_t i = 0; i < left; ++i) mprotect(area + (split -= 2) * page, page, PROT_NONE);
+}
+
+// A block that the program has advised is several mappings, which the kernel may move one by one.
+TEST(Content, SurvivesReallocWhereMappingsAreShort) {
+  constexpr size_t kMiB = size_t{1} << 20, kParts = 80, kBlockers = 20;
+  for (size_t left = 1; left < 14; left += 2) {
+    const test::Ending child = test::in_child([&] {
+      char* room = static_cast<char*>(malloc(2 * kParts * kMiB));
+      char* block = static_cast<char*>(malloc(kParts * kMiB));
+      for (size_t i = 0; i < kBlockers; ++i)
+        if (malloc(2 * kMiB) == nullptr) return 1;
+      if (room == nullptr || block == nullptr) return 1;
+      const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+      char* start = block + (page - reinterpret_cast<size_t>(block) % page) % page;
+      for (size_t i = 0; i + 1 < kParts; ++i) {
+        memset(start + i * kMiB, static_cast<int>(i + 1), page);
+        if (i % 4 == 0) madvise(start + i * kMiB, page, MADV_DONTFORK);
+      }
+      free(room);
+      leave_mappings(left);
+      char* longer = static_cast<char*>(realloc(block, 2 * kParts * kMiB));
+      if (longer != nullptr) start += longer - block;
+      for (size_t i = 0; i + 1 < kParts; ++i)
+        if (start[i * kMiB] != static_cast<char>(i + 1)) return 2;
+      return 0;
+    });
+    EXPECT_TRUE(child.clean()) << left << " left: " << child.text();
   }
 }
 

@@ -343,6 +343,62 @@ TEST_F(VmTest, AMoveOfSeveralMappingsIsDoneOrLeavesBothEndsUsable) {
   EXPECT_TRUE(is_all(from, 6 * kMiB, 1));
 }
 
+// Splits pages off one mapping until the process may have no more, and joins some again.
+void leave_mappings(size_t left) {
+  constexpr size_t kPages = 1 << 18;
+  const size_t page = os::page_size();
+  char* area = static_cast<char*>(
+      mmap(nullptr, kPages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  size_t split = 1;
+  while (split < kPages && mprotect(area + split * page, page, PROT_READ) == 0) split += 2;
+  for (size_t i = 0; i < left; ++i) mprotect(area + (split -= 2) * page, page, PROT_NONE);
+}
+
+// Kernels from 6.17 on move mapping after mapping, and may be out of them half way.
+TEST_F(VmTest, AMoveThatIsRefusedHalfWayLosesNothing) {
+  constexpr size_t kParts = 20;
+  const size_t page = os::page_size(), size = kParts * page;
+  unsigned refused = 0;
+  for (size_t left = 0; left < 24; ++left) {
+    test::Ending child = test::in_child([&] {
+      commit(0, size);
+      commit(kMiB, 2 * size);
+      char* from = place.base;
+      char* to = place.base + kMiB + page;
+      for (size_t i = 0; i < kParts; i += 2) os::kVm.advise_huge(from + i * page, page, false);
+      std::memset(to - page, 9, 2 * size);
+      for (size_t i = 1; i < kParts; ++i) std::memset(from + i * page, static_cast<int>(i), page);
+      leave_mappings(left);
+      os::Moved moved = os::kVm.move(from, to, size);
+      for (size_t i = 0; i < kParts; ++i)
+        if (!is_all((moved == os::Moved::kYes ? to : from) + i * page, page, static_cast<char>(i)))
+          return 1;
+      if (!is_all(to - page, page, 9) || !is_all(to + size, page, 9)) return 2;
+      std::memset(from, 1, size);
+      if (moved != os::Moved::kTargetLost) std::memset(to, 2, size);
+      return moved == os::Moved::kYes ? 0 : moved == os::Moved::kNo ? 3 : 4;
+    });
+    EXPECT_TRUE(child.clean() || child.exit_code == 3) << left << " left: " << child.text();
+    refused += !child.clean();
+  }
+  errno = 77;
+  if (refused == 0) GTEST_SKIP() << "not run: this process may have more mappings";
+}
+
+// What is locked at the target could not be told from what has come there.
+TEST_F(VmTest, NothingIsMovedToWhereMemoryIsLocked) {
+  ASSERT_TRUE(commit(0, 2 * kMiB));
+  std::memset(place.base, 7, kMiB);
+  if (syscall(SYS_mlock, place.base + kMiB, 65536) != 0) {
+    errno = 77;
+    GTEST_SKIP() << "not run: this user may not lock memory";
+  }
+  EXPECT_EQ(os::kVm.move(place.base, place.base + kMiB, kMiB), os::Moved::kNo);
+  EXPECT_TRUE(is_all(place.base, kMiB, 7));
+  syscall(SYS_munlock, place.base + kMiB, 65536);
+  EXPECT_EQ(os::kVm.move(place.base, place.base + kMiB, kMiB), os::Moved::kYes);
+}
+
 TEST_F(VmTest, AdviceIsHarmless) {
   ASSERT_TRUE(commit(0, 4 * kMiB));
   std::memset(place.base, 7, 4 * kMiB);
