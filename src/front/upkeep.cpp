@@ -87,6 +87,8 @@ uint64_t now_ms() {
   return g_heap.pages().slabs().vm().now_ms();
 }
 
+void give_back_meanwhile();
+
 // While memory is short: all that can be goes back, and the program's caches are asked for the
 // rest.
 void relieve(uint64_t now) {
@@ -99,7 +101,7 @@ void relieve(uint64_t now) {
   Pressure::Rules rules{.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()};
   if (!g_pressure.look(budget, rules, now)) [[likely]]
     return;
-  give_back();
+  give_back_meanwhile();
   g_heap.set_wish(g_pressure.wish(budget));
 }
 
@@ -243,16 +245,31 @@ void reap_caches() {
   if (g_heap.is_promoted()) g_registry.reap_everything();
 }
 
-bool give_back() {
+namespace {
+
+enum class Others : uint8_t { kPassBy, kWaitFor };
+
+bool give_back_beside(Others others) {
   reap_caches();
   bool has_purged = false;
   for (unsigned tries = 0; tries < kReturnTries; ++tries) {
     has_purged |= g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
     has_purged |= g_heap.pages().purge(0) > 0;
-    if (!base::kHasCaches || !wait_for_purges()) break;
+    if (!base::kHasCaches || others == Others::kPassBy || !wait_for_purges()) break;
     has_purged = true;
   }
   return (is_gate_open() && g_heap.pages().purge_beside() > 0) || has_purged;
+}
+
+// Whoever has come by for a few bytes waits for nobody who is returning memory.
+ASHLAR_COLD void give_back_meanwhile() {
+  give_back_beside(Others::kPassBy);
+}
+
+}  // namespace
+
+bool give_back() {
+  return give_back_beside(Others::kWaitFor);
 }
 
 void maintain() {

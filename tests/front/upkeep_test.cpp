@@ -6,12 +6,16 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "cache/registry.h"
@@ -166,6 +170,50 @@ void forbid_files() {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
     _exit(77);
+}
+
+std::atomic<bool> is_purging{false};
+
+// Has this thread's next madvise last for ever.
+bool hold_madvise() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    for (is_purging = true;;) pause();
+  };
+  sigaction(SIGSYS, &action, nullptr);
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter = {sizeof program / sizeof program[0], program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+// It may be returning gigabytes.
+TEST_F(UpkeepTest, WhoComesByDoesNotWaitForAnotherThreadsPurge) {
+  test::Ending ending = test::in_child(
+      [] {
+        void* live = front::alloc(kMiB);
+        void* block = front::alloc(8 * kMiB);
+        std::memset(block, 1, 8 * kMiB);
+        front::free(block);
+        std::thread other([] {
+          if (!hold_madvise()) _exit(77);
+          front::g_heap.pages().giants().purge(0);
+          front::g_heap.pages().slabs().purge(0);
+        });
+        other.detach();
+        while (!is_purging) sched_yield();
+        front::set_limits({.soft = 1});
+        while (!front::g_heap.has_wish()) front::reap_by_age();
+        return live == nullptr ? 1 : 0;
+      },
+      10);
+  if (ending.exit_code == 77) GTEST_SKIP() << "no seccomp";
+  EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
 TEST_F(UpkeepTest, NodesAreLookedForOnceTheHeapIsLarge) {
