@@ -57,7 +57,7 @@ ASHLAR_EXPORT size_t malloc_usable_size(void* p) {
 }
 
 ASHLAR_EXPORT int malloc_trim(size_t) {
-  return front::reap(front::GateWait::kTenSeconds) ? 1 : 0;
+  return front::reap(front::GateWait::kSecond) ? 1 : 0;
 }
 
 ASHLAR_EXPORT int mallopt(int parameter, int value) {

@@ -39,6 +39,7 @@ const char* ashlar_version(void);
 /* Returns all memory that can be to the system: empties the magazines of all CPUs and the depots,
  * retires empty slabs, purges all free frames, and gives up address space that is free at the end
  * of the heap (the small library keeps that). What another thread is just returning is waited for.
+ * Where another thread's fork lasts longer than a second, nothing is done.
  * Returns 1 if any memory was returned, else 0.
  * Thread-safe; not async-signal-safe. Costs a fence over all CPUs and a system call per free block.
  * errno is not changed. */

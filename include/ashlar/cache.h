@@ -131,7 +131,8 @@ size_t ashlar_cache_shrink(ashlar_cache* cache);
 
 /* The same for all caches, malloc's, too; then all free memory goes back to the system. The bytes
  * of slabs that went from caches with destructors, and of constructed objects without slabs. errno
- * as above. Costs fences and a system call for each free block. */
+ * as above. Where another thread's fork lasts longer than a second, free memory stays. Costs fences
+ * and a system call for each free block. */
 size_t ashlar_caches_reap(void);
 
 /* What is known of a cache, in bytes but for the counts. */

@@ -123,7 +123,7 @@ ASHLAR_EXPORT size_t ashlar_cache_shrink(ashlar_cache* cache) {
 
 ASHLAR_EXPORT size_t ashlar_caches_reap(void) {
   size_t ended = TypedCache::shrink_all();
-  front::reap(front::GateWait::kTenSeconds);
+  front::reap(front::GateWait::kSecond);
   return ended;
 }
 

@@ -63,10 +63,12 @@ class GateEntry {
 bool wait_for_gate(bool again);
 
 /// How many milliseconds inside_gate() waits at most while a fork keeps the gate closed. The fork
-/// may be waiting for a lock of libc that this thread holds, so who can do without gives up.
+/// may be waiting for this very thread, or for a lock of libc that it holds: who can do without
+/// gives up after a second, and who must have memory after ten.
 enum class GateWait : uint32_t {
   kNot = 0,
   kTenthOfASecond = 100,
+  kSecond = 1'000,
   kTenSeconds = 10'000,
   kUntilOpen = UINT32_MAX
 };

@@ -13,7 +13,7 @@ ASHLAR_EXPORT const char* ashlar_version() {
 }
 
 ASHLAR_EXPORT int ashlar_reap() {
-  return front::reap(front::GateWait::kTenSeconds) ? 1 : 0;
+  return front::reap(front::GateWait::kSecond) ? 1 : 0;
 }
 
 ASHLAR_EXPORT void ashlar_get_stats(struct ashlar_stats* stats) {

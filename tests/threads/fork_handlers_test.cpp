@@ -32,7 +32,7 @@ void allocate_in_handler() {
 }
 
 // What the handlers of a fork do beside that, while the heap waits for the fork to be over.
-enum class Asked { kNothing, kToTheEnd, kForAMoment };
+enum class Asked { kNothing, kToTheEnd, kForSeconds, kForAMoment };
 std::atomic<Asked> asked{Asked::kNothing};
 std::atomic<bool> is_forking{false}, has_answered{false}, was_answered_meanwhile{false};
 size_t here = 0, in_child = 0;
@@ -47,7 +47,7 @@ void ask_before() {
   here = bytes_in_use();
   if (asked == Asked::kToTheEnd) (void)malloc_trim(0);
   is_forking = true;
-  const int waits = asked == Asked::kToTheEnd ? 10000 : 50;
+  const int waits = asked == Asked::kToTheEnd ? 10000 : asked == Asked::kForSeconds ? 6000 : 50;
   for (int i = 0; i < waits && !has_answered; ++i) usleep(1000);
   was_answered_meanwhile = has_answered.load();
 }
@@ -123,6 +123,13 @@ TEST(ForkHandlers, WhatIsAllocatedIsToldToWhomTheForkWaitsFor) {
   EXPECT_TRUE(was_answered_meanwhile);
   EXPECT_GE(there, kHeld);
   EXPECT_GE(here, kHeld) << "in the thread that forks";
+}
+
+// Nor does the fork have to wait for long where it waits for a thread that gives memory back.
+TEST(ForkHandlers, WhoGivesMemoryBackDoesNotKeepAForkThatWaitsForIt) {
+  test::Watchdog dog(60, "a fork that waits for a thread that gives memory back");
+  fork_and_ask(Asked::kForSeconds, [&] { malloc_trim(0); });
+  EXPECT_TRUE(was_answered_meanwhile);
 }
 
 TEST(ForkHandlers, MemoryGoesBackAfterAForkThatWasInTheWay) {
