@@ -20,8 +20,11 @@
 #include <unwind.h>
 
 #include <cstdint>
+#include <cstdlib>
 
 #include "base/attributes.h"
+#include "base/check.h"
+#include "base/config.h"
 #include "preload/cxx_runtime.h"
 #include "preload/loaded.h"
 
@@ -55,12 +58,22 @@ const void* thrower_of(const _Unwind_Exception* exception) {
 }
 
 // A library that has the runtime linked into it has what it uses of it, and no more. It uses
-// operator new; its own lies behind Ashlar's, takes memory from malloc, and throws where that has
-// none.
+// operator new, or the aligned one alone; its own lies behind Ashlar's, takes memory from malloc,
+// and throws where that has none.
 void throw_by_hidden_new(const void* caller) {
   constexpr size_t kRefused = PTRDIFF_MAX / 2;
+  constexpr auto kAlign = std::align_val_t{base::kGrain};
   auto* hidden = reinterpret_cast<New*>(loaded::find_in(caller, "_Znwm"));
   if (hidden != nullptr) hidden(kRefused);
+  auto* aligned = reinterpret_cast<AlignedNew*>(loaded::find_in(caller, "_ZnwmSt11align_val_t"));
+  if (aligned != nullptr) aligned(kRefused, kAlign);
+}
+
+// operator new without a C++ runtime: nobody could catch.
+[[noreturn]] void end_without_runtime() {
+  constexpr char kLine[] = "ashlar: operator new has no memory, and no C++ runtime to throw\n";
+  base::write_error(kLine, sizeof kLine - 1);
+  abort();
 }
 
 }  // namespace
@@ -80,7 +93,7 @@ void throw_bad_alloc(const void* caller) {
   if (thrower == nullptr) throw_by_hidden_new(caller);
   if (thrower == nullptr) thrower = reinterpret_cast<Thrower*>(loaded::find_any(kName));
   if (thrower != nullptr) thrower();
-  __builtin_trap();  // operator new without a C++ runtime: nobody could catch
+  end_without_runtime();
 }
 
 }  // namespace cxx

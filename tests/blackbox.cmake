@@ -138,6 +138,15 @@ foreach(runtime shared static)
     LABELS conform COMMAND sh -c
       "ulimit -v 131072 && exec $<TARGET_FILE:late_cxx> $<TARGET_FILE:${plugin}> exhaust")
 endforeach()
+# One that has no other operator new than the aligned one.
+add_library(late_cxx_plugin_aligned MODULE ${bb}/conform/late_cxx_aligned_plugin.cpp)
+blackbox_options(late_cxx_plugin_aligned)
+target_link_options(late_cxx_plugin_aligned PRIVATE -static-libstdc++ -static-libgcc)
+add_dependencies(late_cxx late_cxx_plugin_aligned)
+blackbox_test(conform.late_cxx_aligned VARIANTS glibc preload fallback slabs slob
+  LABELS conform COMMAND late_cxx $<TARGET_FILE:late_cxx_plugin_aligned> check)
+blackbox_test(conform.late_cxx_none VARIANTS preload slabs slob LABELS conform COMMAND sh -c
+  "$<TARGET_FILE:late_cxx> 2>&1 | grep -x 'ashlar: operator new has no memory, and no C++ runtime to throw'")
 add_test(NAME conform.exports
   COMMAND ${ASHLAR_PYTHON} ${bb}/conform/exports_test.py ${ASHLAR_UNDER_TEST})
 set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform")
