@@ -15,6 +15,7 @@ struct Object {
   const char* strings = nullptr;
   const ElfW(Sym) * symbols = nullptr;
   const uint32_t* hash = nullptr;
+  const uint32_t* old_hash = nullptr;
   const char* name = nullptr;
 };
 
@@ -48,6 +49,7 @@ Object object_of(const dl_phdr_info& info) {
     if (entry->d_tag == DT_STRTAB) object.strings = at<char>(object.base, value);
     if (entry->d_tag == DT_SYMTAB) object.symbols = at<ElfW(Sym)>(object.base, value);
     if (entry->d_tag == DT_GNU_HASH) object.hash = at<uint32_t>(object.base, value);
+    if (entry->d_tag == DT_HASH) object.old_hash = at<uint32_t>(object.base, value);
     if (entry->d_tag == DT_SONAME) name = value;
   }
   if (name != 0 && object.strings != nullptr) object.name = object.strings + name;
@@ -71,11 +73,27 @@ bool needs(const Object& object, const Object& other) {
   return false;
 }
 
+bool is_symbol(const Object& object, const ElfW(Sym) & symbol, const char* name) {
+  return symbol.st_shndx != SHN_UNDEF && is_same(object.strings + symbol.st_name, name);
+}
+
+void* address_of(const Object& object, const ElfW(Sym) & symbol) {
+  return reinterpret_cast<void*>(object.base + symbol.st_value);
+}
+
+// Of the table that DT_HASH names the second word is the number of all symbols, and tells enough.
+void* look_at_all(const Object& object, const char* name) {
+  const uint32_t count = object.old_hash == nullptr ? 0 : object.old_hash[1];
+  for (uint32_t i = 0; i < count; ++i)
+    if (is_symbol(object, object.symbols[i], name)) return address_of(object, object.symbols[i]);
+  return nullptr;
+}
+
 // By the table that DT_GNU_HASH names: four words of sizes, a filter, the buckets with the first
 // symbol of each, and of each symbol its hash, the lowest bit of which is set for a bucket's last.
 void* symbol_of(const Object& object, const char* name) {
-  if (object.hash == nullptr || object.symbols == nullptr || object.strings == nullptr)
-    return nullptr;
+  if (object.symbols == nullptr || object.strings == nullptr) return nullptr;
+  if (object.hash == nullptr) return look_at_all(object, name);
   const uint32_t bucket_count = object.hash[0], first = object.hash[1];
   const uint32_t filter_words = object.hash[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
   const uint32_t* buckets = object.hash + 4 + filter_words;
@@ -86,9 +104,8 @@ void* symbol_of(const Object& object, const char* name) {
   if (i < first || i == 0) return nullptr;
   for (;; ++i) {
     const auto& symbol = object.symbols[i];
-    if ((hashes[i - first] | 1) == (hash | 1) && symbol.st_shndx != SHN_UNDEF &&
-        is_same(object.strings + symbol.st_name, name))
-      return reinterpret_cast<void*>(object.base + symbol.st_value);
+    if ((hashes[i - first] | 1) == (hash | 1) && is_symbol(object, symbol, name))
+      return address_of(object, symbol);
     if ((hashes[i - first] & 1) != 0) return nullptr;
   }
 }

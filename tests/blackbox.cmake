@@ -117,19 +117,22 @@ foreach(forms plain array aligned aligned_array others)
     target_link_options(${name}_all_static PRIVATE -static)
   endif()
 endforeach()
-# A C program that gets a C++ runtime late: one that others could use as well, and one of the
-# library's own.
+# A C program that gets a C++ runtime late: one that others could use as well, one of the
+# library's own, and such a one whose symbols are in the older table alone (DT_HASH).
 add_executable(late_cxx ${bb}/conform/late_cxx.c)
 blackbox_options(late_cxx)
 set_target_properties(late_cxx PROPERTIES C_STANDARD 11 LINKER_LANGUAGE C
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
 target_link_libraries(late_cxx PRIVATE ${CMAKE_DL_LIBS})
-foreach(runtime shared static)
+foreach(runtime shared static sysv)
   set(plugin late_cxx_plugin_${runtime})
   add_library(${plugin} MODULE ${bb}/conform/late_cxx_plugin.cpp)
   blackbox_options(${plugin})
-  if(runtime STREQUAL static)
+  if(NOT runtime STREQUAL shared)
     target_link_options(${plugin} PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
+  if(runtime STREQUAL sysv)
+    target_link_options(${plugin} PRIVATE -Wl,--hash-style=sysv)
   endif()
   add_dependencies(late_cxx ${plugin})
   blackbox_test(conform.late_cxx_${runtime} VARIANTS glibc preload fallback slabs slob
