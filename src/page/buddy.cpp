@@ -172,12 +172,10 @@ uint32_t Buddy::retract(Pages step) {
   uint32_t start = run_start(end_, Run::kFree);
   uint32_t first = static_cast<uint32_t>(base::round_up(start, step.n));
   if (first >= end_) return kNone;
-  Content front = dirty_map_.count(start, first - start) == 0 ? Content::kClean : Content::kDirty;
-  try_take_range(start, Pages(end_ - start));
-  uint32_t clean = front == Content::kClean ? start : first;
-  dirty_map_.clear(clean, end_ - clean);
+  try_remove(start, end_);
+  dirty_map_.clear(first, end_ - first);
   end_ = first;
-  give(start, Pages(first - start), front);
+  give(start, Pages(first - start), Content::kMixed);
   return first;
 }
 
@@ -237,10 +235,9 @@ uint32_t Buddy::take_run(Pages pages, Pages unit, Run run, FrameKind kind) {
 // Takes frames out of the free run that begins at `start`. What lies in front goes back.
 uint32_t Buddy::take_within(uint32_t start, uint32_t first, Pages pages, FrameKind kind) {
   bool is_new = dirty_map_.count(first, pages.n) == 0;
-  Content front = dirty_map_.count(start, first - start) == 0 ? Content::kClean : Content::kDirty;
-  if (!try_take_range(start, pages + Pages(first - start))) return kNone;
-  if (front == Content::kClean) dirty_map_.clear(start, first - start);
-  give(start, Pages(first - start), front);
+  if (!try_remove(start, first + static_cast<uint32_t>(pages.n))) return kNone;
+  dirty_map_.set(first, pages.n);
+  give(start, Pages(first - start), Content::kMixed);
   frames_[first].kind = kind;
   frames_[first].count = static_cast<uint32_t>(pages.n);
   frames_[first].is_new = is_new;
@@ -255,9 +252,15 @@ uint32_t Buddy::take_tail(Pages pages, Pages unit, FrameKind kind) {
 }
 
 bool Buddy::try_take_range(uint32_t first, Pages pages) {
+  if (!try_remove(first, first + static_cast<uint32_t>(pages.n))) return false;
+  dirty_map_.set(first, pages.n);
+  return true;
+}
+
+// Removes free frames from the lists; what holds memory stays noted.
+bool Buddy::try_remove(uint32_t first, uint32_t end) {
   // The frame in front of the range is not free, so the range begins with a block, and each free
   // block is followed by another's first frame or by none that is free.
-  uint32_t end = first + static_cast<uint32_t>(pages.n);
   if (!is_run_free(first, end)) return false;
   Content last = Content::kClean;
   uint32_t at = first;
@@ -268,7 +271,6 @@ bool Buddy::try_take_range(uint32_t first, Pages pages) {
     at += size;
   }
   give(end, Pages(at - end), last);
-  dirty_map_.set(first, pages.n);
   return true;
 }
 

@@ -148,6 +148,7 @@ class Buddy {
   void give_block(uint32_t block, unsigned order, size_t dirty);
   Content content_of(uint32_t block) const;
   uint32_t take_front(uint32_t block, base::Pages pages, FrameKind kind);
+  bool try_remove(uint32_t first, uint32_t end);
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
   bool is_of(uint32_t block, Run kind) const {
     const Frame& frame = frames_[block];

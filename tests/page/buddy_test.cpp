@@ -11,13 +11,8 @@
 
 namespace {
 
-using base::BitMap;
-using base::Order;
-using base::Pages;
-using page::Buddy;
-using page::Frame;
-using page::FrameKind;
-using page::kNone;
+using base::BitMap, base::Order, base::Pages;
+using page::Buddy, page::Frame, page::FrameKind, page::kNone;
 
 // A ground of frames without memory behind them.
 class BuddyTest : public testing::Test {
@@ -66,12 +61,11 @@ TEST_F(BuddyTest, OneThatIsNotThereYetHasNothing) {
 TEST_F(BuddyTest, SplitsOnTheWayOutAndMergesOnTheWayBack) {
   extend(0, 64);
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
-  uint32_t one = take(1);
-  ASSERT_NE(one, kNone);
+  ASSERT_EQ(take(1), 0u);
   EXPECT_EQ(buddy.free_frames(), 63u);
   for (unsigned order = 0; order < 6; ++order) EXPECT_EQ(buddy.blocks(Order(order)), 1u) << order;
   EXPECT_EQ(buddy.blocks(Order(6)), 0u);
-  give(one, 1);
+  give(0, 1);
   EXPECT_EQ(buddy.blocks(Order(6)), 1u);
   EXPECT_EQ(buddy.free_frames(), 64u);
 }
@@ -424,6 +418,17 @@ TEST_F(BuddyTest, OfRunsTheOneThatHoldsMostMemoryIsTaken) {
   buddy.audit();
 }
 
+TEST_F(BuddyTest, WhatLiesInFrontHoldsNoMoreMemoryThanBefore) {
+  extend(0, 1024);
+  ASSERT_EQ(take(1), 0u);
+  give(take(1), 1);
+  EXPECT_EQ(buddy.take_run(Pages(300), Pages(512), Buddy::Run::kFree, FrameKind::kLarge), 512u);
+  EXPECT_EQ(buddy.dirty_frames(), 1u);
+  give(512, 300);
+  EXPECT_EQ(buddy.retract(Pages(8)), 8u);
+  EXPECT_EQ(buddy.dirty_frames(), 1u);
+}
+
 TEST_F(BuddyTest, ARangeThatSomebodyHoldsPartOfIsRefusedUnchanged) {
   extend(0, 64);
   uint32_t a = take(8), b = take(8), c = take(8);
@@ -439,9 +444,8 @@ TEST_F(BuddyTest, EveryCountComesBackToOneBlockInEveryOrderOfReturn) {
   extend(0, 512);
   std::vector<std::pair<uint32_t, size_t>> held;
   for (size_t pages = 1; pages <= 20; ++pages) {
-    uint32_t block = take(pages);
-    ASSERT_NE(block, kNone) << pages;
-    held.push_back({block, pages});
+    held.push_back({take(pages), pages});
+    ASSERT_NE(held.back().first, kNone) << pages;
   }
   for (int way = 0; way < 3; ++way) {
     if (way == 1) std::reverse(held.begin(), held.end());
@@ -464,14 +468,11 @@ TEST_F(BuddyTest, TheIndexTellsWantFromPieces) {
   EXPECT_EQ(buddy.fragmentation(Order(0)), -1000);
 }
 
-TEST_F(BuddyTest, AuditSeesAWrongOrder) {
+TEST_F(BuddyTest, AuditSeesAWrongOrderAtEitherEnd) {
   extend(0, 64);
   frames[0].order = 5;
   EXPECT_DEATH(buddy.audit(), "check failed: ");
-}
-
-TEST_F(BuddyTest, AuditSeesAWrongOrderAtTheEnd) {
-  extend(0, 64);
+  frames[0].order = 6;
   frames[63].order = 5;
   EXPECT_DEATH(buddy.audit(), "check failed: frames_\\[at \\+ size - 1\\].order == order");
 }
@@ -484,8 +485,7 @@ TEST_F(BuddyTest, AuditSeesADirtyBitThatNobodyCounted) {
 
 TEST_F(BuddyTest, AuditSeesTwoBuddiesThatWereNotMerged) {
   extend(0, 64);
-  uint32_t block = take(1);
-  ASSERT_EQ(block, 0u);
+  ASSERT_EQ(take(1), 0u);
   // Frame 1 is free and alone; frame 0 claims to be a free block as well.
   frames[0].kind = FrameKind::kFree;
   frames[0].order = 0;
