@@ -45,7 +45,8 @@ constexpr unsigned kWaitUs = 1000;
 constexpr unsigned kYields = 16;
 constexpr unsigned kCloserWaitUs = 50;
 // How often a fork that has interrupted the slow path gives way for others to leave it: they may be
-// waiting for a lock that we hold, so it cannot wait for good.
+// waiting for a lock that we hold, so it cannot wait for good. Nor can one beside a thread that has
+// seen misuse, and whose handler of SIGABRT may be waiting for this fork.
 constexpr unsigned kSignalWaits = 1000, kLeastSignalWaits = 4;
 constexpr unsigned kSignalWaitUs = 50;
 
@@ -64,10 +65,12 @@ void close_gate() {
   g_last_closing = g_last_closing == UINT8_MAX ? uint8_t{1} : uint8_t(g_last_closing + 1);
   g_closing.store(g_last_closing, std::memory_order_relaxed);
   g_closer.store(&me, std::memory_order_seq_cst);
-  if (me.gate_depth > 0) {
+  uint32_t endless = base::kHasCaches ? os::endless_stays() : 0;
+  if (me.gate_depth > 0 || endless > 0) {
+    uint32_t stays = std::max(endless, uint32_t{1});
     // We may have been interrupted in front of being counted: one more look than it seems.
     for (unsigned waits = 0; waits < kSignalWaits; ++waits) {
-      if (waits >= kLeastSignalWaits && threads_inside() <= 1) break;
+      if (waits >= kLeastSignalWaits && threads_inside() <= stays) break;
       os::futex_wait(g_closing, g_last_closing, kSignalWaitUs);
     }
     return;
@@ -145,6 +148,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_heap.pages().reset_in_child();
   if (base::kHasCaches) {
     g_shrinkers.reset_in_child();
+    os::forget_endless_stays();
     forget_reaper();
     reset_upkeep_in_child();
   }

@@ -23,6 +23,8 @@ uint32_t my_name() {
 }
 static_assert(bit_of(LockRank::kMetaArena) < kEnding, "the last rank of all");
 
+std::atomic<uint32_t> g_endless_stays{0};
+
 bool is_ending() {
   return (this_thread().held_ranks & kEnding) != 0;
 }
@@ -81,7 +83,17 @@ void Lock::acquire_slow(uint32_t me) {
 }
 
 void ignore_held_locks() {
-  this_thread().held_ranks |= kEnding;
+  ThreadState& me = this_thread();
+  if (!is_ending()) g_endless_stays.fetch_add(me.gate_depth, std::memory_order_relaxed);
+  me.held_ranks |= kEnding;
+}
+
+uint32_t endless_stays() {
+  return g_endless_stays.load(std::memory_order_relaxed);
+}
+
+void forget_endless_stays() {
+  g_endless_stays.store(0, std::memory_order_relaxed);
 }
 
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds) {

@@ -87,6 +87,10 @@ class ASHLAR_SCOPED_CAPABILITY Locked {
 
 /// Before the calling thread ends the process: from now on no lock that it holds is in its way.
 void ignore_held_locks();
+/// How many stays inside the slow path will never end, for their threads end the process there.
+uint32_t endless_stays();
+/// In the child of a fork such threads do not exist.
+void forget_endless_stays();
 
 /// Sleeps while `word` is `expected`, at most `microseconds` (0: without end).
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds);

@@ -126,6 +126,11 @@ TEST(MisuseHandler, MayAllocate) {
     }
 }
 
+TEST(MisuseHandler, MayWaitForAFork) {
+  const test::Ending ending = test::run({MISUSE_DIR "/forking_handler"}, {}, kReportSeconds);
+  EXPECT_EQ(ending.exit_code, 42) << ending.text();
+}
+
 TEST(MisuseNone, NothingIsSaidOfACorrectProgram) {
   const test::Ending ending = run_program("nothing_wrong");
   EXPECT_TRUE(ending.clean()) << ending.text();
