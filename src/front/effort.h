@@ -1,9 +1,10 @@
 // front/effort.h -- how hard a request with flags (ashlar/flags.h) is tried.
 //
 // Idea
-//   A ladder, written once for all functions that take flags: what is ready; more memory; more
-//   after all that can has given back; the reserve; and again for ever, if the caller cannot do
-//   without. NOWAIT stops after the first rung, NORETRY after the second.
+//   A ladder, written once for all functions that take flags: what is ready; more memory, with
+//   RESERVE also from the reserve; more after all that can has given back; more after the program's
+//   shrinkers; and again for ever, with NOFAIL. NOWAIT stops after the first rung, NORETRY after
+//   the second. Whoever has come to its end is refused for good: then the reserve opens.
 //
 // Source
 //   Linux, mm/page_alloc.c: the slow path of its page allocator.
@@ -42,6 +43,7 @@ void* try_hard(unsigned flags, size_t bytes, Once once) {
     memory = once();
     if (memory == nullptr && ask_program(bytes)) memory = once();
   }
+  if (memory == nullptr) open_reserve();
   return memory;
 }
 

@@ -109,6 +109,25 @@ TEST(Effort, TheReserveIsForWhoAsksForIt) {
   });
 }
 
+// A program that has been refused needs some memory to say so, whichever function refused it.
+TEST(Effort, TheReserveOpensAfterARefusal) {
+  static test::Cache own = test::make_cache("own", 3000, {.flags = ASHLAR_CACHE_NO_MERGE});
+  void* (*const ask[])() = {[] { return ashlar_kmalloc(size_t{1} << 20, 0); },
+                            [] { return ashlar_vmalloc(size_t{1} << 20, 0); },
+                            [] { return ashlar_pages_get(8, 0); },
+                            [] { return ashlar_cache_alloc(own.get(), 0); }};
+  for (auto* ask_once : ask)
+    in_child_with(size_t{16} << 20, [=] {
+      while (ask_once() != nullptr) {
+      }
+      exhaust(3000);
+      ashlar_limits limits;
+      ashlar_get_limits(&limits);
+      return limits.held > limits.hard - limits.reserve ? 0 : 1;
+    });
+  own.reset();
+}
+
 TEST(Effort, WhoCannotFailWaitsUntilSomebodyFrees) {
   in_child_with(size_t{16} << 20, [] {
     std::vector<void*> blocks = exhaust(100000);
