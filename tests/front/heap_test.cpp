@@ -143,22 +143,6 @@ TEST_F(HeapTest, ResizeKeepsTheContentFromEverySizeToEverySize) {
     }
 }
 
-TEST_F(HeapTest, ABlockThatGrowsStepByStepKeepsItsContent) {
-  size_t size = 1;
-  auto* p = static_cast<unsigned char*>(front::alloc(1));
-  p[0] = 1;
-  while (size < 20 * kMiB) {
-    size_t larger = size + size / 3 + 1;
-    p = static_cast<unsigned char*>(front::resize(p, larger));
-    ASSERT_NE(p, nullptr);
-    ASSERT_EQ(p[0], 1);
-    ASSERT_EQ(p[size - 1], size == 1 ? 1 : static_cast<unsigned char>(size));
-    p[larger - 1] = static_cast<unsigned char>(larger);
-    size = larger;
-  }
-  front::free(p);
-}
-
 TEST_F(HeapTest, WhatCanNeverBeGivenIsNull) {
   for (size_t size : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX / 2 + 1, SIZE_MAX / 2, size_t{1} << 50}) {
     EXPECT_EQ(front::alloc(size), nullptr) << size;

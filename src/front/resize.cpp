@@ -1,0 +1,92 @@
+// front/resize.cpp -- realloc: where a block may stay, and where it goes when it may not.
+//
+// Idea
+//   A block stays where it is as long as that wastes less than half of it; one of SLOB or of frames
+//   may also become longer there, and a large one may be moved by the kernel. What is left is
+//   copied. To grow in place needs the least memory: where that is short it is tried before and
+//   after a whole new block.
+//
+// Locking
+//   None of its own. In place a block is resized inside the gate.
+#include <algorithm>
+#include <cstring>
+
+#include "front/blocks.h"
+#include "front/contract.h"
+#include "front/heap.h"
+#include "front/process.h"
+#include "front/upkeep.h"
+#include "harden/misuse.h"
+
+namespace front {
+
+using page::Frame;
+using page::FrameKind;
+using page::Zone;
+
+namespace {
+
+// Whether a block of `have` bytes of frames may stay one when it is `size` bytes long.
+bool stays_in_frames(const Zone& zone, size_t have, size_t size) {
+  bool is_named = zone.where() != page::Manners::Where::kAnywhere;
+  return is_named || size > kMaxCached || (have <= kMaxCached && size >= base::kFrameSize);
+}
+
+// A block that is no object, made longer or shorter without copying; null where that cannot be.
+// What it has is told where SLOB has been asked.
+void* resize_inside(Zone& zone, Frame& frame, void* p, size_t& have, size_t size) {
+  void* resized = nullptr;
+  if (frame.kind == FrameKind::kSlob)
+    resized = size < slob::kEnd ? resize_by_slob(frame, p, &have, size) : nullptr;
+  else if (stays_in_frames(zone, base::Pages(frame.count).bytes(), size))
+    resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
+  leave();
+  return resized;
+}
+
+// A block stays in the zone that was asked for, but that pages that were set apart may be few.
+void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
+  void* fresh = nullptr;
+  bool is_anywhere = zone.where() == page::Manners::Where::kAnywhere;
+  if (!is_anywhere)
+    fresh =
+        alloc_memory({.size = size, .where = zone.where(), .is_last = !zone.is_hugetlb()}).address;
+  if (fresh == nullptr && (is_anywhere || zone.is_hugetlb())) fresh = alloc(size);
+  if (fresh == nullptr) return nullptr;
+  std::memcpy(fresh, p, std::min(have, size));
+  free(p);
+  return fresh;
+}
+
+}  // namespace
+
+void* resize_slow(void* p, size_t size) {
+  if (size > kMaxRequest) return nullptr;
+  Zone* of = g_heap.pages().zone_of(p);
+  if (of == nullptr) misuse::foreign_free(p);
+  Zone& zone = *of;
+  Frame& frame = zone.frame_of(p);
+  FrameKind kind = frame.kind_now();
+  // What a block of SLOB has is not looked up twice: where it is resized that is told.
+  bool is_told = base::kHasCaches && kind == FrameKind::kSlob && size < slob::kEnd;
+  size_t have = is_told ? 0 : usable_size_slow(p);
+  // An object that is half used or more stays where it is.
+  bool is_object = base::kHasCaches && (kind == FrameKind::kSlab || kind == FrameKind::kRemnant);
+  if (is_object && size <= have && size > have / 2) return p;
+  if (!is_object) {
+    GateEntry entry;
+    if (entry.is_open()) {
+      if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
+      // To grow in place needs the least, once what is kept has given way.
+      size_t more = base::Pages::ceil(size - std::min(size, have)).n;
+      bool is_refused = frame.kind == FrameKind::kLarge &&
+                        !g_heap.pages().budget().has_room(more, page::Budget::For::kLarge);
+      if (is_refused && give_back())
+        if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
+    }
+  }
+  if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
+  return copy_to_new(zone, p, have, size);
+}
+
+}  // namespace front
