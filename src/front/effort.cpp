@@ -46,7 +46,7 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
                     .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
                     .is_last = false,
                     .asks_nobody = (flags & ASHLAR_NORETRY) != 0};
-    memory.address = try_hard(flags, size, [&] {
+    memory.address = try_hard(flags, size, request.where, [&] {
       memory = alloc_memory(request);
       return memory.address;
     });

@@ -30,18 +30,17 @@ void open_reserve();
 
 /// Calls `once()` until it gives something, as the flags say; null where nothing helped.
 template <class Once>
-void* try_hard(unsigned flags, size_t bytes, Once once) {
+void* try_hard(unsigned flags, size_t bytes, page::Manners::Where where, Once once) {
   if ((flags & ASHLAR_RESERVE) != 0) open_reserve();
   void* memory = once();
   if (memory != nullptr || (flags & ASHLAR_NORETRY) != 0) return memory;
-  for (unsigned tries = kReturnTries; memory == nullptr && tries > 0 && reap(); --tries)
-    memory = once();
-  if (memory == nullptr && ask_program(bytes)) memory = once();
+  auto has_some = [&] { return (memory = once()) != nullptr; };
+  for (unsigned tries = kReturnTries; memory == nullptr && tries > 0 && reap(); --tries) has_some();
+  if (memory == nullptr) ask_program_until(bytes, where, has_some);
   while (memory == nullptr && (flags & ASHLAR_NOFAIL) != 0) {
     sleep_a_moment();
     reap();
-    memory = once();
-    if (memory == nullptr && ask_program(bytes)) memory = once();
+    if (!has_some()) ask_program_until(bytes, where, has_some);
   }
   if (memory == nullptr) open_reserve();
   return memory;

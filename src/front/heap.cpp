@@ -193,6 +193,17 @@ large::Memory alloc_through_gate(const Request& request) {
   return {};
 }
 
+// From what the program's own caches free. They are asked when the gate has been left.
+ASHLAR_COLD large::Memory alloc_of_program(const Request& request) {
+  large::Memory memory;
+  bool is_served = ask_program_until(request.size, request.where, [&] {
+    memory = alloc_through_gate(request);
+    return memory.address != nullptr;
+  });
+  if (!is_served) g_heap.pages().budget().open_reserve();
+  return memory;
+}
+
 }  // namespace
 
 void leave() {
@@ -202,7 +213,6 @@ void leave() {
   maintain();
 }
 
-// The program's own caches are asked when the gate has been left.
 large::Memory alloc_memory(const Request& request) {
   if (request.size > kMaxRequest || !start_heap()) return {};
   large::Memory memory = alloc_through_gate(request);
@@ -210,17 +220,11 @@ large::Memory alloc_memory(const Request& request) {
   // passed.
   if (!base::kHasCaches || os::this_thread().gate_depth != 0) return memory;
   attend(Start::kAllowed);
-  if (memory.address != nullptr) [[likely]] {
-    if (request.asks_nobody) return memory;
-    if (size_t wish = g_heap.take_wish(); wish != 0 && is_short_still()) [[unlikely]]
-      g_shrinkers.ask(wish);
-    return memory;
-  }
-  page::Budget& budget = g_heap.pages().budget();
-  if (!request.is_last) return memory;
-  bool can_help = budget.may_help(base::Pages::ceil(request.size).n);
-  if (can_help && g_shrinkers.ask(request.size) > 0) memory = alloc_through_gate(request);
-  if (memory.address == nullptr) budget.open_reserve();
+  if (memory.address == nullptr) [[unlikely]]
+    return request.is_last ? alloc_of_program(request) : memory;
+  if (request.asks_nobody) return memory;
+  if (size_t wish = g_heap.take_wish(); wish != 0 && is_short_still()) [[unlikely]]
+    g_shrinkers.ask(wish);
   return memory;
 }
 

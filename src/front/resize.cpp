@@ -58,6 +58,25 @@ void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
   return fresh;
 }
 
+ASHLAR_COLD void* resize_in_gate(Zone& zone, Frame& frame, void* p, size_t have, size_t size) {
+  GateEntry entry;
+  return entry.is_open() ? resize_inside(zone, frame, p, have, size) : nullptr;
+}
+
+bool has_room(base::Pages more) {
+  return g_heap.pages().budget().has_room(more.n, page::Budget::For::kLarge);
+}
+
+// The bounds have no room for what the block lacks, until the program's caches give way.
+ASHLAR_COLD void* grow_by_program(Zone& zone, Frame& frame, void* p, size_t have, size_t size) {
+  void* there = nullptr;
+  ask_program_until(size - have, zone.where(), [&] {
+    there = resize_in_gate(zone, frame, p, have, size);
+    return there != nullptr || has_room(base::Pages::ceil(size - have));
+  });
+  return there;
+}
+
 }  // namespace
 
 void* resize_slow(void* p, size_t size) {
@@ -73,20 +92,27 @@ void* resize_slow(void* p, size_t size) {
   // An object that is half used or more stays where it is.
   bool is_object = base::kHasCaches && (kind == FrameKind::kSlab || kind == FrameKind::kRemnant);
   if (is_object && size <= have && size > have / 2) return p;
+  void* there = nullptr;
+  bool is_refused = false;
   if (!is_object) {
     GateEntry entry;
     if (entry.is_open()) {
-      if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
+      there = resize_inside(zone, frame, p, have, size);
       // To grow in place needs the least, once what is kept has given way.
-      size_t more = base::Pages::ceil(size - std::min(size, have)).n;
-      bool is_refused = frame.kind == FrameKind::kLarge &&
-                        !g_heap.pages().budget().has_room(more, page::Budget::For::kLarge);
-      if (is_refused && give_back())
-        if (void* resized = resize_inside(zone, frame, p, have, size)) return resized;
+      base::Pages more = base::Pages::ceil(size - std::min(size, have));
+      is_refused = there == nullptr && frame.kind == FrameKind::kLarge && !has_room(more);
+      if (is_refused && give_back()) there = resize_inside(zone, frame, p, have, size);
     }
   }
+  if (base::kHasCaches && there == nullptr && is_refused) [[unlikely]]
+    there = grow_by_program(zone, frame, p, have, size);
+  if (there != nullptr) return there;
   if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
-  return copy_to_new(zone, p, have, size);
+  void* fresh = copy_to_new(zone, p, have, size);
+  // What stood behind the block may have gone since.
+  if (base::kHasCaches && fresh == nullptr && !is_object) [[unlikely]]
+    return resize_in_gate(zone, frame, p, have, size);
+  return fresh;
 }
 
 }  // namespace front

@@ -84,8 +84,7 @@ bool SmallHeap::make_room(Pages pages) {
     zone_.purge(0);
   }
   if (!has_room()) reap();
-  if (!has_room()) ask_program(pages.bytes());
-  return has_room();
+  return has_room() || ask_program_until(pages.bytes(), page::Manners::Where::kAnywhere, has_room);
 }
 
 // The request is refused for good. Where that is for the bounds of the process, the reserve that

@@ -195,7 +195,8 @@ void* TypedCache::alloc(unsigned flags, int& error) {
     error = EAGAIN;
     return finish(take_ready(), flags);
   }
-  void* object = try_hard(flags, size_, [&] { return take_once(); });
+  constexpr auto kAnywhere = page::Manners::Where::kAnywhere;
+  void* object = try_hard(flags, size_, kAnywhere, [&] { return take_once(); });
   error = object == kCancelled ? ECANCELED : ENOMEM;
   if (object == kCancelled) return nullptr;
   attend(Start::kAllowed);

@@ -113,6 +113,20 @@ bool wait_for_purges() {
   return has_waited;
 }
 
+// Whether what comes free may serve a request. Where the bounds have room for what shall be pinned,
+// the process may lock no more (RLIMIT_MEMLOCK): then only what is pinned helps.
+bool may_help(size_t bytes, page::Manners::Where where) {
+  page::PageHeap& pages = g_heap.pages();
+  size_t frames = base::Pages::ceil(bytes).n;
+  if (!pages.budget().may_help(frames)) return false;
+  bool is_pinned = where == page::Manners::Where::kPinned;
+  if (!is_pinned || !pages.budget().has_room(frames, page::Budget::For::kLarge)) return true;
+  size_t pinned = 0;
+  pages.for_each_zone(
+      [&](page::Zone& zone) { pinned += zone.is_pinned() ? zone.live_bytes() : 0; });
+  return pinned >= bytes;
+}
+
 void find_nodes_if_large() {
   if (g_has_nodes.load(std::memory_order_relaxed)) return;
   if (g_heap.pages().budget().held() >= kLeastNodes) g_heap.find_nodes();
@@ -304,10 +318,11 @@ bool reap(GateWait wait) {
   return has_returned;
 }
 
-bool ask_program(size_t bytes) {
-  if (!base::kHasCaches) return false;
-  bool can_help = g_heap.pages().budget().may_help(base::Pages::ceil(bytes).n);
-  if (!can_help || g_shrinkers.ask(bytes) == 0) return false;
+bool ask_program(size_t bytes, page::Manners::Where where, unsigned round) {
+  // Called from within the slow path, the gate is passed, and locks may be held.
+  if (!base::kHasCaches || os::this_thread().gate_depth != 0 || !may_help(bytes, where))
+    return false;
+  if (g_shrinkers.ask(bytes << round) == 0) return false;
   reap();  // what was freed counts against the bound until then
   return true;
 }

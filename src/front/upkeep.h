@@ -22,6 +22,7 @@
 #include "front/process.h"
 #include "os/topology.h"
 #include "page/budget.h"
+#include "page/manners.h"
 
 namespace front {
 
@@ -60,8 +61,17 @@ inline constexpr unsigned kReturnTries = 8;
 /// follows.
 bool reap(GateWait wait = GateWait::kNot);
 
-/// Asks the program's own caches for `bytes`, and returns what they free. Whether they freed any.
-bool ask_program(size_t bytes);
+/// Asks the program's own caches to make room for a request of `bytes`, where that may help it, and
+/// returns what they free; in each further round for twice as much, since what they free need not
+/// be whole frames. Whether they freed any.
+bool ask_program(size_t bytes, page::Manners::Where where, unsigned round);
+/// The same, one round after the other, until `is_enough()`. Whether it is.
+template <class Enough>
+bool ask_program_until(size_t bytes, page::Manners::Where where, Enough is_enough) {
+  for (unsigned round = 0; round < kReturnTries && ask_program(bytes, where, round); ++round)
+    if (is_enough()) return true;
+  return false;
+}
 
 /// Returns what age and bounds say, as the slow path does now and then.
 void reap_by_age();

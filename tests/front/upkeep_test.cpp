@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <cstring>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cache/registry.h"
@@ -116,6 +118,66 @@ TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
   EXPECT_EQ(cache.calls, 1u);
   front::g_shrinkers.remove(slot);
   front::free(block);
+}
+
+// What they have freed may make up no whole frames.
+TEST_F(UpkeepTest, ShrinkersAreAskedAsLongAsTheyFreeSomething) {
+  struct Cache {
+    void* block;
+    size_t calls = 0, wanted = 0;
+  } cache{front::alloc(8 * kMiB)};
+  auto shrink = [](void* data, size_t bytes) -> size_t {
+    Cache& cache = *static_cast<Cache*>(data);
+    cache.wanted += bytes;
+    if (++cache.calls == 3) front::free(std::exchange(cache.block, nullptr));
+    return bytes;
+  };
+  unsigned slot = front::g_shrinkers.add(shrink, &cache);
+  ASSERT_TRUE(front::set_limits({.hard = held() + 2 * kFramesOfMib}));
+  void* block = front::alloc(6 * kMiB);
+  EXPECT_NE(block, nullptr);
+  EXPECT_EQ(cache.calls, 3u);
+  EXPECT_EQ(cache.wanted, (1 + 2 + 4) * 6 * kMiB) << "twice as much each time";
+  front::g_shrinkers.remove(slot);
+  front::free(block);
+  front::free(cache.block);
+}
+
+// Calls a shrinker has had when this was asked for in a child that may lock 1 MiB: with `kept`
+// bytes locked, and ready to be freed.
+size_t calls_for_pinned(size_t size, size_t kept) {
+  constexpr large::Place kPlace{page::Manners::Where::kPinned, page::Nodes::kHere};
+  test::Ending ending = test::in_child([=] {
+    rlimit limit{kMiB, kMiB};
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || (getuid() == 0 && setuid(65534) != 0)) return 77;
+    struct Cache {
+      void* block;
+      int calls = 0;
+    } cache{kept == 0 ? nullptr : front::alloc_zeroed_in(kPlace, kept, true)};
+    if (kept > 0 && cache.block == nullptr) return 77;
+    front::g_shrinkers.add(
+        [](void* data, size_t bytes) -> size_t {
+          Cache& cache = *static_cast<Cache*>(data);
+          ++cache.calls;
+          front::free(std::exchange(cache.block, nullptr));
+          return bytes;
+        },
+        &cache);
+    void* block = front::alloc_zeroed_in(kPlace, size, true);
+    return (block != nullptr) == (kept > 0) ? cache.calls : 76;
+  });
+  return static_cast<size_t>(ending.exit_code);
+}
+
+// The process may lock no more, however much else is free.
+TEST_F(UpkeepTest, WhatMayNotBeLockedEmptiesNoCacheOfOtherMemory) {
+  std::vector<void*> blocks;
+  for (int i = 0; i < 16; ++i) blocks.push_back(front::alloc(kMiB));
+  size_t calls = calls_for_pinned(8 * kMiB, 0);
+  if (calls == 77) GTEST_SKIP() << "no memory can be locked here";
+  EXPECT_EQ(calls, 0u);
+  EXPECT_EQ(calls_for_pinned(kMiB * 5 / 8, kMiB * 5 / 8), 1u) << "what is locked may give way";
+  for (void* block : blocks) front::free(block);
 }
 
 // A libc function that the slow path calls may allocate: the caller holds locks.
