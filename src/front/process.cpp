@@ -9,6 +9,7 @@
 #include "front/heap.h"
 #include "front/reaper.h"
 #include "front/shrinkers.h"
+#include "front/small_heap.h"
 #include "front/upkeep.h"
 #include "os/lock.h"
 #include "os/thread.h"
@@ -147,6 +148,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_heap.pages().for_each_lock(reset);
   g_heap.pages().reset_in_child();
   if (base::kHasCaches) {
+    SmallHeap::reset_in_child();
     g_shrinkers.reset_in_child();
     os::forget_endless_stays();
     forget_reaper();

@@ -18,6 +18,12 @@ using base::Pages;
 using page::Frame;
 using page::FrameKind;
 
+ASHLAR_START_DATA constinit std::atomic<uint32_t> SmallHeap::count_{0};
+constinit os::Lock SmallHeap::list_lock_{os::LockRank::kHeaps};
+constinit base::List<SmallHeap> SmallHeap::list_;
+constinit SmallHeap* SmallHeap::visited_ = nullptr;
+constinit std::atomic<const os::ThreadState*> SmallHeap::visitor_{nullptr};
+
 SmallHeap* SmallHeap::create(size_t limit) {
   void* memory = front::alloc(sizeof(SmallHeap));
   if (memory == nullptr) return nullptr;
@@ -29,6 +35,7 @@ SmallHeap* SmallHeap::create(size_t limit) {
                       heap->zone_.meta_size());
     heap->meta_.donate(heap->zone_.spare(), page::Zone::kSpare);
     heap->slob_.start(heap->zone_, heap->meta_);
+    if (base::kHasCaches) heap->join_list();
     return heap;
   }
   front::free(memory);
@@ -57,9 +64,70 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
 
 void SmallHeap::destroy() {
   if (is_in_buffer_) return;
+  while (base::kHasCaches && !try_leave_list()) os::yield_cpu();
   meta_.stop();
   zone_.stop();
   front::free(this);
+}
+
+void SmallHeap::join_list() {
+  GateEntry entry(GateEntry::Waiting{});
+  os::Locked held(list_lock_);
+  list_.push_front(*this);
+  count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// False where it is just visited.
+bool SmallHeap::try_leave_list() {
+  GateEntry entry(GateEntry::Waiting{});
+  os::Locked held(list_lock_);
+  if (visited_ == this) return false;
+  list_.remove(*this);
+  count_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+// No lock is held meanwhile: the kernel may be asked for long.
+template <class Visit>
+void SmallHeap::visit_all(Visit visit) {
+  const os::ThreadState* nobody = nullptr;
+  if (!visitor_.compare_exchange_strong(nobody, &os::this_thread())) return;
+  for (bool is_first = true;; is_first = false) {
+    SmallHeap* heap = nullptr;
+    {
+      os::Locked held(list_lock_);
+      heap = visited_ = is_first ? list_.front() : visited_->next;
+    }
+    if (heap == nullptr) break;
+    visit(*heap);
+  }
+  visitor_.store(nullptr, std::memory_order_release);
+}
+
+void SmallHeap::trim_all() {
+  visit_all([](SmallHeap& heap) { heap.zone_.trim(); });
+}
+
+bool SmallHeap::give_back_all() {
+  bool has_purged = false;
+  visit_all([&](SmallHeap& heap) {
+    heap.slob_.reap();
+    has_purged |= heap.zone_.purge(0) > 0;
+  });
+  return has_purged;
+}
+
+// Only what differs is written: pages are shared with the parent.
+void SmallHeap::reset_in_child() ASHLAR_UNCHECKED {
+  list_lock_.reset_in_child();
+  list_.for_each([](SmallHeap& heap) {
+    for (os::Lock* lock : {&heap.slob_.lock(), &heap.zone_.lock(), &heap.meta_.lock()})
+      if (!lock->is_free()) lock->reset_in_child();
+    if (heap.zone_.is_purging()) heap.zone_.reset_in_child();
+  });
+  if (visitor_.load(std::memory_order_relaxed) == &os::this_thread()) return;
+  visited_ = nullptr;
+  visitor_.store(nullptr, std::memory_order_relaxed);
 }
 
 Frame& SmallHeap::frame_of(const void* p) {

@@ -9,20 +9,30 @@
 //
 //   What it has of the system's memory counts in the bounds of the process. Before it refuses for
 //   their sake it asks for room as malloc does: its own free memory goes back, then malloc's, then
-//   the program's caches are asked.
+//   the program's caches are asked. And where memory is to go back, by age or since it is short, a
+//   list tells which such heaps there are. A buffer is no business of that.
 //
 // Invariants (audit())
 //   1. Those of the zone and of SLOB.
+//   2. Listed are those that have memory of the system's, from the end of create() to destroy().
 //
 // Locking
 //   The zone's and SLOB's. Calls go through the gate, so that a fork finds no heap half changed.
+//   The list's (LockRank::kHeaps) between two heaps that are visited, not meanwhile. One thread
+//   visits at a time; whoever ends the heap where it is just then waits for it to go on.
 //
 // Cost
 //   That of slob/slob.h: for some tens of pages tens of nanoseconds, for thousands microseconds.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 
+#include "base/attributes.h"
+#include "base/list.h"
+#include "os/lock.h"
+#include "os/thread.h"
 #include "page/page_heap.h"
 #include "slob/slob.h"
 
@@ -52,7 +62,22 @@ class SmallHeap {
   size_t live_bytes();
   void audit();
 
+  /// Whether there is a heap in the list.
+  static bool is_any() { return count_.load(std::memory_order_relaxed) > 0; }
+  /// Of all in the list: what they need not keep goes back; all that can, and whether anything
+  /// went. Called inside the gate with no lock held. One caller at a time does the work; others
+  /// return at once.
+  static void trim_all() ASHLAR_EXCLUDES(list_lock_);
+  static bool give_back_all() ASHLAR_EXCLUDES(list_lock_);
+  static bool are_visited_by_others() {
+    const os::ThreadState* visitor = visitor_.load(std::memory_order_relaxed);
+    return visitor != nullptr && visitor != &os::this_thread();
+  }
+  /// In the child of a fork: what other threads had under way is nobody's any more.
+  static void reset_in_child();
+
  private:
+  friend class base::List<SmallHeap>;
   constexpr SmallHeap() = default;
   page::Frame& frame_of(const void* p);
   void* alloc_once(size_t size, size_t align);
@@ -62,10 +87,24 @@ class SmallHeap {
   void* refuse(size_t size);
   void* resize_in_place(void* p, size_t size);
 
+  void join_list() ASHLAR_EXCLUDES(list_lock_);
+  bool try_leave_list() ASHLAR_EXCLUDES(list_lock_);
+
+  template <class Visit>
+  static void visit_all(Visit visit) ASHLAR_EXCLUDES(list_lock_);
+
+  // A process without such heaps looks at no more of them than their count.
+  static std::atomic<uint32_t> count_;
+  static std::atomic<const os::ThreadState*> visitor_;
+  static os::Lock list_lock_;
+  static base::List<SmallHeap> list_ ASHLAR_GUARDED_BY(list_lock_);
+  static SmallHeap* visited_ ASHLAR_GUARDED_BY(list_lock_);
+
   page::Zone zone_{};
   page::MetaArena meta_{};
   slob::Slob slob_{};
   bool is_in_buffer_ = false;
+  SmallHeap *next, *prev;  // in the list
 };
 
 }  // namespace front

@@ -11,6 +11,7 @@
 #include "front/process.h"
 #include "front/reaper.h"
 #include "front/shrinkers.h"
+#include "front/small_heap.h"
 #include "os/env.h"
 #include "os/lock.h"
 
@@ -109,7 +110,8 @@ void relieve(uint64_t now) {
 // come free meanwhile. Whether there was one.
 bool wait_for_purges() {
   bool has_waited = false;
-  for (; g_heap.pages().is_purging() && is_gate_open(); has_waited = true) sleep_us(kReturnWaitUs);
+  auto is_any = [] { return g_heap.pages().is_purging() || SmallHeap::are_visited_by_others(); };
+  for (; is_any() && is_gate_open(); has_waited = true) sleep_us(kReturnWaitUs);
   return has_waited;
 }
 
@@ -179,6 +181,8 @@ void reap_idle() {
     g_heap.promotion().end_interval();
     g_heap.slob().drop_kept();
     note_bytes();
+    if (SmallHeap::is_any()) [[unlikely]]
+      SmallHeap::trim_all();
   }
   if (is_due && has_objects)
     g_registry.reap();
@@ -269,6 +273,7 @@ bool give_back_beside(Others others) {
   for (unsigned tries = 0; tries < kReturnTries; ++tries) {
     has_purged |= g_heap.is_promoted() && g_registry.purge_everything(now_ms()) > 0;
     has_purged |= g_heap.pages().purge(0) > 0;
+    if (base::kHasCaches && SmallHeap::is_any()) has_purged |= SmallHeap::give_back_all();
     if (!base::kHasCaches || others == Others::kPassBy || !wait_for_purges()) break;
     has_purged = true;
   }

@@ -34,6 +34,7 @@ enum class LockRank : uint8_t {
   kFork,       // front/   one fork at a time
   kPool,       // front/   those who wait for an object of a pool
   kPromotion,  // front/   going over from SLOB to object caches
+  kHeaps,      // front/   the list of heaps of their own
   kRegistry,   // cache/   draining CPUs, bringing a cache to life
   kDepot,      // cache/   one cache's full magazines, between the CPUs and the stock
   kStock,      // slab/    one cache's slabs

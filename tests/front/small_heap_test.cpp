@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -14,6 +15,8 @@
 #include "ashlar/heap.h"
 #include "base/bits.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
+#include "support/child.h"
 #include "support/rng.h"
 #include "support/subject.h"
 
@@ -335,6 +338,91 @@ TEST(SmallHeap, ThreadsShareOne) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(ashlar_heap_live(heap), 0u);
   ashlar_heap_destroy(heap);
+}
+
+size_t held_bytes() {
+  return base::Pages(front::g_heap.pages().budget().held()).bytes();
+}
+
+// A heap that has asked for the same memory again and again, and so keeps much of what is free.
+ashlar_heap* breathing_heap() {
+  ashlar_heap* heap = ashlar_heap_create(256 * kMiB);
+  std::vector<void*> blocks(12000);
+  for (int round = 0; round < 12; ++round) {
+    for (void*& block : blocks) std::memset(block = ashlar_heap_alloc(heap, 4000), 1, 4000);
+    for (void* block : blocks) ashlar_heap_free(heap, block);
+  }
+  EXPECT_GE(held_bytes(), 30 * kMiB) << "else nothing is proved";
+  return heap;
+}
+
+TEST(SmallHeap, WhatOneKeepsGoesBackWhereMemoryIsShort) {
+  ashlar_heap* heap = breathing_heap();
+  ASSERT_TRUE(front::set_limits({.hard = base::Pages::ceil(64 * kMiB).n}));
+  void* block = front::alloc(40 * kMiB);
+  EXPECT_NE(block, nullptr);
+  front::set_limits({});
+  front::free(block);
+  ashlar_heap_destroy(heap);
+}
+
+TEST(SmallHeap, WhatOneKeepsGoesBackWhenAskedFor) {
+  ashlar_heap* heap = breathing_heap();
+  EXPECT_TRUE(front::reap());
+  EXPECT_LE(held_bytes(), 4 * kMiB);
+  ashlar_heap_destroy(heap);
+}
+
+// However long nobody calls the heap itself.
+TEST(SmallHeap, WhatOneKeepsGoesBackByAge) {
+  base::Line<256> faults;
+  ASSERT_TRUE(front::configure("decay_ms:200", faults));
+  ashlar_heap* heap = breathing_heap();
+  for (int looks = 0; looks < 5000 && held_bytes() > 16 * kMiB; ++looks) {
+    front::sleep_a_moment();
+    for (int i = 0; i < 256; ++i) front::free(front::alloc(50000));
+  }
+  EXPECT_LE(held_bytes(), 16 * kMiB);
+  ASSERT_TRUE(front::configure("decay_ms:1000", faults));
+  ashlar_heap_destroy(heap);
+}
+
+// What another thread visits may end, and a child finds the list whole.
+TEST(SmallHeap, OnesMayComeAndGoWhileAllGiveBack) {
+  test::Watchdog dog(100, "heaps that come and go");
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> threads;
+  auto come_and_go = [](size_t seed) {
+    ashlar_heap* heap = ashlar_heap_create(kMiB);
+    void* blocks[24];
+    for (void*& block : blocks)
+      std::memset(block = ashlar_heap_alloc(heap, 4000 * (seed % 9 + 1)), 1, 4000);
+    for (void* block : blocks) ashlar_heap_free(heap, block);
+    ashlar_heap_destroy(heap);
+  };
+  for (size_t seed = 0; seed < 2; ++seed)
+    threads.emplace_back([&, seed] {
+      for (size_t i = seed; !is_over; ++i) come_and_go(i);
+    });
+  threads.emplace_back([&] {
+    while (!is_over) front::reap();
+  });
+  ashlar_heap* stays = ashlar_heap_create(kMiB);
+  for (int i = test::how_often("ASHLAR_TEST_FORKS", 20); i > 0; --i) {
+    for (int round = 0; round < 20; ++round) front::reap();
+    test::Ending ending = test::in_child([&] {
+      come_and_go(5);
+      void* block = ashlar_heap_alloc(stays, 100000);
+      front::reap();
+      ashlar_heap_destroy(stays);
+      return block != nullptr ? 0 : 1;
+    });
+    EXPECT_TRUE(ending.clean()) << ending.text();
+  }
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  ashlar_heap_destroy(stays);
+  EXPECT_FALSE(front::SmallHeap::is_any());
 }
 
 TEST(SmallHeapDeathTest, BlocksOfOthersAndDoubleFreesAreTold) {
