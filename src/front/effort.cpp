@@ -46,10 +46,11 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
                     .fill = is_zeroed ? large::Fill::kSparse : large::Fill::kWhole,
                     .is_last = false,
                     .asks_nobody = (flags & ASHLAR_NORETRY) != 0};
-    memory.address = try_hard(flags, size, request.where, [&] {
+    auto once = [&] {
       memory = alloc_memory(request);
       return memory.address;
-    });
+    };
+    memory.address = try_hard(flags, size, once, request.where);
   }
   bool has_to_be_cleared = memory.address != nullptr && is_zeroed && !memory.is_zero;
   if (!has_to_be_cleared) return memory.address;

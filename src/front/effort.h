@@ -4,7 +4,8 @@
 //   A ladder, written once for all functions that take flags: what is ready; more memory, with
 //   RESERVE also from the reserve; more after all that can has given back; more after the program's
 //   shrinkers; and again for ever, with NOFAIL. NOWAIT stops after the first rung, NORETRY after
-//   the second. Whoever has come to its end is refused for good: then the reserve opens.
+//   the second. Whoever has come to its end is refused for good: then the reserve opens. And
+//   whoever is served above the soft bound has the program's shrinkers asked, but for NORETRY.
 //
 // Source
 //   Linux, mm/page_alloc.c: the slow path of its page allocator.
@@ -30,10 +31,11 @@ void open_reserve();
 
 /// Calls `once()` until it gives something, as the flags say; null where nothing helped.
 template <class Once>
-void* try_hard(unsigned flags, size_t bytes, page::Manners::Where where, Once once) {
+void* try_hard(unsigned flags, size_t bytes, Once once,
+               page::Manners::Where where = page::Manners::Where::kAnywhere) {
   if ((flags & ASHLAR_RESERVE) != 0) open_reserve();
   void* memory = once();
-  if (memory != nullptr || (flags & ASHLAR_NORETRY) != 0) return memory;
+  if ((flags & ASHLAR_NORETRY) != 0) return memory;
   auto has_some = [&] { return (memory = once()) != nullptr; };
   for (unsigned tries = kReturnTries; memory == nullptr && tries > 0 && reap(); --tries) has_some();
   if (memory == nullptr) ask_program_until(bytes, where, has_some);
@@ -42,7 +44,10 @@ void* try_hard(unsigned flags, size_t bytes, page::Manners::Where where, Once on
     reap();
     if (!has_some()) ask_program_until(bytes, where, has_some);
   }
-  if (memory == nullptr) open_reserve();
+  if (memory == nullptr)
+    open_reserve();
+  else if (g_heap.has_wish()) [[unlikely]]
+    answer_wish();
   return memory;
 }
 

@@ -9,7 +9,6 @@
 #include "front/contract.h"
 #include "front/objects.h"
 #include "front/process.h"
-#include "front/shrinkers.h"
 #include "front/upkeep.h"
 #include "harden/misuse.h"
 #include "os/env.h"
@@ -222,9 +221,8 @@ large::Memory alloc_memory(const Request& request) {
   attend(Start::kAllowed);
   if (memory.address == nullptr) [[unlikely]]
     return request.is_last ? alloc_of_program(request) : memory;
-  if (request.asks_nobody) return memory;
-  if (size_t wish = g_heap.take_wish(); wish != 0 && is_short_still()) [[unlikely]]
-    g_shrinkers.ask(wish);
+  if (g_heap.has_wish() && !request.asks_nobody) [[unlikely]]
+    answer_wish();
   return memory;
 }
 

@@ -106,7 +106,11 @@ void* resize_slow(void* p, size_t size) {
   }
   if (base::kHasCaches && there == nullptr && is_refused) [[unlikely]]
     there = grow_by_program(zone, frame, p, have, size);
-  if (there != nullptr) return there;
+  if (there != nullptr) {
+    if (base::kHasCaches && g_heap.has_wish()) [[unlikely]]
+      answer_wish();
+    return there;
+  }
   if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
   void* fresh = copy_to_new(zone, p, have, size);
   // What stood behind the block may have gone since.

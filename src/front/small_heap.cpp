@@ -169,7 +169,21 @@ void* SmallHeap::refuse(size_t size) {
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
   void* block = try_alloc(size, align);
-  return block != nullptr ? block : refuse(size);
+  if (block == nullptr) return refuse(size);
+  answer();
+  return block;
+}
+
+// What malloc's slow path does, too, on its way out of the gate, and behind it.
+void SmallHeap::keep_up() {
+  if (base::kHasCaches && !is_in_buffer_) leave();
+}
+
+void SmallHeap::answer() {
+  if (!base::kHasCaches || is_in_buffer_) return;
+  attend(Start::kAllowed);
+  if (g_heap.has_wish()) [[unlikely]]
+    answer_wish();
 }
 
 void* SmallHeap::try_alloc(size_t size, size_t align) {
@@ -188,6 +202,7 @@ bool SmallHeap::drop_empty() {
 
 void* SmallHeap::alloc_once(size_t size, size_t align) {
   GateEntry entry(GateEntry::Waiting{});
+  keep_up();
   if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
   Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
   Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
@@ -215,10 +230,12 @@ void SmallHeap::free(void* p) {
   else
     zone_.free_large(frame);
   if (zone_.wants_trim()) zone_.trim();
+  keep_up();
 }
 
 void* SmallHeap::resize_in_place(void* p, size_t size) {
   GateEntry entry(GateEntry::Waiting{});
+  keep_up();
   Frame& frame = frame_of(p);
   if (frame.kind == FrameKind::kSlob)
     return size < slob::kEnd && slob_.try_resize(frame, p, size) ? p : nullptr;
@@ -230,7 +247,10 @@ void* SmallHeap::resize_in_place(void* p, size_t size) {
 void* SmallHeap::resize(void* p, size_t size) {
   if (size > kMaxRequest) return nullptr;
   size_t have = usable_size(p);
-  if (void* same = resize_in_place(p, size)) return same;
+  if (void* same = resize_in_place(p, size)) {
+    answer();
+    return same;
+  }
   // To grow in place needs the least.
   if (size > have && make_room(Pages::ceil(size - have)))
     if (void* same = resize_in_place(p, size)) return same;

@@ -85,6 +85,8 @@ class SmallHeap {
   bool drop_empty();
   bool make_room(base::Pages pages);
   void* refuse(size_t size);
+  void keep_up();
+  void answer();
   void* resize_in_place(void* p, size_t size);
 
   void join_list() ASHLAR_EXCLUDES(list_lock_);

@@ -195,8 +195,7 @@ void* TypedCache::alloc(unsigned flags, int& error) {
     error = EAGAIN;
     return finish(take_ready(), flags);
   }
-  constexpr auto kAnywhere = page::Manners::Where::kAnywhere;
-  void* object = try_hard(flags, size_, kAnywhere, [&] { return take_once(); });
+  void* object = try_hard(flags, size_, [&] { return take_once(); });
   error = object == kCancelled ? ECANCELED : ENOMEM;
   if (object == kCancelled) return nullptr;
   attend(Start::kAllowed);

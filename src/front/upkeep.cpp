@@ -309,8 +309,12 @@ void reset_upkeep_in_child() {
   g_pressure.reset_in_child();
 }
 
-bool is_short_still() {
-  return g_heap.pages().budget().over() > 0 || g_pressure.is_system_short();
+void answer_wish() {
+  if (!base::kHasCaches || os::this_thread().gate_depth != 0) return;
+  size_t wish = g_heap.take_wish();
+  // So it was when the wish was made.
+  bool is_short = g_heap.pages().budget().over() > 0 || g_pressure.is_system_short();
+  if (wish != 0 && is_short) g_shrinkers.ask(wish);
 }
 
 bool reap(GateWait wait) {

@@ -37,8 +37,9 @@ void attend(Start start);
 /// Sleeps about a millisecond.
 void sleep_a_moment();
 
-/// Whether memory is as short as when the program's caches were to be asked.
-bool is_short_still();
+/// Asks the program's own caches for what has been wished for (Heap::has_wish) if memory is short
+/// still. Not inside the gate; from within the slow path it does nothing.
+void answer_wish();
 
 /// In the child of a fork.
 void reset_upkeep_in_child();

@@ -16,14 +16,17 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "ashlar/heap.h"
 #include "cache/registry.h"
 #include "front/heap.h"
 #include "front/shrinkers.h"
 #include "inspect/audit.h"
+#include "support/caches.h"
 #include "support/child.h"
 
 namespace {
@@ -118,6 +121,69 @@ TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
   EXPECT_EQ(cache.calls, 1u);
   front::g_shrinkers.remove(slot);
   front::free(block);
+}
+
+// Calls by `serve()` that have a shrinker asked, when another thread has found memory short.
+size_t calls_above_soft_bound(const std::function<void()>& serve) {
+  size_t calls = 0;
+  unsigned slot = front::g_shrinkers.add(
+      [](void* data, size_t) -> size_t {
+        ++*static_cast<size_t*>(data);
+        return 0;
+      },
+      &calls);
+  front::set_limits({.soft = 1});
+  front::g_heap.set_wish(1000);
+  serve();
+  front::g_heap.take_wish();
+  front::set_limits({});
+  front::g_shrinkers.remove(slot);
+  return calls;
+}
+
+TEST_F(UpkeepTest, WhoeverIsServedAboveTheSoftBoundHasShrinkersAsked) {
+  test::Cache own = test::make_cache("own", 1024, {.flags = ASHLAR_CACHE_NO_MERGE});
+  test::Cache merged = test::make_cache("merged", 1024);
+  test::Cache made = test::make_cache("made", 1024, {.construct = [](void*, void*) { return 0; }});
+  for (const test::Cache* cache : {&own, &merged, &made}) {
+    std::vector<void*> objects(3000);  // not all of them by the fast path
+    auto one_by_one = [&] {
+      for (void*& object : objects) object = ashlar_cache_alloc(cache->get(), 0);
+    };
+    auto at_once = [&] {
+      ashlar_cache_alloc_bulk(cache->get(), 0, objects.size(), objects.data());
+    };
+    for (const std::function<void()>& serve : {std::function<void()>(one_by_one), {at_once}}) {
+      EXPECT_GT(calls_above_soft_bound(serve), 0u) << info_of(*cache).name;
+      ashlar_cache_free_bulk(cache->get(), objects.size(), objects.data());
+    }
+  }
+  ashlar_heap* heap = ashlar_heap_create(8 * kMiB);
+  void* block = nullptr;
+  EXPECT_GT(calls_above_soft_bound([&] { block = ashlar_heap_alloc(heap, kMiB); }), 0u);
+  EXPECT_GT(calls_above_soft_bound([&] { ashlar_heap_realloc(heap, block, 2 * kMiB); }), 0u);
+  ashlar_heap_destroy(heap);
+  block = front::alloc(kMiB);
+  EXPECT_GT(calls_above_soft_bound([&] { block = front::resize(block, kMiB - 5000); }), 0u);
+  front::free(block);
+}
+
+// Also where the program calls nothing else.
+TEST_F(UpkeepTest, WhoeverCallsAHeapOfItsOwnSeesThatMemoryIsShort) {
+  base::Line<256> faults;
+  ASSERT_TRUE(front::configure("decay_ms:8", faults));
+  ashlar_heap* heap = ashlar_heap_create(8 * kMiB);
+  ASSERT_NE(ashlar_heap_alloc(heap, kMiB), nullptr);  // it is live above the bound
+  size_t calls = calls_above_soft_bound([&] {
+    front::g_heap.take_wish();
+    for (int looks = 0; looks < 200; ++looks) {
+      front::sleep_a_moment();
+      for (int i = 0; i < 256; ++i) ashlar_heap_free(heap, ashlar_heap_alloc(heap, 100));
+    }
+  });
+  EXPECT_GT(calls, 0u);
+  ASSERT_TRUE(front::configure("decay_ms:1000", faults));
+  ashlar_heap_destroy(heap);
 }
 
 // What they have freed may make up no whole frames.
