@@ -44,13 +44,39 @@ void* resize_inside(Zone& zone, Frame& frame, void* p, size_t& have, size_t size
   return resized;
 }
 
+// From this size on a block stays on its node, also where a thread of another one asks.
+constexpr size_t kStaysFrom = size_t{2} << 20;
+
+ASHLAR_COLD void* alloc_on(unsigned node, size_t size) {
+  GateEntry entry;
+  // Beside the heap there are no nodes, and nobody may wait for the gate (front/process.h).
+  if (!entry.is_open()) return nullptr;
+  page::PageHeap& pages = g_heap.pages();
+  constexpr auto kAnywhere = page::Manners::Where::kAnywhere;
+  void* block = large::alloc_in(pages, {kAnywhere, node}, size, kGrain).address;
+  // As a new block of malloc's, for it is filled.
+  if (block != nullptr && size >= base::kAdviseFrom) {
+    Zone& zone = *pages.zone_of(block);
+    zone.advise_huge(zone.frame_of(block));
+  }
+  leave();
+  return block;
+}
+
 // A block stays in the zone that was asked for, but that pages that were set apart may be few.
 void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
   void* fresh = nullptr;
   bool is_anywhere = zone.where() == page::Manners::Where::kAnywhere;
+  const page::Nodes& nodes = g_heap.pages().nodes();
+  bool stays = nodes.are_several() && have >= kStaysFrom;
   if (!is_anywhere)
-    fresh =
-        alloc_memory({.size = size, .where = zone.where(), .is_last = !zone.is_hugetlb()}).address;
+    fresh = alloc_memory({.size = size,
+                          .node = stays ? zone.node() : page::Nodes::kHere,
+                          .where = zone.where(),
+                          .is_last = !zone.is_hugetlb()})
+                .address;
+  else if (stays && zone.node() != nodes.here())
+    fresh = alloc_on(zone.node(), size);
   if (fresh == nullptr && (is_anywhere || zone.is_hugetlb())) fresh = alloc(size);
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));

@@ -252,4 +252,25 @@ TEST_F(Nodes, AFullHeapServesWhatIsFreeAnywhere) {
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
+// Whoever asked for memory of a node has it there, however long it grows.
+TEST_F(Nodes, ABlockThatIsMovedStaysOnItsNode) {
+  for (ashlar_zone zone : {kNormal, ASHLAR_ZONE_PINNED})
+    for (bool is_filled : {false, true})
+      for (size_t size = 2 * kMiB; size <= 32 * kMiB; size *= 2)
+        on(0, [&] {
+          char* block = static_cast<char*>(pages_on(1, size, zone));
+          void* behind = pages_on(1, size, zone);
+          if (block == nullptr) return;  // so much may not be locked
+          EXPECT_EQ(node_of(block), 1);
+          if (is_filled) std::memset(block, 7, size);
+          char* moved = static_cast<char*>(resize(block, size + kMiB));
+          ASSERT_NE(moved, nullptr);
+          EXPECT_EQ(node_of(moved), 1) << size << (zone == kNormal ? "" : " pinned");
+          for (size_t at = 0; at < size; at += 4096) ASSERT_EQ(moved[at], is_filled ? 7 : 0) << at;
+          give_back(moved);
+          give_back(behind);
+        });
+  audit();
+}
+
 }  // namespace
