@@ -88,6 +88,9 @@ uint64_t now_ms() {
   return g_heap.pages().slabs().vm().now_ms();
 }
 
+// However long free memory is kept, so often at least it is seen whether memory is short.
+constexpr uint32_t kMostPressureMs = 1000;
+
 void give_back_meanwhile();
 
 // While memory is short: all that can be goes back, and the program's caches are asked for the
@@ -99,7 +102,8 @@ void relieve(uint64_t now) {
     if (is_small) return budget.close_reserve();  // and touches nothing else
     g_has_pressure.store(true, std::memory_order_relaxed);
   }
-  Pressure::Rules rules{.follows = g_heap.follows_container(), .interval_ms = g_heap.interval_ms()};
+  Pressure::Rules rules{.follows = g_heap.follows_container(),
+                        .interval_ms = std::min(g_heap.interval_ms(), kMostPressureMs)};
   if (!g_pressure.look(budget, rules, now)) [[likely]]
     return;
   give_back_meanwhile();

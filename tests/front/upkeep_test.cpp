@@ -186,6 +186,24 @@ TEST_F(UpkeepTest, WhoeverCallsAHeapOfItsOwnSeesThatMemoryIsShort) {
   ashlar_heap_destroy(heap);
 }
 
+TEST_F(UpkeepTest, MemoryThatStaysShortIsSeenSoonHoweverLongMemoryIsKept) {
+  base::Line<256> faults;
+  ASSERT_TRUE(front::configure("decay_ms:3600000", faults));
+  void* live = front::alloc(kMiB);
+  size_t calls = calls_above_soft_bound([&] {
+    for (int wishes = 0, looks = 0; wishes < 3 && looks < 5000; ++looks) {
+      front::sleep_a_moment();
+      for (int i = 0; i < 256; ++i) {
+        front::free(front::alloc_slow(50000));
+        if (front::g_heap.has_wish()) ++wishes;
+      }
+    }
+  });
+  EXPECT_GT(calls, 2u);
+  front::free(live);
+  ASSERT_TRUE(front::configure("decay_ms:1000", faults));
+}
+
 // What they have freed may make up no whole frames.
 TEST_F(UpkeepTest, ShrinkersAreAskedAsLongAsTheyFreeSomething) {
   struct Cache {
