@@ -47,6 +47,8 @@ class Heap {
   const slob::Kept& kept() const { return kept_; }
   Promotion& promotion() { return promotion_; }
   const Options& options() const { return options_; }
+  /// What a zone of this name says to the kernel, as the options are.
+  page::Manners manners(const char* name) const;
   /// How long what nobody needs stays before it goes back.
   uint32_t interval_ms() const { return interval_ms_.load(std::memory_order_relaxed); }
   os::RseqMode mode() const { return mode_; }

@@ -30,6 +30,7 @@ SmallHeap* SmallHeap::create(size_t limit) {
   SmallHeap* heap = new (memory) SmallHeap;
   heap->zone_.join(g_heap.pages().budget());
   // The page size is known, and the options are, since malloc has started.
+  if (base::kHasCaches) heap->zone_.set_manners(g_heap.manners("ashlar heap"));
   if (heap->zone_.start(os::kVm, g_heap.pages().retention(), limit)) {
     heap->meta_.start(os::kVm, heap->zone_.place(), heap->zone_.meta_first(),
                       heap->zone_.meta_size());

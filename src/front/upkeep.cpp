@@ -56,12 +56,12 @@ page::Retention retention_of(const Options& options) {
           .interval_ms = static_cast<uint32_t>(options.decay_ms)};
 }
 
-page::Manners manners_of(const Options& options) {
+page::Manners manners_of(const Options& options, const char* name) {
   using HugePages = page::Manners::HugePages;
   HugePages huge = options.thp == Options::kAuto    ? HugePages::kAuto
                    : options.thp == Options::kNever ? HugePages::kNever
                                                     : HugePages::kAlways;
-  return {.huge_pages = huge, .name = options.names != 0 ? "ashlar slabs" : nullptr};
+  return {.huge_pages = huge, .name = options.names != 0 ? name : nullptr};
 }
 
 // Of a heap that SLOB serves, so many pages lie ready. A worker that serves one request after the
@@ -199,7 +199,8 @@ void reap_idle() {
 bool Heap::start() {
   os::start_env();
   options_ = options_from_environment();
-  if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_))) return false;
+  if (!pages_.start(os::kVm, retention_of(options_), manners_of(options_, "ashlar slabs")))
+    return false;
   apply(options_);
   if (!base::kHasCaches) {
     slob_.start(pages_.slabs(), pages_.meta());
@@ -210,6 +211,10 @@ bool Heap::start() {
   promotion_.start(slob_max_of(options_));
   if (options_.nodes > 1) find_nodes();
   return true;
+}
+
+page::Manners Heap::manners(const char* name) const {
+  return manners_of(options_, name);
 }
 
 void Heap::find_nodes() {

@@ -169,21 +169,26 @@ bool has_huge_pages() {
   return access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0;
 }
 
-/// The flags of the heap's mappings, of a process with these options: of small and giant blocks.
-std::pair<std::string, std::string> flags_with(const char* thp) {
+/// The flags of mappings: of small and giant blocks, and of a heap of its own.
+struct Flags {
+  std::string small, giant, own;
+};
+/// Those of a process with these options.
+Flags flags_with(const char* thp) {
   const std::string subject = test::subject().find("slabs") == 0 ? ",slob_max:0" : "";
   const test::Ending ending =
       test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
                  "--gtest_filter=Manners.DISABLED_PrintFlags"},
                 {"ASHLAR_CONF=thp:" + std::string(thp) + subject});
   std::istringstream lines(ending.out);
-  std::string small, giant;
+  Flags flags;
   for (std::string line; std::getline(lines, line);) {
-    if (line.rfind("small ", 0) == 0) small = line + " ";
-    if (line.rfind("giant ", 0) == 0) giant = line + " ";
+    if (line.rfind("small ", 0) == 0) flags.small = line + " ";
+    if (line.rfind("giant ", 0) == 0) flags.giant = line + " ";
+    if (line.rfind("own ", 0) == 0) flags.own = line + " ";
   }
-  EXPECT_NE(giant, "") << ending.text();
-  return {small, giant};
+  EXPECT_NE(flags.own, "") << ending.text();
+  return flags;
 }
 
 TEST(Manners, DISABLED_PrintFlags) {
@@ -192,6 +197,12 @@ TEST(Manners, DISABLED_PrintFlags) {
   const test::Stamped giant = test::make_stamped(16 * kMiB, 1);
   printf("small %s\n", mapping_of(blocks[2000].block).flags.c_str());
   printf("giant %s\n", mapping_of(giant.block + 8 * kMiB).flags.c_str());
+  // The library's own functions, found where they are: this program is linked against nothing.
+  auto* create = reinterpret_cast<void* (*)(size_t)>(dlsym(RTLD_DEFAULT, "ashlar_heap_create"));
+  auto* ask = reinterpret_cast<char* (*)(void*, size_t)>(dlsym(RTLD_DEFAULT, "ashlar_heap_alloc"));
+  char* block = ask(create(64 * kMiB), 32 * kMiB);
+  memset(block, 1, 32 * kMiB);
+  printf("own %s\n", mapping_of(block + 16 * kMiB).flags.c_str());
 }
 
 bool has(const std::string& flags, const char* flag) {
@@ -200,15 +211,18 @@ bool has(const std::string& flags, const char* flag) {
 
 TEST(Manners, HugePagesAreAskedForAsTheOptionSays) {
   if (!has_huge_pages()) GTEST_SKIP() << "not run: the kernel has no huge pages";
-  const auto [auto_small, auto_giant] = flags_with("auto");
+  const auto [auto_small, auto_giant, auto_own] = flags_with("auto");
   EXPECT_FALSE(has(auto_small, "hg")) << auto_small;
   EXPECT_TRUE(has(auto_giant, "hg")) << auto_giant;
-  const auto [always_small, always_giant] = flags_with("always");
+  EXPECT_FALSE(has(auto_own, "nh")) << auto_own;
+  const auto [always_small, always_giant, always_own] = flags_with("always");
   EXPECT_TRUE(has(always_small, "hg")) << always_small;
   EXPECT_TRUE(has(always_giant, "hg")) << always_giant;
-  const auto [never_small, never_giant] = flags_with("never");
+  EXPECT_TRUE(has(always_own, "hg")) << always_own;
+  const auto [never_small, never_giant, never_own] = flags_with("never");
   EXPECT_TRUE(has(never_small, "nh")) << never_small;
   EXPECT_TRUE(has(never_giant, "nh")) << never_giant;
+  EXPECT_TRUE(has(never_own, "nh")) << never_own;
 }
 
 TEST(Manners, WithoutHugePagesEverythingWorks) {
