@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/attributes.h"
 #include "base/check.h"
 #include "os/env.h"
 
@@ -165,14 +166,27 @@ bool parse_options(const char* text, When when, Options& options, base::Text& fa
   return is_right;
 }
 
-Options options_from_environment() {
-  const char* text = os::trusted_environment("ASHLAR_CONF");
-  if (text == nullptr) return {};
-  base::Line<1024> faults;
+namespace {
+
+bool write_piece(void*, const char* bytes, size_t count) {
+  base::write_error(bytes, count);
+  return true;
+}
+
+ASHLAR_COLD Options read_options(const char* text) {
+  char buffer[1024];
+  base::Text faults(buffer, sizeof buffer, write_piece, nullptr);
   Options options;
   parse_options(text, When::kStart, options, faults);
   if (faults.size() > 0) base::write_error(faults.data(), faults.size());
   return options;
+}
+
+}  // namespace
+
+Options options_from_environment() {
+  const char* text = os::trusted_environment("ASHLAR_CONF");
+  return text == nullptr ? Options{} : read_options(text);
 }
 
 }  // namespace front

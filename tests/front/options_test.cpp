@@ -130,6 +130,22 @@ TEST(Options, FaultsInTheEnvironmentGoToStandardError) {
   unsetenv("ASHLAR_CONF");
 }
 
+// However many there are, and however long one is.
+TEST(Options, EachFaultInTheEnvironmentIsTold) {
+  std::string text(5002, 'x');
+  text.replace(5000, 2, ":1");
+  for (char key = 'a'; key <= 'z'; ++key) text += std::string(",") + key + ":1";
+  os::start_env();
+  setenv("ASHLAR_CONF", text.c_str(), 1);
+  testing::internal::CaptureStderr();
+  front::options_from_environment();
+  std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 27);
+  EXPECT_EQ(told.size(), 27 * parse("a:1").faults.size() + 4999);
+  EXPECT_EQ(told.substr(told.size() - parse("z:1").faults.size()), parse("z:1").faults);
+  unsetenv("ASHLAR_CONF");
+}
+
 TEST(Options, AStrangersEnvironmentIsNotRead) {
   setenv("ASHLAR_CONF", "retain_percent:77,foo:1", 1);
   {
