@@ -8,23 +8,33 @@ namespace front {
 
 constinit Shrinkers g_shrinkers;
 
+// Who asks looks at a place for some instructions, unless it is interrupted there.
+constexpr unsigned kMostSearches = 100;
+
 static_assert(Shrinkers::kMost < 128, "a slot's number and 1 fit ThreadState::shrinking");
 
 unsigned Shrinkers::add(Shrink shrink, void* data, Whose whose) {
-  unsigned end = whose == Whose::kProgram ? kMost : kCaches;
-  for (unsigned i = first_of(whose); i < end; ++i) {
-    Slot& slot = slots_[i];
-    State state = State::kEmpty;
-    if (!slot.state.compare_exchange_strong(state, State::kTaken)) continue;
-    if (slot.calls.load() != 0) {  // of whom was here before, who has removed himself
-      slot.state.store(State::kEmpty);
-      continue;
+  bool is_any_looked_at = true;
+  for (unsigned tries = 0; is_any_looked_at && tries < kMostSearches; ++tries) {
+    if (tries > 0) os::yield_cpu();
+    is_any_looked_at = false;
+    unsigned end = whose == Whose::kProgram ? kMost : kCaches;
+    for (unsigned i = first_of(whose); i < end; ++i) {
+      Slot& slot = slots_[i];
+      State state = State::kEmpty;
+      if (!slot.state.compare_exchange_strong(state, State::kTaken)) continue;
+      // By who asks; or one that was here before, and has removed itself, runs.
+      if (slot.calls.load() != 0) {
+        slot.state.store(State::kEmpty);
+        is_any_looked_at = true;
+        continue;
+      }
+      slot.shrink = shrink;
+      slot.data = data;
+      slot.state.store(State::kReady);
+      count_.fetch_add(1, std::memory_order_relaxed);
+      return i;
     }
-    slot.shrink = shrink;
-    slot.data = data;
-    slot.state.store(State::kReady);
-    count_.fetch_add(1, std::memory_order_relaxed);
-    return i;
   }
   return kNone;
 }
@@ -54,6 +64,8 @@ size_t Shrinkers::ask_some(size_t bytes, Wanted wanted) {
   int error = errno;  // of whoever asks for memory, and may have it
   for (unsigned i = 0; i < kMost && freed < bytes; ++i) {
     Slot& slot = slots_[i];
+    // An empty place that is looked at is in nobody's way.
+    if (slot.state.load() != State::kReady) continue;
     me.shrinking = static_cast<uint8_t>((i + 1) & 127);
     // Counted first: whoever takes it out of use afterwards sees this call.
     slot.calls.fetch_add(1);
@@ -75,6 +87,7 @@ size_t Shrinkers::ask_all(Shrink shrink) {
 }
 
 void Shrinkers::reset_in_child() {
+  unsigned ready = 0;
   for (unsigned i = 0; i < kMost; ++i) {
     Slot& slot = slots_[i];
     // A shrinker that forks is under way in the child, too. Only what differs is written: the page
@@ -82,7 +95,10 @@ void Shrinkers::reset_in_child() {
     uint32_t mine = os::this_thread().shrinking == i + 1 ? 1 : 0;
     if (slot.calls.load() != mine) slot.calls.store(mine);
     if (slot.state.load() == State::kTaken) slot.state.store(State::kEmpty);
+    ready += slot.state.load() == State::kReady;
   }
+  // One that another thread was just adding or removing may not have been counted.
+  if (count_.load() != ready) count_.store(ready);
 }
 
 }  // namespace front

@@ -4,6 +4,8 @@
 #include "front/shrinkers.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cerrno>
@@ -301,6 +303,66 @@ TEST(Shrinkers, OneThatForksMayBeRemovedInTheChild) {
   if (pid == 0)
     _exit(shrinkers.remove(nested.slot) && shrinkers.add(shrink, nullptr) == nested.slot ? 0 : 1);
   EXPECT_TRUE(test::wait_for(pid, 30).clean());
+}
+
+// Whoever asks may be interrupted where it looks at a free place.
+TEST(Shrinkers, APlaceThatIsLookedAtIsFree) {
+  test::Watchdog dog(100, "a shrinker that comes and goes");
+  static std::atomic<bool> is_inside, may_leave;
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    is_inside = true;
+    while (!may_leave) std::this_thread::yield();
+    is_inside = false;
+  };
+  ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+  Shrinkers shrinkers;
+  auto free_some = [](void*, size_t bytes) { return bytes; };
+  while (shrinkers.add(free_some, nullptr) != Shrinkers::kNone) {
+  }
+  std::atomic<bool> is_over{false};
+  std::atomic<unsigned> asks{0};
+  std::thread asker([&] {
+    for (; !is_over; ++asks) shrinkers.ask(1);
+  });
+  unsigned refused = 0;
+  for (int i = 0; i < 1000; ++i) {
+    shrinkers.remove(Shrinkers::kCaches);
+    for (unsigned seen = asks; asks - seen < 2;) std::this_thread::yield();
+    may_leave = false;
+    pthread_kill(asker.native_handle(), SIGUSR1);
+    while (!is_inside) std::this_thread::yield();
+    bool is_refused = shrinkers.add(free_some, nullptr) == Shrinkers::kNone;
+    may_leave = true;
+    while (is_inside) std::this_thread::yield();
+    if (is_refused) shrinkers.add(free_some, nullptr);
+    refused += is_refused;
+  }
+  is_over = true;
+  asker.join();
+  EXPECT_EQ(refused, 0u);
+}
+
+// Where another thread was about to count it.
+TEST(Shrinkers, AChildAsksWhomItFinds) {
+  test::Watchdog dog(100, "children of a process whose shrinkers come and go");
+  Shrinkers shrinkers;
+  Cache cache;
+  std::atomic<bool> is_over{false};
+  std::thread changer([&] {
+    while (!is_over) shrinkers.remove(shrinkers.add(shrink, &cache));
+  });
+  for (int i = test::how_often("ASHLAR_TEST_FORKS", 200); i > 0; --i) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      shrinkers.reset_in_child();
+      bool is_empty = shrinkers.is_empty();
+      _exit(shrinkers.remove(Shrinkers::kCaches) == is_empty ? 1 : 0);
+    }
+    EXPECT_TRUE(test::wait_for(pid, 30).clean());
+  }
+  is_over = true;
+  changer.join();
 }
 
 }  // namespace
