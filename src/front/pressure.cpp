@@ -31,7 +31,7 @@ bool is_due(std::atomic<uint64_t>& next_ms, uint64_t now_ms, uint64_t interval_m
 
 void Pressure::ask_kernel(page::Budget& budget, const char* root) {
   if (is_looking_.exchange(true, std::memory_order_acquire)) return;  // and takes long
-  if (looks_.fetch_add(1, std::memory_order_relaxed) % kLooksPerBound == 0) {
+  if (looks_.load(std::memory_order_relaxed) % kLooksPerBound == 0) {
     group_.find(root);  // anew: a process may be moved to another group
     size_t bound = group_.bound();
     // Where files could not be opened, for want of descriptors say, what was known stays.
@@ -39,6 +39,8 @@ void Pressure::ask_kernel(page::Budget& budget, const char* root) {
       budget.set_outer(bound == SIZE_MAX ? page::Budget::kUnlimited
                                          : (bound - bound / kOthersShare) / base::kFrameSize);
   }
+  // Counted afterwards: should the bound be forgotten meanwhile, it will be once more.
+  looks_.fetch_add(1, std::memory_order_relaxed);
   is_system_short_.store(group_.pressure() >= kMuchWaiting, std::memory_order_relaxed);
   is_looking_.store(false, std::memory_order_release);
 }

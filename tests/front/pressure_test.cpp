@@ -4,14 +4,20 @@
 
 #include "front/pressure.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <new>
 #include <string>
+#include <thread>
+
+#include "support/child.h"
 
 namespace {
 
@@ -155,6 +161,25 @@ TEST_F(PressureTest, WhatWasReadIsForgottenWhereItCountsNoMore) {
   EXPECT_EQ(budget.outer(), Budget::kUnlimited);
   rules.follows = true;
   EXPECT_TRUE(look_later(1001));
+}
+
+// The thread that reads it is overtaken: the file gives its number late.
+TEST_F(PressureTest, WhatIsJustReadIsForgottenToo) {
+  test::Watchdog dog(100, "a container's bound that is read from a pipe");
+  fs::create_directories(root + "/sys/fs/cgroup");
+  const std::string file = root + "/sys/fs/cgroup/memory.max";
+  ASSERT_EQ(mkfifo(file.c_str(), 0600), 0);
+  std::thread reader([this] { pressure.look(budget, rules, now_ms); });
+  int pipe = -1;
+  while ((pipe = open(file.c_str(), O_WRONLY | O_NONBLOCK)) < 0) std::this_thread::yield();
+  front::Pressure::Rules none = rules;
+  none.follows = false;
+  pressure.look(budget, none, now_ms);
+  EXPECT_EQ(::write(pipe, "52428800\n", 9), 9);
+  close(pipe);
+  reader.join();
+  pressure.look(budget, none, now_ms + 1);
+  EXPECT_EQ(budget.outer(), Budget::kUnlimited);
 }
 
 }  // namespace
