@@ -8,7 +8,7 @@
 extern "C" [[gnu::visibility("default")]] const char* check() {
   volatile size_t impossible = size_t{PTRDIFF_MAX} - 4096;  // the compiler must not judge it
   try {
-    ::operator new (impossible, std::align_val_t{64});
+    (void)::operator new (impossible, std::align_val_t{64});
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
