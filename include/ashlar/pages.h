@@ -37,9 +37,9 @@ typedef enum ashlar_zone {
   ASHLAR_ZONE_PINNED, /* locked in memory, within RLIMIT_MEMLOCK; what was freed stays locked */
   /* Huge pages of 2 MiB or 1 GiB that were set apart (vm.nr_hugepages and its like), none but such.
    * Blocks share them, in parts of 4 KiB. What was freed stays the process's until ashlar_reap(),
-   * its age or its amount ends it, in whole pages at the zone's upper end. realloc() leaves a block there
-   * where it can, else copies it to ordinary memory. The kernel fetches and clears whole pages
-   * when the zone grows. What it refuses is not asked for again for a second. */
+   * its age or its amount ends it, in whole pages at the zone's upper end. realloc() leaves a block
+   * there where it can, else copies it to ordinary memory. The kernel fetches and clears whole
+   * pages when the zone grows. What it refuses is not asked for again for a second. */
   ASHLAR_ZONE_HUGETLB_2M,
   ASHLAR_ZONE_HUGETLB_1G
 } ashlar_zone;

@@ -55,7 +55,7 @@ class Budget {
   size_t outer() const { return outer_.load(kRelaxed); }
 
   /// Which zones say what they hold: those of the heap, or the one beside it.
-  enum Teller : uint8_t { kHeap, kBeside, kTellers = base::kHasCaches ? 2 : 1 };
+  enum Teller : uint8_t { kHeap, kBeside, kTellers };
   /// A zone holds so many frames more, or, modulo 2^64, less.
   void change(size_t frames, Teller teller = kHeap) {
     held_[base::kHasCaches ? teller : kHeap].fetch_add(frames, kRelaxed);
@@ -121,7 +121,7 @@ class Budget {
   // The small library's heap is all zero until it starts, which sets both bounds. It has no outer
   // one.
   static constexpr size_t kAtFirst = base::kHasCaches ? kUnlimited : 0;
-  std::atomic<size_t> held_[kTellers]{};
+  std::atomic<size_t> held_[base::kHasCaches ? kTellers : 1]{};
   std::atomic<size_t> soft_{kAtFirst}, hard_{kAtFirst}, outer_{kAtFirst};
   std::atomic<bool> is_open_{false};
 };

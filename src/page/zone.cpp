@@ -46,7 +46,8 @@ void Zone::note_demand(Pages pages, size_t dirty_before) {
 
 void Zone::tell_budget() {
   size_t held = live_ - hollow_ + dirty_frames();
-  if (budget_ != nullptr && held != told_) budget_->change(held - told_, teller_);
+  bool counts = budget_ != nullptr && !(base::kHasCaches && is_abandoned());
+  if (counts && held != told_) budget_->change(held - told_, teller_);
   told_ = held;
 }
 

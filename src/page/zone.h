@@ -96,8 +96,11 @@ class Zone {
   }
   /// It is to have slabs. Which of their frames are not in use the first such zone knows for all.
   void set_slabs() { has_slabs_ = true; }
-  void set_vacancy(const Vacancy& vacancy) { vacancy_ = &vacancy; }
-  bool has_slabs() const { return has_slabs_ || vacancy_ != nullptr; }
+  void set_vacancy(const Vacancy& vacancy) {
+    set_slabs();
+    vacancy_ = &vacancy;
+  }
+  bool has_slabs() const { return has_slabs_; }
   void set_manners(const Manners& manners) { manners_ = manners; }
   Manners::Where where() const {
     return base::kHasCaches ? manners_.where : Manners::Where::kAnywhere;
@@ -408,7 +411,6 @@ class Zone {
   size_t put_back(const Batch& batch, size_t purged) ASHLAR_REQUIRES(lock_);
   void purge_records(const os::Range& block);
 
-  static Budget nobodys_;
   os::Lock lock_{os::LockRank::kZone};
   const os::Vm* vm_ = nullptr;
   const Zone* other_ = nullptr;

@@ -44,9 +44,6 @@ constexpr size_t kPartGap = 2 * kTableStep * kFrameSize;
 
 }  // namespace
 
-// Not nullptr: who is interrupted by a fork may just have looked.
-constinit Budget Zone::nobodys_;
-
 bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
                  const Zone* other) {
   other_ = other;
@@ -109,7 +106,6 @@ void Zone::stop() {
 
 void Zone::abandon() {
   state_.store(State::kAbandoned, std::memory_order_relaxed);
-  if (base::kHasCaches) budget_ = &nobodys_;
   lock_.reset_in_child();
 }
 
