@@ -110,12 +110,12 @@ TEST(Effort, TheReserveIsForWhoAsksForIt) {
 }
 
 // A program that has been refused needs some memory to say so, whichever function refused it.
+// (Not where what was refused is so large that enough is free beside it: that closes the reserve.)
 TEST(Effort, TheReserveOpensAfterARefusal) {
   static test::Cache own = test::make_cache("own", 3000, {.flags = ASHLAR_CACHE_NO_MERGE});
-  void* (*const ask[])() = {[] { return ashlar_kmalloc(size_t{1} << 20, 0); },
-                            [] { return ashlar_vmalloc(size_t{1} << 20, 0); },
-                            [] { return ashlar_pages_get(8, 0); },
-                            [] { return ashlar_cache_alloc(own.get(), 0); }};
+  void* (*const ask[])() = {
+      [] { return ashlar_kmalloc(100000, 0); }, [] { return ashlar_vmalloc(100000, 0); },
+      [] { return ashlar_pages_get(8, 0); }, [] { return ashlar_cache_alloc(own.get(), 0); }};
   for (auto* ask_once : ask)
     in_child_with(size_t{16} << 20, [=] {
       while (ask_once() != nullptr) {
