@@ -93,6 +93,8 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   Pages had = Pages(block.frame->count);
   if (base::kHasCaches && moved == os::Moved::kYes)
     target.zone->note_moved(*target.frame, mappings);
+  if (base::kHasCaches && may_be && moved == os::Moved::kNo)
+    target.zone->note_not_moved(*target.frame);
   if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
   if (base::kHasCaches && moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
   return moved == os::Moved::kYes ? to : nullptr;

@@ -186,6 +186,12 @@ Moved refused_at(char* to, size_t size) {
   return Moved::kTargetLost;
 }
 
+// The new mapping joins its neighbours, as the kernel sees to when it is made.
+Moved vm_renew(char* at, size_t size) {
+  if (!is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED))) return Moved::kYes;
+  return refused_at(at, size);
+}
+
 // How much of [at, at + size) lies in front of the first page that is not mapped.
 size_t mapped_at(char* at, size_t size) {
   size_t mapped = 0;
@@ -220,13 +226,20 @@ Moved fill_hole(char* at, size_t size) {
 // From 6.17 on several mappings are moved one after the other, each to where the target has just
 // been unmapped, and the first ones stay moved where a later one is refused: by then the process
 // may have all the mappings that it is allowed. As the target was zero, what is in it goes back.
+// Where the source's first page is still there, nothing has been moved.
 ASHLAR_COLD Moved take_back(char* from, char* to, size_t size) {
+  bool is_there = mapped_at(from, page_size()) != 0;
+  if (!is_there || !is_zero_page(from)) return refused_at(to, size);
   size_t mapped = mapped_at(to, size);
   for (size_t at = 0; at < mapped; at += page_size())
     if (!is_zero_page(to + at)) std::memcpy(from + at, to + at, page_size());
-  Moved moved = fill_hole(to + mapped, size - mapped);
-  if (moved == Moved::kTargetLost) vm_purge(to, mapped);
-  return moved;
+  if (fill_hole(to + mapped, size - mapped) == Moved::kTargetLost) {
+    vm_purge(to, mapped);
+    return Moved::kTargetLost;
+  }
+  // The mappings that were moved would stay as many, and those are short.
+  bool is_lost = vm_renew(to, size) == Moved::kTargetLost;
+  return is_lost ? Moved::kTargetLost : Moved::kNo;
 }
 
 // The small library moves one mapping only: no room for take_back(). A mapping cannot grow in place
@@ -244,12 +257,6 @@ Moved vm_move(char* from, char* to, size_t size) {
   if (base::kHasCaches ? !vm_purge(to, size) : !is_one_mapping(from, size)) return Moved::kNo;
   if (!is_error(call(SYS_mremap, from, size, size, flags, to))) return Moved::kYes;
   return base::kHasCaches ? take_back(from, to, size) : refused_at(to, size);
-}
-
-// The new mapping joins its neighbours, as the kernel sees to when it is made.
-Moved vm_renew(char* at, size_t size) {
-  if (!is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED))) return Moved::kYes;
-  return refused_at(at, size);
 }
 
 void vm_advise_huge(char* at, size_t size, bool huge) {

@@ -159,7 +159,8 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   if (base::kHasCaches && kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
   bool is_small = kind != FrameKind::kLarge || pages.bytes() <= base::kMaxCached;
-  if (is_abandoned() || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
+  bool is_whole = state_.load(std::memory_order_relaxed) == State::kWhole;
+  if (!is_whole || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
     return nullptr;
   size_t before = dirty_frames();
   bool is_by_number =

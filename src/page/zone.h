@@ -184,10 +184,11 @@ class Zone {
   /// Gives the block's frames behind the first `pages` back.
   void shrink(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
 
-  /// Pages that the kernel moves to a block are mappings of their own until the block is freed.
-  /// Whether so many more may come to one of `pages` frames; and that they have.
+  /// Pages that the kernel moves to a block are mappings of their own until the block is freed:
+  /// whether so many may come to one of `pages` frames; that they have; that they were refused.
   bool may_take_moved(base::Pages pages, size_t mappings) const;
   void note_moved(Frame& block, size_t mappings);
+  void note_not_moved(const Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Returns free memory to the kernel until at most `keep` dirty frames are left of those that
   /// there are now. How many went. One caller at a time does the work; others return at once.
@@ -245,8 +246,8 @@ class Zone {
   /// What the budget was told stays with it.
   void abandon();
   bool is_abandoned() const { return state_.load(std::memory_order_relaxed) == State::kAbandoned; }
-  /// The same of a pinned zone, whose memory a fork leaves unlocked: no block of it grows until all
-  /// of it is locked again. False where the kernel refuses that.
+  /// The same of a pinned zone, whose memory a fork leaves unlocked: no more can be had of it until
+  /// all of it is locked again. False where the kernel refuses that.
   void unlock() { state_.store(State::kUnlocked, std::memory_order_relaxed); }
   bool lock_again() ASHLAR_EXCLUDES(lock_);
 

@@ -49,6 +49,11 @@ void Zone::note_moved(Frame& block, size_t mappings) {
   moved_[0].fetch_add(mappings, std::memory_order_relaxed);
 }
 
+void Zone::note_not_moved(const Frame& block) {
+  os::Locked held(lock_);
+  introduce_again(number_of(block), block.count);
+}
+
 // What is said of new frames is said again of those that are new again.
 void Zone::introduce_again(size_t first, size_t count) {
   char* at = address_of(static_cast<uint32_t>(first));
