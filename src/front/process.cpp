@@ -61,27 +61,29 @@ uint32_t threads_inside() {
   return sum;
 }
 
+// How many of those inside will never leave: this thread, whom the fork has interrupted, or those
+// that have found misuse, also since the gate is closed.
+uint32_t endless_stays() {
+  uint32_t endless = base::kHasCaches ? os::endless_stays() : 0;
+  return std::max(endless, uint32_t{os::this_thread().gate_depth > 0});
+}
+
 void close_gate() {
   os::ThreadState& me = os::this_thread();
   g_last_closing = g_last_closing == UINT8_MAX ? uint8_t{1} : uint8_t(g_last_closing + 1);
   g_closing.store(g_last_closing, std::memory_order_relaxed);
   g_closer.store(&me, std::memory_order_seq_cst);
-  uint32_t endless = base::kHasCaches ? os::endless_stays() : 0;
-  if (me.gate_depth > 0 || endless > 0) {
-    uint32_t stays = std::max(endless, uint32_t{1});
-    // We may have been interrupted in front of being counted: one more look than it seems.
-    for (unsigned waits = 0; waits < kSignalWaits; ++waits) {
-      if (waits >= kLeastSignalWaits && threads_inside() <= stays) break;
-      os::futex_wait(g_closing, g_last_closing, kSignalWaitUs);
-    }
-    return;
-  }
   // Whoever yields for long keeps a CPU from those that it waits for.
-  for (unsigned looks = 0; threads_inside() > 0; ++looks) {
+  for (unsigned looks = 0; endless_stays() == 0 && threads_inside() > 0; ++looks) {
     if (looks % (kYields + 1) < kYields)
       os::yield_cpu();
     else
       os::futex_wait(g_closing, g_last_closing, kCloserWaitUs);
+  }
+  // We may have been interrupted in front of being counted: one more look than it seems.
+  for (unsigned waits = 0; endless_stays() > 0 && waits < kSignalWaits; ++waits) {
+    if (waits >= kLeastSignalWaits && threads_inside() <= endless_stays()) break;
+    os::futex_wait(g_closing, g_last_closing, kSignalWaitUs);
   }
 }
 

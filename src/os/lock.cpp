@@ -93,7 +93,8 @@ uint32_t endless_stays() {
 }
 
 void forget_endless_stays() {
-  g_endless_stays.store(0, std::memory_order_relaxed);
+  uint32_t mine = is_ending() ? this_thread().gate_depth : 0;
+  g_endless_stays.store(mine, std::memory_order_relaxed);
 }
 
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds) {

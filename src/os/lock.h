@@ -90,7 +90,7 @@ class ASHLAR_SCOPED_CAPABILITY Locked {
 void ignore_held_locks();
 /// How many stays inside the slow path will never end, for their threads end the process there.
 uint32_t endless_stays();
-/// In the child of a fork such threads do not exist.
+/// In the child of a fork the other threads do not exist.
 void forget_endless_stays();
 
 /// Sleeps while `word` is `expected`, at most `microseconds` (0: without end).
