@@ -14,6 +14,8 @@ namespace {
 
 // Who waits asks the source again so often.
 constexpr uint64_t kAskAgainMs = 100;
+// And in each so many of these turns by all means: then everybody is asked to give back.
+constexpr unsigned kTurnsOfAll = 10;
 
 uint32_t top_of(uint64_t head) {
   return static_cast<uint32_t>(head);
@@ -190,12 +192,15 @@ void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
 void* Pool::wait(unsigned flags, long wait_ms, int& error) {
   Waiter me;
   uint64_t left_ms = wait_ms < 0 ? UINT64_MAX : static_cast<uint64_t>(wait_ms);
+  const os::Vm& vm = g_heap.pages().slabs().vm();
   enqueue(me);
-  for (;;) {
+  for (unsigned turn = 1;; ++turn) {
+    uint64_t began = vm.now_ms();
     // What was freed before we stood in the queue lies in the reserve.
     void* object = take();
-    if (object == nullptr) object = give(flags);
-    bool is_over = object != nullptr || !sleep(me, left_ms);
+    bool is_hard = turn % kTurnsOfAll == 0;
+    if (object == nullptr) object = give(is_hard ? flags : flags | ASHLAR_NORETRY);
+    bool is_over = object != nullptr || !sleep(me, left_ms, began);
     if (!is_over && me.has_object.load(std::memory_order_acquire) == 0) continue;
     void* handed = leave_queue(me);
     if (object == nullptr) {
@@ -207,14 +212,13 @@ void* Pool::wait(unsigned flags, long wait_ms, int& error) {
   }
 }
 
-// Waits for an object, or until it is time to ask the source again. False where the time is over.
-bool Pool::sleep(Waiter& me, uint64_t& left_ms) {
+// Waits for an object, or until it is time to ask the source again. False where the time is over;
+// what has been tried since `began_ms` is part of it.
+bool Pool::sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms) {
   if (left_ms == 0) return false;
-  const os::Vm& vm = g_heap.pages().slabs().vm();
-  uint64_t part = std::min(left_ms, kAskAgainMs), before = vm.now_ms();
-  os::futex_wait(me.has_object, 0, static_cast<unsigned>(part) * 1000);
-  uint64_t slept = vm.now_ms() - before;
-  if (left_ms != UINT64_MAX) left_ms -= std::min(left_ms, std::max(slept, uint64_t{1}));
+  os::futex_wait(me.has_object, 0, static_cast<unsigned>(std::min(left_ms, kAskAgainMs)) * 1000);
+  uint64_t passed = g_heap.pages().slabs().vm().now_ms() - began_ms;
+  if (left_ms != UINT64_MAX) left_ms -= std::min(left_ms, std::max(passed, uint64_t{1}));
   return true;
 }
 

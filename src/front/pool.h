@@ -85,7 +85,7 @@ class Pool {
   bool put_inside(void* object);
   void* give(unsigned flags);
   void* wait(unsigned flags, long wait_ms, int& error);
-  bool sleep(Waiter& me, uint64_t& left_ms);
+  bool sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms);
   void enqueue(Waiter& me);
   void* leave_queue(Waiter& me);
   bool hand_over(void* object);
