@@ -75,7 +75,7 @@ void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
                           .where = zone.where(),
                           .is_last = !zone.is_hugetlb()})
                 .address;
-  else if (stays && zone.node() != nodes.here())
+  else if (stays && size > kMaxCached && zone.node() != nodes.here())
     fresh = alloc_on(zone.node(), size);
   if (fresh == nullptr && (is_anywhere || zone.is_hugetlb())) fresh = alloc(size);
   if (fresh == nullptr) return nullptr;
@@ -126,7 +126,8 @@ void* resize_slow(void* p, size_t size) {
       there = resize_inside(zone, frame, p, have, size);
       // To grow in place needs the least, once what is kept has given way.
       base::Pages more = base::Pages::ceil(size - std::min(size, have));
-      is_refused = there == nullptr && frame.kind == FrameKind::kLarge && !has_room(more);
+      bool is_larger = size > have && frame.kind == FrameKind::kLarge;
+      is_refused = there == nullptr && is_larger && !has_room(more);
       if (is_refused && give_back()) there = resize_inside(zone, frame, p, have, size);
     }
   }
@@ -139,6 +140,7 @@ void* resize_slow(void* p, size_t size) {
   }
   if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
   void* fresh = copy_to_new(zone, p, have, size);
+  if (fresh == nullptr && size <= have) return p;  // rather too long than refused
   // What stood behind the block may have gone since.
   if (base::kHasCaches && fresh == nullptr && !is_object) [[unlikely]]
     return resize_in_gate(zone, frame, p, have, size);

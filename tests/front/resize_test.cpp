@@ -36,6 +36,20 @@ TEST_F(ResizeTest, ABlockThatGrowsStepByStepKeepsItsContent) {
   front::free(p);
 }
 
+// Where no memory is to be had for a shorter block, the longer one serves.
+TEST_F(ResizeTest, ABlockThatBecomesShorterIsNeverRefused) {
+  struct Shrinking {
+    size_t from, to;
+  };
+  for (Shrinking block : {Shrinking{4096, 2000}, Shrinking{20000, 5000}, Shrinking{2000, 100}}) {
+    void* p = front::alloc(block.from);
+    ASSERT_TRUE(front::set_limits({.hard = 1}));
+    for (void* more = p; more != nullptr;) more = front::alloc(block.to);
+    EXPECT_NE(front::resize(p, block.to), nullptr) << block.from;
+    front::set_limits({});
+  }
+}
+
 // What stands behind it is the program's to free, and the whole of it twice is above the bound.
 TEST_F(ResizeTest, ABlockGrowsIntoWhatTheProgramsCachesLeave) {
   struct Cache {
