@@ -106,7 +106,10 @@ void SmallHeap::visit_all(Visit visit) {
 }
 
 void SmallHeap::trim_all() {
-  visit_all([](SmallHeap& heap) { heap.zone_.trim(); });
+  visit_all([](SmallHeap& heap) {
+    heap.zone_.set_retention(g_heap.pages().retention());  // it may have been changed since
+    heap.zone_.trim();
+  });
 }
 
 bool SmallHeap::give_back_all() {
@@ -116,6 +119,15 @@ bool SmallHeap::give_back_all() {
     has_purged |= heap.zone_.purge(0) > 0;
   });
   return has_purged;
+}
+
+bool SmallHeap::are_others_returning() {
+  if (!is_any()) return false;
+  const os::ThreadState* visitor = visitor_.load(std::memory_order_relaxed);
+  bool is_any_purging = visitor != nullptr && visitor != &os::this_thread();
+  os::Locked held(list_lock_);
+  list_.for_each([&](const SmallHeap& heap) { is_any_purging |= heap.zone_.is_purging(); });
+  return is_any_purging;
 }
 
 // Only what differs is written: pages are shared with the parent.

@@ -69,10 +69,8 @@ class SmallHeap {
   /// return at once.
   static void trim_all() ASHLAR_EXCLUDES(list_lock_);
   static bool give_back_all() ASHLAR_EXCLUDES(list_lock_);
-  static bool are_visited_by_others() {
-    const os::ThreadState* visitor = visitor_.load(std::memory_order_relaxed);
-    return visitor != nullptr && visitor != &os::this_thread();
-  }
+  /// Whether another thread visits them, or returns memory of one that it uses.
+  static bool are_others_returning() ASHLAR_EXCLUDES(list_lock_);
   /// In the child of a fork: what other threads had under way is nobody's any more.
   static void reset_in_child();
 

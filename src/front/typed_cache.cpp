@@ -40,8 +40,8 @@ void* const kCancelled = const_cast<char*>(&kCancelledMark);
 
 // Does `what` inside the gate, as slow paths do. False where a fork has kept that closed for long.
 template <class What>
-bool inside(What what) {
-  return inside_gate(GateWait::kTenSeconds, [&] {
+bool inside(What what, GateWait wait = GateWait::kTenSeconds) {
+  return inside_gate(wait, [&] {
     what();
     leave();
   });
@@ -403,7 +403,7 @@ size_t TypedCache::shrink() {
   if (cache_ == nullptr) return ended;
   slab::SlabStock& stock = cache_->stock();
   size_t before = stock.stats().frames;
-  inside([&] { g_registry.empty(*cache_); });
+  if (!inside([&] { g_registry.empty(*cache_); }, GateWait::kSecond)) return ended;
   if (keeps_slabs()) return ended + end_empties(0);
   inside([&] { stock.reap(true); });
   return ended + ((before - std::min(before, stock.stats().frames)) << base::kFrameShift);

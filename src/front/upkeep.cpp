@@ -114,7 +114,7 @@ void relieve(uint64_t now) {
 // come free meanwhile. Whether there was one.
 bool wait_for_purges() {
   bool has_waited = false;
-  auto is_any = [] { return g_heap.pages().is_purging() || SmallHeap::are_visited_by_others(); };
+  auto is_any = [] { return g_heap.pages().is_purging() || SmallHeap::are_others_returning(); };
   for (; is_any() && is_gate_open(); has_waited = true) sleep_us(kReturnWaitUs);
   return has_waited;
 }
@@ -318,8 +318,10 @@ void reset_upkeep_in_child() {
   g_pressure.reset_in_child();
 }
 
+// While a fork is under way, or a shrinker is asked already, the wish stays for others to see to.
 void answer_wish() {
-  if (!base::kHasCaches || os::this_thread().gate_depth != 0) return;
+  const os::ThreadState& me = os::this_thread();
+  if (!base::kHasCaches || me.gate_depth != 0 || me.shrinking != 0 || !is_gate_open()) return;
   size_t wish = g_heap.take_wish();
   // So it was when the wish was made.
   bool is_short = g_heap.pages().budget().over() > 0 || g_pressure.is_system_short();

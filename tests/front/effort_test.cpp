@@ -115,7 +115,7 @@ TEST(Effort, TheReserveOpensAfterARefusal) {
   static test::Cache own = test::make_cache("own", 3000, {.flags = ASHLAR_CACHE_NO_MERGE});
   void* (*const ask[])() = {
       [] { return ashlar_kmalloc(100000, 0); }, [] { return ashlar_vmalloc(100000, 0); },
-      [] { return ashlar_pages_get(8, 0); }, [] { return ashlar_cache_alloc(own.get(), 0); }};
+      [] { return ashlar_pages_get(4, 0); }, [] { return ashlar_cache_alloc(own.get(), 0); }};
   for (auto* ask_once : ask)
     in_child_with(size_t{16} << 20, [=] {
       while (ask_once() != nullptr) {
