@@ -15,11 +15,13 @@
 //   meanwhile: a bounded loss.
 //
 //   No lock is held over fork. A fork inside a signal handler that has interrupted this very slow
-//   path cannot wait for threads that wait for us: it waits a short while and goes on. In the child
-//   locks whose holder does not exist are freed; our own are ours to release.
+//   path cannot wait for threads that wait for us: it waits a short while and goes on. So does one
+//   beside a thread that has found misuse, and ends the process from within the slow path. In the
+//   child locks whose holder does not exist are freed; our own are ours to release.
 //
 // Invariants
-//   1. While the gate is closed, no thread but its closer is between enter and leave.
+//   1. While a fork copies the memory, no thread but the one that forks is between enter and leave:
+//      but for these two cases.
 //
 // Locking
 //   One fork at a time: g_fork_lock, which no other code takes.

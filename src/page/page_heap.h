@@ -138,7 +138,7 @@ class PageHeap {
   MetaArena& meta() { return meta_; }
   /// The frames of slabs that are not in use.
   Vacancy& vacancy() { return vacancy_; }
-  /// What all zones may hold.
+  /// What all zones may hold; in the small library without the one beside.
   Budget& budget() { return budget_; }
 
   /// Returns to the kernel what the zones need not keep. Called with no lock held.
