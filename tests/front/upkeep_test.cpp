@@ -123,15 +123,20 @@ TEST_F(UpkeepTest, ShrinkersAreAskedWithNoGateAndNoLock) {
   front::free(block);
 }
 
-// Calls by `serve()` that have a shrinker asked, when another thread has found memory short.
-size_t calls_above_soft_bound(const std::function<void()>& serve) {
-  size_t calls = 0;
-  unsigned slot = front::g_shrinkers.add(
+// A shrinker that frees nothing and counts how often it is asked.
+unsigned add_counter(size_t& calls) {
+  return front::g_shrinkers.add(
       [](void* data, size_t) -> size_t {
         ++*static_cast<size_t*>(data);
         return 0;
       },
       &calls);
+}
+
+// Calls by `serve()` that have a shrinker asked, when another thread has found memory short.
+size_t calls_above_soft_bound(const std::function<void()>& serve) {
+  size_t calls = 0;
+  unsigned slot = add_counter(calls);
   front::set_limits({.soft = 1});
   front::g_heap.set_wish(1000);
   serve();
@@ -267,12 +272,7 @@ TEST_F(UpkeepTest, WhatMayNotBeLockedEmptiesNoCacheOfOtherMemory) {
 // A libc function that the slow path calls may allocate: the caller holds locks.
 TEST_F(UpkeepTest, FromWithinTheSlowPathNobodyIsAsked) {
   size_t calls = 0;
-  unsigned slot = front::g_shrinkers.add(
-      [](void* data, size_t) -> size_t {
-        ++*static_cast<size_t*>(data);
-        return 0;
-      },
-      &calls);
+  unsigned slot = add_counter(calls);
   front::free(front::alloc(100));
   ASSERT_TRUE(front::set_limits({.hard = held() + 2 * kFramesOfMib}));
   std::vector<void*> blocks;
