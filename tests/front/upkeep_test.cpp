@@ -263,7 +263,7 @@ TEST_F(UpkeepTest, WhatMayNotBeLockedEmptiesNoCacheOfOtherMemory) {
   std::vector<void*> blocks;
   for (int i = 0; i < 16; ++i) blocks.push_back(front::alloc(kMiB));
   size_t calls = calls_for_pinned(8 * kMiB, 0);
-  if (calls == 77) GTEST_SKIP() << "no memory can be locked here";
+  if (calls == 77) GTEST_SKIP() << "not run: may not lock memory";
   EXPECT_EQ(calls, 0u);
   EXPECT_EQ(calls_for_pinned(kMiB * 5 / 8, kMiB * 5 / 8), 1u) << "what is locked may give way";
   for (void* block : blocks) front::free(block);
@@ -358,7 +358,7 @@ TEST_F(UpkeepTest, WhoComesByDoesNotWaitForAnotherThreadsPurge) {
         return live == nullptr ? 1 : 0;
       },
       10);
-  if (ending.exit_code == 77) GTEST_SKIP() << "no seccomp";
+  if (ending.exit_code == 77) GTEST_SKIP() << "not run: no seccomp";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
@@ -373,7 +373,7 @@ TEST_F(UpkeepTest, NodesAreLookedForOnceTheHeapIsLarge) {
     });
   };
   test::Ending small = grow_to(12 * kMiB);
-  if (small.exit_code == 77) GTEST_SKIP() << "no seccomp";
+  if (small.exit_code == 77) GTEST_SKIP() << "not run: no seccomp";
   EXPECT_TRUE(small.clean()) << "a small process opens no file: " << small.text();
   EXPECT_EQ(grow_to(24 * kMiB).signal, SIGSYS) << "they are in files";
   ASSERT_TRUE(front::configure("container:1", faults));
