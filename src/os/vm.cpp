@@ -31,8 +31,18 @@ constexpr int kPopulateWrite = 23;    // MADV_POPULATE_WRITE, 5.14
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
 
+// Counted as promised to this process, whether it is ever used or not.
+long map_counted(char* at, size_t size, int flags) {
+  flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+  return call(SYS_mmap, at, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+}
+
+// Not counted, unless the kernel counts strictly (vm.overcommit_memory 2). Judging by itself (0) it
+// lets no process fork that has a counted mapping longer than all memory, and ours are as long as
+// what has been in use once, and merge.
 long map(char* at, size_t size, int protection, int flags) {
-  return call(SYS_mmap, at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  return call(SYS_mmap, at, size, protection, flags, -1, 0);
 }
 
 void unmap(long at, size_t size) {
@@ -41,7 +51,7 @@ void unmap(long at, size_t size) {
 
 // Maps exactly at `at`, or nowhere. Kernels that do not know the flag take the address as a hint.
 bool map_if_free(char* at, size_t size, int protection) {
-  long answer = map(at, size, protection, MAP_NORESERVE * (protection == PROT_NONE) | kNoReplace);
+  long answer = map(at, size, protection, kNoReplace);
   if (is_error(answer)) return false;
   if (answer == word(at)) return true;
   unmap(answer, size);
@@ -84,7 +94,7 @@ Place vm_reserve(size_t size, size_t least) {
   if (Place quiet = find_quiet(size); quiet.base != nullptr) return quiet;
   for (; size >= least; size /= 2) {
     size_t align = size < kGiB ? size : kGiB;
-    long answer = map(nullptr, size + align, PROT_NONE, MAP_NORESERVE);
+    long answer = map(nullptr, size + align, PROT_NONE, 0);
     if (is_error(answer)) continue;
     char* raw = reinterpret_cast<char*>(answer);
     size_t head = base::round_up(static_cast<size_t>(answer), align) - static_cast<size_t>(answer);
@@ -99,7 +109,17 @@ void vm_release(const Place& place) {
   unmap(word(place.base), place.size);
 }
 
+// What is obviously too much, more than all memory, is refused only where it counts.
+bool is_promised(size_t size) {
+  if (size < kGiB) return true;  // not worth the question
+  long answer = map_counted(nullptr, size, 0);
+  if (is_error(answer)) return false;
+  unmap(answer, size);
+  return true;
+}
+
 bool vm_commit(const Place& place, char* at, size_t size) {
+  if (!is_promised(size)) return false;
   if (!place.is_reserved) return map_if_free(at, size, PROT_READ | PROT_WRITE);
   return !is_error(map(at, size, PROT_READ | PROT_WRITE, MAP_FIXED));
 }
@@ -110,7 +130,7 @@ bool vm_commit(const Place& place, char* at, size_t size) {
 bool vm_commit_hugetlb(const Place& place, char* at, size_t size, unsigned page_shift) {
   if (place.is_reserved) return false;
   int kind = MAP_HUGETLB | static_cast<int>(page_shift << MAP_HUGE_SHIFT);
-  long answer = map(at, size, PROT_READ | PROT_WRITE, kNoReplace | kind);
+  long answer = map_counted(at, size, kNoReplace | kind);
   if (is_error(answer)) return false;
   long fetched = call(SYS_madvise, answer, size, kPopulateWrite);
   if (answer == word(at) && (!is_error(fetched) || fetched == -EINVAL)) return true;
@@ -265,7 +285,7 @@ void vm_advise_huge(char* at, size_t size, bool huge) {
 
 bool vm_decommit(const Place& place, char* at, size_t size) {
   if (!place.is_reserved) return !is_error(call(SYS_munmap, at, size));
-  return !is_error(map(at, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED));
+  return !is_error(map(at, size, PROT_NONE, MAP_FIXED));
 }
 
 // From the top down: programs that are not relocatable, and what they grow by, stand at the bottom.

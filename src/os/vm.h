@@ -64,7 +64,8 @@ struct Vm {
   /// Gives a reserved place back, with all that is committed in it.
   void (*release)(const Place& place);
   /// Puts zeroed, readable and writable memory behind [at, at + size) of a place. False where the
-  /// kernel refuses (limits, overcommit) or where somebody else's mapping stands in the way.
+  /// kernel refuses (limits, overcommit) or where somebody else's mapping stands in the way. It is
+  /// not counted as promised, unless the kernel counts strictly (vm.overcommit_memory 2).
   bool (*commit)(const Place& place, char* at, size_t size);
   /// Takes the memory behind [at, at + size) back; it reads as zero from then on.
   bool (*purge)(char* at, size_t size);

@@ -5,7 +5,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <vector>
+
+#include "../support/child.h"
+#include "../support/subject.h"
 #include "family.h"
 
 using namespace family;
@@ -42,6 +47,10 @@ constexpr size_t kHopeless[] = {PTRDIFF_MAX,
                                 size_t{1} << 57,
                                 size_t{1} << 52};
 
+size_t memory_bytes() {
+  return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
 void expect_refused(void* block, const char* what, size_t size) {
   EXPECT_EQ(block, nullptr) << what << "(" << size << ")";
   EXPECT_EQ(errno, ENOMEM) << what << "(" << size << ")";
@@ -68,6 +77,41 @@ TEST(TooLarge, WhatTheSystemGrantsIsGiven) {
     for (size_t offset = 0; offset < size; offset += size / 16) block[offset] = 'x';
     block[size - 1] = 'x';
     std::free(block);
+  }
+}
+
+// Where the kernel judges by itself (vm.overcommit_memory 0), it lets no process fork that has a
+// counted mapping longer than all memory. Ours merge.
+TEST(TooLarge, WhatIsFreedOrNeverTouchedKeepsNoProcessFromForking) {
+  const size_t memory = memory_bytes();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 3; ++i) blocks.push_back(malloc_(memory / 4 * 3));
+  if (blocks.back() == nullptr) {
+    for (void* block : blocks) free_(block);
+    GTEST_SKIP() << "not run: the system refuses " << memory / 4 * 3 << " bytes three times";
+  }
+  const auto child = [] { return malloc_(1000) == nullptr ? 1 : 0; };
+  if (!test::on_system_malloc()) {
+    const test::Ending beside_live = test::in_child(child);
+    EXPECT_TRUE(beside_live.clean()) << beside_live.text();
+  }
+  for (void* block : blocks) free_(block);
+  const test::Ending beside_free = test::in_child(child);
+  EXPECT_TRUE(beside_free.clean()) << beside_free.text();
+}
+
+// What is longer than all memory is refused at once (there is no swap to hold it, either), as long
+// as the kernel judges by itself.
+TEST(TooLarge, MoreThanTheSystemHasIsRefused) {
+  const size_t size = memory_bytes() * 2 + (size_t{64} << 30);
+  void* granted = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (granted != MAP_FAILED) {
+    munmap(granted, size);
+    GTEST_SKIP() << "not run: the system grants " << size << " bytes";
+  }
+  for (const Maker& maker : kMakers) {
+    errno = 0;
+    expect_refused(maker.make(size), maker.name, size);
   }
 }
 

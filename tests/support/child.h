@@ -53,8 +53,13 @@ inline int64_t now_ms() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
-/// Waits for `pid` at most `seconds`, then kills it. Fills in the three ways of ending.
+/// Waits for `pid` at most `seconds`, then kills it. Fills in the three ways of ending; none where
+/// there is no such process, because fork refused.
 inline void wait_for(pid_t pid, int seconds, Ending& ending) {
+  if (pid <= 0) {
+    ending.err += "fork refused\n";
+    return;
+  }
   const int64_t deadline = now_ms() + int64_t{seconds} * 1000;
   int status = 0;
   for (useconds_t pause = 50;; pause = pause < 5000 ? pause * 2 : pause) {
