@@ -352,21 +352,22 @@ void ObjectCache::sort_out(Full full) {
   };
   Batch batch = unchain(full.magazine);
   void **few = batch.objects, **end = batch.objects + batch.count;
-  for (void **from = batch.objects, **rest = from; from != end; from = rest) {
+  for (void** from = batch.objects; from != end;) {
     unsigned yard = yard_of_object(*from);
-    rest =
-        std::partition(from + 1, end, [&](void* object) { return yard_of_object(object) == yard; });
+    auto is_its = [&](const void* object) { return yard_of_object(object) == yard; };
+    void** rest = std::partition(from + 1, end, is_its);
     auto count = static_cast<uint16_t>(rest - from);
     Full own{
         .magazine = full.magazine, .objects = full.objects, .yard = static_cast<uint16_t>(yard)};
     if (count == batch.count) return deposit(own);
     if (count < batch.count / kLeastPart) {
       few = std::copy(from, rest, few);
-      continue;
+    } else {
+      own.magazine = chain(from, count, std::max<unsigned>(full.objects, batch.count));
+      own.objects = count;
+      deposit(own);
     }
-    own.magazine = chain(from, count, std::max<unsigned>(full.objects, batch.count));
-    own.objects = count;
-    deposit(own);
+    from = rest;
   }
   if (few == batch.objects) return;
   add(flushes_, 1);

@@ -153,7 +153,7 @@ unsigned Topology::index_of(unsigned number) const {
 }
 
 size_t machine_memory() {
-  struct sysinfo info;
+  struct sysinfo info {};
   return is_error(call(SYS_sysinfo, &info)) ? 0 : size_t{info.totalram} * info.mem_unit;
 }
 
