@@ -445,6 +445,17 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
       COMMAND include_static --gtest_filter=${suite}.*)
   endforeach()
 
+  # Parts of a program that are hidden from one another.
+  add_library(include_hidden_part SHARED ${bb}/include/hidden_part.cpp)
+  blackbox_options(include_hidden_part)
+  target_link_libraries(include_hidden_part PUBLIC ashlar_shared)
+  include_program(include_parts include_hidden_part 17 ${bb}/include/parts_test.cpp
+    ${bb}/support/blackbox_main.cpp)
+  foreach(part include_hidden_part include_parts)
+    target_compile_options(${part} PRIVATE -fvisibility=hidden)
+  endforeach()
+  blackbox_test(include.Parts VARIANTS preload LABELS include COMMAND include_parts)
+
   # The example of the headers' users: the same index over each kind of memory.
   include_program(example_containers ashlar_static 17 ${bb}/examples/containers.cpp)
   blackbox_test(examples.containers VARIANTS static LABELS include COMMAND example_containers)

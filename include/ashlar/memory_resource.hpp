@@ -37,7 +37,8 @@
 
 namespace ashlar {
 
-namespace detail {
+// One for all parts of the program, also where what these define is hidden.
+namespace [[gnu::visibility("default")]] detail {
 
 class general_resource final : public std::pmr::memory_resource {
   void* do_allocate(std::size_t bytes, std::size_t align) override {
@@ -51,10 +52,11 @@ class general_resource final : public std::pmr::memory_resource {
   }
 };
 
-}  // namespace detail
+}  // namespace gnu::visibility("default")]]detail
 
 /// The resource over the general caches. It is never destructed, so static containers may use it.
-[[nodiscard]] inline std::pmr::memory_resource* shared_resource() noexcept {
+[[nodiscard, gnu::visibility("default")]] inline std::pmr::memory_resource*
+shared_resource() noexcept {
   alignas(detail::general_resource) static unsigned char place[sizeof(detail::general_resource)];
   static std::pmr::memory_resource* const resource = ::new (place) detail::general_resource;
   return resource;

@@ -42,7 +42,8 @@
 
 namespace ashlar {
 
-namespace detail {
+// One for all parts of the program, also where what these define is hidden.
+namespace [[gnu::visibility("default")]] detail {
 
 /// What a constructor has thrown, on its way past the library. One for each thread; never
 /// destructed, since other objects of the thread may acquire when they end.
@@ -69,7 +70,7 @@ inline void keep_thrown() noexcept {
   std::rethrow_exception(std::move(exception));
 }
 
-}  // namespace detail
+}  // namespace gnu::visibility("default")]]detail
 
 /// Makes a T by its default constructor.
 template <class T>

@@ -77,8 +77,27 @@ bool was_filled(Block block) {
   return bits != 0 && block.zone->vm().resident(start, size, os::Owner::kSelf) >= size / 8 * 7;
 }
 
+// What is moved holds memory in one place only, so the bounds shall not count it in both. Had they
+// no room for it twice, a block longer than half of what may be held could not grow.
+class CountedOnce {
+ public:
+  CountedOnce(page::Budget& budget, Pages pages) : budget_(budget), pages_(pages) {
+    if (base::kHasCaches) budget_.change(-pages_.n);
+  }
+  ~CountedOnce() {
+    if (base::kHasCaches) budget_.change(pages_.n);
+  }
+  CountedOnce(const CountedOnce&) = delete;
+  CountedOnce& operator=(const CountedOnce&) = delete;
+
+ private:
+  page::Budget& budget_;
+  Pages pages_;
+};
+
 void* move(PageHeap& heap, Block block, Pages pages) {
   if (!is_in_whole_pages(block) || block.zone->is_rigid()) return nullptr;
+  CountedOnce moved_only(heap.budget(), Pages(block.frame->count));
   // The pages stay on their node.
   Block target = heap.alloc_in(block.zone->where(), pages, Order(0), block.zone->node());
   if (target.frame == nullptr) return nullptr;
@@ -89,15 +108,22 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   bool may_be = base::is_aligned(to, os::page_size()) &&
                 (!base::kHasCaches || target.zone->may_take_moved(pages, mappings));
   os::Moved moved = may_be ? block.zone->vm().move(from, to, usable_size(block)) : os::Moved::kNo;
-  // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
+  if (moved != os::Moved::kYes) {
+    if (base::kHasCaches && may_be && moved == os::Moved::kNo)
+      target.zone->note_not_moved(*target.frame);
+    // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
+    if (moved == os::Moved::kNo) free(heap, target);
+    return nullptr;
+  }
+  if (!base::kHasCaches) {
+    free(heap, block);
+    return to;
+  }
   Pages had = Pages(block.frame->count);
-  if (base::kHasCaches && moved == os::Moved::kYes)
-    target.zone->note_moved(*target.frame, mappings);
-  if (base::kHasCaches && may_be && moved == os::Moved::kNo)
-    target.zone->note_not_moved(*target.frame);
-  if (moved != os::Moved::kTargetLost) free(heap, moved == os::Moved::kYes ? block : target);
-  if (base::kHasCaches && moved == os::Moved::kYes) advise(target, Fill::kSparse, had);
-  return moved == os::Moved::kYes ? to : nullptr;
+  target.zone->note_moved(*target.frame, mappings);
+  block.zone->free_emptied(*block.frame);
+  advise(target, Fill::kSparse, had);
+  return to;
 }
 
 }  // namespace

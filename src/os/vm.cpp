@@ -16,6 +16,7 @@
 #include "os/env.h"
 #include "os/syscall.h"
 #include "os/text_file.h"
+#include "os/topology.h"
 
 namespace os {
 namespace {
@@ -111,7 +112,7 @@ void vm_release(const Place& place) {
 
 // What is obviously too much, more than all memory, is refused only where it counts.
 bool is_promised(size_t size) {
-  if (size < kGiB) return true;  // not worth the question
+  if (size < kGiB || (base::kHasCaches && size <= machine_memory())) return true;
   long answer = map_counted(nullptr, size, 0);
   if (is_error(answer)) return false;
   unmap(answer, size);

@@ -14,9 +14,8 @@
 //
 //   Memory returns to the kernel by isolation: blocks leave their lists under the lock, are purged
 //   without it, a batch at a time, and are put back clean. Nobody waits for madvise. With a large
-//   block go the records of the frames inside it.
-//
-//   How much is kept is decided in page/retention.h, and how much may be held in page/budget.h.
+//   block go the records of the frames inside it. How much is kept is decided in page/retention.h,
+//   and how much may be held in page/budget.h.
 //
 //   A frame of a slab may hold no memory either: it has not been touched yet, or none of its
 //   objects is in use and it was purged (page/vacancy.h). Such *hollow* frames are let, but clean
@@ -164,13 +163,13 @@ class Zone {
   /// Gives frames back, a whole block or its tail. They must be in no slab any more. Whether more
   /// is kept now than need be is noted for wants_trim(): this may be called under other locks.
   void free(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
-  /// Gives a kLarge block back.
+  /// Gives a kLarge block back; free_emptied one whose pages the kernel has moved to another.
   void free_large(Frame& block) ASHLAR_EXCLUDES(lock_);
+  void free_emptied(Frame& block) ASHLAR_EXCLUDES(lock_);
 
   /// Frames of a slab may be *hollow*, without memory: they came so and have not been touched
   /// (hollow_out), or were purged (purge_let: ranges of whole system pages that their slabs have
-  /// isolated; the frames that went, fewer where the kernel refuses). touch() says that they may be
-  /// written to from now on, and how many of them were hollow.
+  /// isolated; how many went). touch() says that they are written to now, and how many were hollow.
   void hollow_out(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   size_t purge_let(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
   size_t touch(uint32_t first, base::Pages pages) ASHLAR_EXCLUDES(lock_);
@@ -353,6 +352,7 @@ class Zone {
   void introduce_again(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   os::Moved renew(size_t first, size_t count) ASHLAR_EXCLUDES(lock_);
   ASHLAR_COLD void free_moved(Frame& block) ASHLAR_EXCLUDES(lock_);
+  void give_partly_dirty(const Frame& block) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD void shrink_moved(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);

@@ -95,11 +95,23 @@ void Zone::free_moved(Frame& block) {
   if (renewed == os::Moved::kTargetLost) return;
   if (renewed == os::Moved::kYes) moved_[0].fetch_sub(block.moved, std::memory_order_relaxed);
   os::Locked held(lock_);
+  if (!is_abandoned()) give_partly_dirty(block);
+}
+
+// It reads as zero and holds nothing: who needs memory that holds some had better look elsewhere.
+void Zone::free_emptied(Frame& block) {
+  if (block.moved != 0) return free_moved(block);
+  os::Locked held(lock_);
   if (is_abandoned()) return;
+  dirty_.clear(number_of(block), block.count);
+  give_partly_dirty(block);
+}
+
+void Zone::give_partly_dirty(const Frame& block) {
   large_ -= block.count;
   --large_blocks_;
   live_ -= block.count;
-  buddy_.give_partly_dirty(first, Pages(block.count));
+  buddy_.give_partly_dirty(number_of(block), Pages(block.count));
   note_change();
 }
 

@@ -206,6 +206,24 @@ TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
   expect_filled(p, 4 * kMiB);
 }
 
+// Else a block longer than half of what may be held could not grow.
+TEST_F(LargeTest, TheBoundsCountOnceWhatIsMoved) {
+  const size_t size = 20 * kMiB;
+  void* p = alloc(size);
+  alloc(size);
+  fill(p, size);
+  page::Budget& budget = heap.budget();
+  const size_t held = budget.held();
+  budget.set({.hard = held + 4 * kMiB / kFrameSize});  // a part of it is the reserve
+  EXPECT_EQ(resize(p, size + 5 * kMiB), nullptr);
+  EXPECT_EQ(budget.held(), held);
+  void* moved = resize(p, size + kMiB);
+  ASSERT_NE(moved, nullptr);
+  EXPECT_NE(moved, p);
+  expect_filled(moved, size);
+  EXPECT_EQ(budget.held(), held + kMiB / kFrameSize);
+}
+
 // A block that never leaves its zone's kind: from the slabs' zone into the giants'.
 TEST_F(LargeTest, GrowsAcrossTheBorderOfTheZones) {
   void* p = alloc(base::kApartFrom - kFrameSize);
