@@ -16,7 +16,6 @@
 #include "os/env.h"
 #include "os/syscall.h"
 #include "os/text_file.h"
-#include "os/topology.h"
 
 namespace os {
 namespace {
@@ -32,15 +31,9 @@ constexpr int kPopulateWrite = 23;    // MADV_POPULATE_WRITE, 5.14
 constexpr size_t kGiB = size_t{1} << 30;
 constexpr size_t kTiB = kGiB << 10;
 
-// Counted as promised to this process, whether it is ever used or not.
-long map_counted(char* at, size_t size, int flags) {
-  flags |= MAP_PRIVATE | MAP_ANONYMOUS;
-  return call(SYS_mmap, at, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-}
-
-// Not counted, unless the kernel counts strictly (vm.overcommit_memory 2). Judging by itself (0) it
-// lets no process fork that has a counted mapping longer than all memory, and ours are as long as
-// what has been in use once, and merge.
+// Not counted as promised, unless the kernel counts strictly (vm.overcommit_memory 2). Judging by
+// itself (0) it lets no process fork that has a counted mapping longer than all memory, and ours
+// are as long as what has been in use once, and merge.
 long map(char* at, size_t size, int protection, int flags) {
   flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   return call(SYS_mmap, at, size, protection, flags, -1, 0);
@@ -70,12 +63,17 @@ constexpr size_t kQuietSize = 32 * kTiB;
 ASHLAR_START_DATA std::atomic<size_t> g_last_end{0};
 
 Place find_quiet(size_t size) {
-  for (uint64_t attempt = 0; attempt < 4; ++attempt) {
+  for (uint64_t attempt = 0; attempt < 5; ++attempt) {
     size_t slots = (kQuietSize - size) / kGiB;
-    size_t start = kQuietFirst + entropy(attempt) % slots * kGiB;
+    // Copies of the library in one process, as plugins may bring them, begin apart.
+    size_t start =
+        kQuietFirst + entropy(attempt + reinterpret_cast<size_t>(&g_last_end)) % slots * kGiB;
     size_t last = g_last_end.load(std::memory_order_relaxed);
-    if (attempt == 0 && last != 0)
+    if (attempt < 2 && last != 0)
       start = last + size <= kQuietFirst + kQuietSize ? last : kQuietFirst;
+    // Another thread may be looking for one.
+    if (!g_last_end.compare_exchange_strong(last, start + size, std::memory_order_relaxed))
+      continue;
     // Its last page tells whether the address space reaches so far; for the first place a stack
     // that lies beyond does. What else may stand in the range is met when it is committed.
     char* base = reinterpret_cast<char*>(start);
@@ -85,7 +83,6 @@ Place find_quiet(size_t size) {
       if (!map_if_free(end - page_size(), page_size(), PROT_NONE)) continue;
       unmap(word(end - page_size()), page_size());
     }
-    g_last_end.store(start + size, std::memory_order_relaxed);
     return {base, size, false};
   }
   return {};
@@ -110,10 +107,13 @@ void vm_release(const Place& place) {
   unmap(word(place.base), place.size);
 }
 
-// What is obviously too much, more than all memory, is refused only where it counts.
+// What is obviously too much, more than all memory, the kernel refuses only where it counts. Of
+// shared memory it counts also what nobody may touch, so that nothing is fetched for this question,
+// not even where all that is mapped is locked (mlockall).
 bool is_promised(size_t size) {
-  if (size < kGiB || (base::kHasCaches && size <= machine_memory())) return true;
-  long answer = map_counted(nullptr, size, 0);
+  constexpr size_t kAsked = size_t{64} << 20;  // no machine of interest has less
+  if (size < kAsked) return true;
+  long answer = call(SYS_mmap, 0, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (is_error(answer)) return false;
   unmap(answer, size);
   return true;
@@ -131,7 +131,8 @@ bool vm_commit(const Place& place, char* at, size_t size) {
 bool vm_commit_hugetlb(const Place& place, char* at, size_t size, unsigned page_shift) {
   if (place.is_reserved) return false;
   int kind = MAP_HUGETLB | static_cast<int>(page_shift << MAP_HUGE_SHIFT);
-  long answer = map_counted(at, size, kNoReplace | kind);
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | kNoReplace | kind;
+  long answer = call(SYS_mmap, at, size, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (is_error(answer)) return false;
   long fetched = call(SYS_madvise, answer, size, kPopulateWrite);
   if (answer == word(at) && (!is_error(fetched) || fetched == -EINVAL)) return true;

@@ -12,8 +12,10 @@ using base::Pages;
 
 namespace {
 
-// Larger than any machine's memory, and one eighth of what is looked at for a quiet place.
+// Larger than most machines' memory, of the giants than any's; with their tables twice as much of
+// what is looked at for a quiet place (os/vm.cpp).
 constexpr size_t kWindow = size_t{1} << 40;
+constexpr size_t kGiantWindow = kWindow * 4;
 
 // Giant blocks differ in size, so what is kept of them seldom fits the next; and a regret would be
 // as large as they are. But one block of up to 32 MiB that comes and goes shall not cost a system
@@ -108,7 +110,7 @@ Zone* PageHeap::start_giants(unsigned node) {
   giants.join(budget_);
   giants.set_manners(manners_for(node, kGiantsName));
   const Zone& other = node == 0 ? slabs_ : zones->slabs;
-  size_t window = node == 0 ? kWindow : slabs_.part_size();
+  size_t window = node == 0 ? kGiantWindow : slabs_.part_size();
   if (!giants.start(*vm_, giant_retention(retention_), window, &other)) return nullptr;
   has_giants.store(true, std::memory_order_release);
   return &giants;
@@ -131,9 +133,14 @@ PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
     return Block{zone, zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge)};
   };
   bool is_giant = is_for_giants(pages, node);
+  Zone* slabs = slabs_for(node);
   Block block;
   if (is_giant) block = alloc_from(start_giants(node));
-  if (block.frame == nullptr) block = alloc_from(slabs_for(node));
+  // Half of the slabs' window is for what is smaller: nothing else can be had once it is full.
+  size_t half = (nodes_.are_several() ? slabs_.part_size() : kWindow) / 2;
+  bool is_theirs = base::kHasCaches && slabs != nullptr && slabs->window_size() >= half;
+  bool may_be_there = !is_theirs || pages.bytes() < base::kGiantSize;
+  if (block.frame == nullptr && may_be_there) block = alloc_from(slabs);
   bool may_be_giant = base::kHasCaches && !is_giant && pages.bytes() >= base::kApartFrom;
   if (block.frame == nullptr && may_be_giant) block = alloc_from(start_giants(node));
   return block;
@@ -209,20 +216,21 @@ bool PageHeap::retract() {
 }
 
 void PageHeap::start_beside() {
-  unsigned index = beside_.load(std::memory_order_relaxed);
-  if (has_beside_.load(std::memory_order_relaxed) || index == kBesides) return;
-  if (besides_[index] == nullptr) {
-    void* memory = meta_.alloc(sizeof(Zone), alignof(Zone));
+  if (has_beside_.load(std::memory_order_relaxed)) return;
+  Beside* beside = besides_.load(std::memory_order_relaxed);
+  if (beside == nullptr || beside->zone.is_abandoned()) {
+    void* memory = meta_.alloc(sizeof(Beside), alignof(Beside));
     if (memory == nullptr) return;
-    Zone* zone = besides_[index] = new (memory) Zone;
+    beside = new (memory) Beside{.zone = {}, .next = beside};
     if constexpr (base::kHasCaches) {
-      zone->join_beside(budget_);
+      beside->zone.join_beside(budget_);
       Manners manners = manners_for(0, "ashlar beside");
       manners.node_number = Manners::kNoNumber;  // threads of all nodes come here
-      zone->set_manners(manners);
+      beside->zone.set_manners(manners);
     }
+    besides_.store(beside, std::memory_order_release);
   }
-  has_beside_.store(besides_[index]->start(*vm_, {}, kWindow), std::memory_order_release);
+  has_beside_.store(beside->zone.start(*vm_, {}, kWindow), std::memory_order_release);
 }
 
 PageHeap::Block PageHeap::alloc_beside(Pages pages, Order align) {
@@ -284,9 +292,11 @@ Zone* PageHeap::other_zone_of(const void* p) {
   }
   if (nodes_.are_several())
     if (Zone* zone = nodes_.zone_of(p)) return zone;
-  for (unsigned i = 0; i < kBesides; ++i)
-    if (besides_[i] != nullptr && besides_[i]->contains(p)) return besides_[i];
-  return nullptr;
+  Zone* found = nullptr;
+  for_each_beside([&](Zone& zone) {
+    if (zone.contains(p)) found = &zone;
+  });
+  return found;
 }
 
 Zone* PageHeap::zone_with(const Frame* frame) {
@@ -294,8 +304,9 @@ Zone* PageHeap::zone_with(const Frame* frame) {
   for_each_zone([&](Zone& zone) {
     if (found == nullptr && zone.has(frame)) found = &zone;
   });
-  for (unsigned i = 0; i < kBesides && found == nullptr; ++i)
-    if (besides_[i] != nullptr && besides_[i]->has(frame)) found = besides_[i];
+  for_each_beside([&](Zone& zone) {
+    if (zone.has(frame)) found = &zone;
+  });
   return found;
 }
 

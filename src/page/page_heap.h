@@ -189,7 +189,7 @@ class PageHeap {
     return bytes;
   }
   ASHLAR_INLINE void reset_in_child() {
-    if (has_beside_.exchange(false)) besides_[beside_++]->abandon();
+    if (has_beside_.exchange(false)) besides_.load(std::memory_order_relaxed)->zone.abandon();
     budget_.forget_beside();
     slabs_.reset_in_child();
     if (!base::kHasCaches) return;
@@ -229,7 +229,13 @@ class PageHeap {
   // null where there is none; also for a moment in a child whose fork has interrupted the caller.
   Zone* beside() const {
     if (!has_beside_.load(std::memory_order_acquire)) return nullptr;
-    return besides_[beside_.load(std::memory_order_relaxed)];
+    return &besides_.load(std::memory_order_relaxed)->zone;
+  }
+  // Calls visit(zone) for the zone beside the heap and those of earlier generations.
+  template <class Visit>
+  void for_each_beside(Visit visit) {
+    Beside* beside = besides_.load(std::memory_order_acquire);
+    for (; beside != nullptr; beside = beside->next) visit(beside->zone);
   }
   bool has_giants() const { return has_giants_.load(std::memory_order_acquire); }
 
@@ -237,7 +243,6 @@ class PageHeap {
   Vacancy vacancy_{};
   MetaArena meta_{};
   Budget budget_{};
-  std::atomic<unsigned> beside_{0};  // those in front are abandoned
   std::atomic<bool> has_beside_{false};
   os::Lock start_{os::LockRank::kLarge};
   std::atomic<bool> has_giants_{false}, has_named_{false};
@@ -245,8 +250,12 @@ class PageHeap {
   Manners manners_{};
   Retention retention_{};
   Zone giants_{};
-  static constexpr unsigned kBesides = 8;  // forks of forks, each with threads
-  Zone* besides_[kBesides + 1]{};          // made when needed; the last never is
+  // Of each generation of forks by threads one, the newest first. Those behind it are abandoned.
+  struct Beside {
+    Zone zone;
+    Beside* next;
+  };
+  std::atomic<Beside*> besides_{nullptr};
   static constexpr unsigned kNamed = 4;
   std::atomic<Zone*> named_[kNamed]{};                   // by Manners::Where: made when needed
   void* unstarted_ ASHLAR_GUARDED_BY(start_) = nullptr;  // a record for the next of them

@@ -100,6 +100,19 @@ TEST(TooLarge, WhatIsFreedOrNeverTouchedKeepsNoProcessFromForking) {
   EXPECT_TRUE(beside_free.clean()) << beside_free.text();
 }
 
+// Sparse arrays take address space, not memory.
+TEST(TooLarge, BlocksThatTakeAllTheirAddressSpaceLeaveRoomForSmallOnes) {
+  const test::Ending ending = test::in_child([] {
+    for (int i = 0; i < 1000; ++i)
+      if (malloc_(size_t{16} << 30) == nullptr) break;
+    for (size_t size : {size_t{1} << 20, size_t{100000}, size_t{100}})
+      for (int i = 0; i < 1000; ++i)
+        if (malloc_(size) == nullptr) return 1;
+    return 0;
+  });
+  EXPECT_TRUE(ending.clean()) << ending.text();
+}
+
 // What is longer than all memory is refused at once (there is no swap to hold it, either), as long
 // as the kernel judges by itself.
 TEST(TooLarge, MoreThanTheSystemHasIsRefused) {

@@ -208,6 +208,23 @@ TEST_F(PageHeapTest, WhatIsBesideCountsUntilAChildAbandonsIt) {
   heap.free_large(block);
 }
 
+// A child that forks becomes the parent of the next, with threads in each.
+TEST_F(PageHeapTest, EachGenerationOfForksHasItsZoneBeside) {
+  start();
+  std::vector<PageHeap::Block> blocks;
+  for (int generation = 0; generation < 20; ++generation) {
+    heap.start_beside();
+    PageHeap::Block block = heap.alloc_beside(Pages(3), Order(0));
+    ASSERT_NE(block.frame, nullptr) << generation;
+    blocks.push_back(block);
+    heap.reset_in_child();
+  }
+  for (PageHeap::Block block : blocks) {
+    EXPECT_EQ(heap.zone_of(block.zone->address_of(*block.frame)), block.zone);
+    heap.free_large(block);
+  }
+}
+
 TEST_F(PageHeapTest, RetentionReachesBothZones) {
   start();
   PageHeap::Block small = alloc(100), giant = alloc(4 * kGiantPages);
