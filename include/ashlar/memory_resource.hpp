@@ -38,7 +38,8 @@
 namespace ashlar {
 
 // One for all parts of the program, also where what these define is hidden.
-namespace [[gnu::visibility("default")]] detail {
+#pragma GCC visibility push(default)
+namespace detail {
 
 class general_resource final : public std::pmr::memory_resource {
   void* do_allocate(std::size_t bytes, std::size_t align) override {
@@ -52,7 +53,8 @@ class general_resource final : public std::pmr::memory_resource {
   }
 };
 
-}  // namespace gnu::visibility("default")]]detail
+}  // namespace detail
+#pragma GCC visibility pop
 
 /// The resource over the general caches. It is never destructed, so static containers may use it.
 [[nodiscard, gnu::visibility("default")]] inline std::pmr::memory_resource*

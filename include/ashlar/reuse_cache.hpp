@@ -43,7 +43,8 @@
 namespace ashlar {
 
 // One for all parts of the program, also where what these define is hidden.
-namespace [[gnu::visibility("default")]] detail {
+#pragma GCC visibility push(default)
+namespace detail {
 
 /// What a constructor has thrown, on its way past the library. One for each thread; never
 /// destructed, since other objects of the thread may acquire when they end.
@@ -70,7 +71,8 @@ inline void keep_thrown() noexcept {
   std::rethrow_exception(std::move(exception));
 }
 
-}  // namespace gnu::visibility("default")]]detail
+}  // namespace detail
+#pragma GCC visibility pop
 
 /// Makes a T by its default constructor.
 template <class T>
