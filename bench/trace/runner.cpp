@@ -55,7 +55,7 @@ void write_words(char* block, size_t size, uint64_t key, size_t skipped = 0) {
 
 void check_words(char* block, size_t size, uint64_t key) {
   for_words(block, size, key, 0, [](const char* place, uint64_t word) {
-    if (std::memcmp(place, &word, sizeof(word)) != 0) workload::fail("a block lost its content");
+    if (std::memcmp(place, &word, sizeof(word)) != 0) workload::wrong("a block lost its content");
   });
 }
 
@@ -63,7 +63,7 @@ void check_zeros(char* block, size_t size) {
   for_words(block, size, 0, 0, [](const char* place, uint64_t) {
     uint64_t found;
     std::memcpy(&found, place, sizeof(found));
-    if (found != 0) workload::fail("calloc gave out a block that is not zeroed");
+    if (found != 0) workload::wrong("calloc gave out a block that is not zeroed");
   });
 }
 

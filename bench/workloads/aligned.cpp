@@ -19,7 +19,7 @@ Block new_aligned(workload::Live& live, workload::Rng& rng) {
   const size_t alignment = size_t{32} << rng.below(8);
   const size_t size = (workload::mixed_size(rng) + alignment - 1) / alignment * alignment;
   const Block block{workload::must(std::aligned_alloc(alignment, size)), size};
-  if (reinterpret_cast<uintptr_t>(block.memory) % alignment != 0) workload::fail("not aligned");
+  if (reinterpret_cast<uintptr_t>(block.memory) % alignment != 0) workload::wrong("not aligned");
   live.add(size);
   workload::stamp(block, rng.next());
   return block;

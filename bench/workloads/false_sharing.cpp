@@ -29,7 +29,7 @@ void live(void* inherited, uint64_t& sum) {
     auto* counter = static_cast<volatile uint64_t*>(object);
     *counter = life;
     for (size_t i = 0; i < kIncrements; ++i) *counter = *counter + 1;
-    if (*counter != life + kIncrements) workload::fail("a counter was overwritten");
+    if (*counter != life + kIncrements) workload::wrong("a counter was overwritten");
     counted += *counter;
     std::free(object);
   }

@@ -56,7 +56,7 @@ void wait_for(pid_t child) {
   int status = 0;
   if (waitpid(child, &status, 0) != child) workload::fail("lost a child");
   if (WIFSIGNALED(status)) std::raise(WTERMSIG(status));
-  if (status != 0) workload::fail("a child has failed");
+  if (status != 0) workload::end("a child has failed", WEXITSTATUS(status));
 }
 
 double children_ns() {

@@ -46,7 +46,7 @@ uint64_t use_cache(Rng& rng) {
     const auto key = static_cast<uint32_t>(rng.below(2 * kRoom));
     if (const auto found = places.find(key); found != places.end()) {
       recent.splice(recent.begin(), recent, found->second);
-      if (recent.front().value.back() != ~key) workload::fail("an entry has lost its content");
+      if (recent.front().value.back() != ~key) workload::wrong("an entry has lost its content");
       ++hits;
       continue;
     }

@@ -47,7 +47,7 @@ static void await_end(pid_t worker) {
   int status = 0;
   if (waitpid(worker, &status, 0) != worker) fail("lost a worker");
   if (WIFSIGNALED(status)) raise(WTERMSIG(status));
-  if (status != 0) fail("a worker has failed");
+  if (status != 0) end("a worker has failed", WEXITSTATUS(status));
 }
 
 int main(void) {

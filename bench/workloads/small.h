@@ -13,9 +13,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+// The statuses are those of workload.h: 1 for a damaged block, 3 for whatever else ends a program.
+static inline void end(const char* why, int status) {
+  fprintf(stderr, "workload: %s\n", why);
+  exit(status);
+}
+static inline void wrong(const char* what) {
+  end(what, 1);
+}
 static inline void fail(const char* what) {
-  fprintf(stderr, "workload: %s\n", what);
-  exit(1);
+  end(what, 3);
 }
 
 // Blocks are chained through themselves: an array of them would be memory, too.
@@ -52,7 +59,7 @@ static inline Node* new_node(Node* next) {
 // The key of a node that has kept its content.
 static inline uint32_t check_node(const Node* node) {
   for (size_t i = 0; i < node->size - sizeof *node; ++i) {
-    if (node->content[i] != (node->key & 255)) fail("a block has lost its content");
+    if (node->content[i] != (node->key & 255)) wrong("a block has lost its content");
   }
   return node->key;
 }

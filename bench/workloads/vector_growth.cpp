@@ -33,7 +33,7 @@ uint64_t checked_pages(const char* bytes, size_t size, size_t step) {
   for (size_t offset = 0; offset < size; offset += step) {
     size_t found;
     std::memcpy(&found, bytes + offset, sizeof(found));
-    if (found != offset) workload::fail("a page was lost on the way");
+    if (found != offset) workload::wrong("a page was lost on the way");
     sum += found;
   }
   return sum;

@@ -4,7 +4,8 @@
 //   A workload calls malloc and its family in the pattern of some kind of program. A fixed seed
 //   decides everything it does, so each allocator is asked the same questions in the same order.
 //   Every block is stamped when it is given out and checked before it goes back: two blocks that
-//   overlap, or one that lost its content, end the program with a message and exit status 1.
+//   overlap, or one that lost its content, end the program with a message and exit status 1. What
+//   else keeps it from going on, a lack of memory say, ends it with status 3.
 //
 // Output
 //   ns=<nanoseconds per operation>         the measurement of a workload with one row
@@ -43,9 +44,17 @@
 
 namespace workload {
 
+[[noreturn]] inline void end(const char* why, int status) {
+  std::fprintf(stderr, "workload: %s\n", why);
+  std::exit(status);
+}
+/// The allocator has done what it must not.
+[[noreturn]] inline void wrong(const char* what) {
+  end(what, 1);
+}
+/// There is nothing wrong with any block, but the program cannot go on.
 [[noreturn]] inline void fail(const char* what) {
-  std::fprintf(stderr, "workload: %s\n", what);
-  std::exit(1);
+  end(what, 3);
 }
 
 /// Pseudo-random numbers: Knuth's 64-bit linear congruence, of which only the good upper half is
@@ -189,7 +198,7 @@ inline uint64_t checked(const Block& block) {
   const char* bytes = static_cast<const char*>(block.memory);
   std::memcpy(&key, bytes, sizeof(key));
   std::memcpy(&last, bytes + block.size - sizeof(last), sizeof(last));
-  if (last != ~key) fail("a block has lost its content");
+  if (last != ~key) wrong("a block has lost its content");
   return key;
 }
 
@@ -240,13 +249,14 @@ inline void report_ns(const char* row, double ns) {
   std::printf("ns.%s=%.3f\n", row, ns);
 }
 /// Makes one more pass of `calls` calls of malloc and free, and reports what the slow path had to
-/// do in it.
+/// do in it. The pass is made under every allocator, so that it costs each of them its share.
 template <class Pass>
 void report_slow_path(const char* row, size_t calls, Pass pass) {
-  if (ashlar_get_stats == nullptr) return;
+  const bool counts = ashlar_get_stats != nullptr;
   ashlar_stats before, after;
-  ashlar_get_stats(&before);
+  if (counts) ashlar_get_stats(&before);
   pass();
+  if (!counts) return;
   ashlar_get_stats(&after);
   const size_t entries =
       after.slow_allocs + after.slow_frees - before.slow_allocs - before.slow_frees;

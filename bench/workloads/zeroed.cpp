@@ -27,7 +27,7 @@ Block new_zeroed(size_t size) {
 void must_be_zero(const uint64_t* words, size_t count) {
   uint64_t bits = 0;
   for (size_t i = 0; i < count; ++i) bits |= words[i];
-  if (bits != 0) workload::fail("calloc gave a block that is not zero");
+  if (bits != 0) workload::wrong("calloc gave a block that is not zero");
 }
 
 uint64_t replace_small(workload::Rng& rng) {
