@@ -34,6 +34,7 @@ class Allocator:
     version: str = ""
     is_packaged: bool = False
     on_request: bool = False
+    note: str = ""
 
     def preload_for(self, task: Task) -> str:
         return self.library or (self.library_if_linked if task.linked_malloc else "")

@@ -38,6 +38,7 @@ LIMITS = {
     "cpu": "of several threads it is the sum, and waiting is not in it",
     "system": "the part of CPU time in which the kernel works; it is counted in small steps",
     "memory": "a peak is one moment, and says nothing of the rest of the run",
+    "stays": "what memory an allocator keeps for a short while, it may give back later",
     "resident": "the program itself is in it, and blocks that it never touched are not",
     "faults": "what they cost is part of the time, too",
 }

@@ -11,6 +11,8 @@ from typing import Any
 
 import jsonschema
 
+import earlier
+
 SCHEMA = pathlib.Path(__file__).with_name("document.schema.json")
 
 Document = dict[str, Any]
@@ -42,7 +44,7 @@ def load(path: pathlib.Path) -> Document:
         raise Unusable(f"{path} is no result of bench/compare --json: at {place}: {what}")
     if unknown := _mentioned(document) - set(names(document)):
         raise Unusable(f"{path} has figures of {min(unknown)}, which is not among its allocators")
-    return document
+    return earlier.brought_up(document)
 
 
 def _mentioned(document: Document) -> set[str]:
@@ -66,8 +68,15 @@ def table(document: Document, key: str) -> Table | None:
     return next((t for t in document["tables"] if t["key"] == key and t["rows"]), None)
 
 
-def means(found: Table | None, label: str = "all rows") -> dict[str, float]:
-    return (found or {}).get("means", {}).get(label, {})
+def means(found: Table | None, group: str = "") -> dict[str, float]:
+    """The means of a group of rows, or of all: those are the last, and may be those of a group."""
+    every = (found or {}).get("means", {})
+    return every.get(group, {}) if group else next(reversed(every.values()), {})
+
+
+def counted(found: Table) -> int:
+    """The rows that the means are of."""
+    return sum(bool(best(row)) for row in found["rows"])
 
 
 def best(row: Row) -> float | None:

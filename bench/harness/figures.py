@@ -15,12 +15,12 @@ from collections.abc import Iterable, Sequence
 
 from scipy import stats
 
+from effort import RUNS_FOR_VERDICT
+
 TRIMMED = 0.2
 CONFIDENCE = 0.95
 
-# A target is judged by an interval that many runs stand behind and that is narrow enough.
-RUNS_FOR_VERDICT = 15
-WIDEST_FOR_VERDICT = 0.03
+WIDEST_FOR_VERDICT = 0.03  # A target is judged by an interval that is narrow enough.
 
 PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 
@@ -51,10 +51,6 @@ def middle(values: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(values)
     left_out = int(TRIMMED * len(ordered))
     return ordered[left_out], ordered[-1 - left_out]
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    return math.exp(statistics.fmean(map(math.log, values)))
 
 
 def interval_of(logs: Sequence[float]) -> Interval | None:

@@ -9,7 +9,12 @@ import re
 import time
 
 
+# What tunes an allocator: in the environment of whoever measures it changes all figures.
+TUNING = re.compile(r"(ASHLAR_CONF|GLIBC_TUNABLES|PYTHONMALLOC|(MALLOC|MIMALLOC|TCMALLOC)_\w+)$")
+
+
 def describe() -> dict[str, str | int]:
+    tuned = " ".join(f"{key}={value}" for key, value in os.environ.items() if TUNING.match(key))
     return {
         "processor": _processor(),
         "cpus": os.cpu_count() or 1,
@@ -18,7 +23,7 @@ def describe() -> dict[str, str | int]:
         "libc": " ".join(platform.libc_ver()),
         "huge pages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
-    }
+    } | ({"tuned by": tuned} if tuned else {})
 
 
 def busy_share(seconds: float = 0.5) -> float:

@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from typing import NoReturn
-
-from rich.console import Console
+from typing import TYPE_CHECKING, NoReturn
 
 import server
 from catalog import BENCH, TOP, Allocator, Folders, Task, load_allocators
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # The programs of the distribution, whatever else the user's PATH puts before them. Debian keeps
 # those of PostgreSQL in a folder of their own for each version.
@@ -33,7 +34,7 @@ PATH = ":".join(
 )
 NOT_LOADED = "cannot be preloaded"  # The dynamic linker says so, and goes on without the library.
 
-DAMAGE = 1  # The exit status of a workload that finds one of its blocks damaged.
+DAMAGE = 1  # The exit status of a workload that finds one of its blocks damaged: see workload.h.
 
 
 class Failure(Exception):
@@ -49,6 +50,7 @@ class Failure(Exception):
 class Sample:
     """One run. `times` maps a row's key to nanoseconds; the key is empty if there is only one.
 
+    `memory_kib` is what the row is about, `peak_kib` the peak of the process in any case.
     `slow` and `held` are what the allocator says of its slow path, by the same keys, and
     `histograms` how often the latency was at most so many nanoseconds. `live_bytes` is what the
     program held at its peak, as far as it tells. `looks` are moments, in milliseconds, with the KiB
@@ -61,6 +63,7 @@ class Sample:
     wall_ns: float
     answer: str
     status: int = 0
+    peak_kib: float = 0
     faults: float = 0
     system_ns: float = 0  # Of cpu_ns, what the kernel worked.
     live_bytes: float = 0
@@ -165,8 +168,10 @@ def measure(
         complaint = errors.read().decode(errors="replace").strip()
     if NOT_LOADED in complaint:
         raise Failure("NOT LOADED", complaint)
-    if not report:
+    if report is None:
         raise Failure("HUNG", f"no end after {seconds:.0f} s")
+    if not report:
+        raise Failure("NO REPORT", "the launcher was ended before the program was")
     sums, *looks = [tuple(map(int, line.split())) for line in report.splitlines()]
     wall_ns, cpu_ns, system_ns, peak_kib, faults, status = sums
     if task.is_stopped and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM:
@@ -179,6 +184,8 @@ def measure(
         raise Failure("WRONG" if found_damage else f"EXIT {code}", complaint)
     tells_of_itself = not task.is_program or task.memory == "own"
     own = OwnFigures(answer if tells_of_itself else b"")
+    if not (task.is_program or task.time == "none" or own.by_kind["ns"]):
+        raise Failure("NO TIME", "it has printed no ns=")
     return Sample(
         times=own.by_kind["ns"] or {"": cpu_ns / task.times},
         memory_kib=own.by_kind["kib"].get("", peak_kib),
@@ -186,6 +193,7 @@ def measure(
         wall_ns=wall_ns / task.times,
         answer=hashlib.sha256(own.answer if tells_of_itself else answer).hexdigest(),
         status=code,
+        peak_kib=peak_kib,
         faults=faults / task.times,
         system_ns=system_ns / task.times,
         live_bytes=own.by_kind["live"].get("", 0),
@@ -197,10 +205,10 @@ def measure(
     )
 
 
-def _run(task, command, seconds, output, errors) -> tuple[bytes, float]:
+def _run(task, command, seconds, output, errors) -> tuple[bytes | None, float]:
     """Runs the task's command, and its load if it is a server.
 
-    Returns what launch reports, and how long a server took until it listened.
+    Returns what launch reports, None if time was up, and how long a server took until it listened.
     """
     if task.ready and server.is_listening(task.ready):
         raise Failure("TAKEN", f"another program listens at {task.ready}; end it first")
@@ -239,7 +247,7 @@ def _run(task, command, seconds, output, errors) -> tuple[bytes, float]:
                 raise failure
             return said, ready_ns
         except subprocess.TimeoutExpired:
-            return b"", 0.0
+            return None, 0.0
         finally:
             # Nothing that was started for a run may go on while the next one is measured.
             server.end_session(process)

@@ -1,20 +1,15 @@
-"""The command line of bench/compare."""
+"""The command line of bench/compare. It is read before modules that may be missing."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import sys
 
-import result
 import server
 from catalog import SUBJECT, add_choice_of_rows
-from figures import RUNS_FOR_VERDICT
-from session import Effort
-
-QUICK = Effort(minutes=2, fewest=1, most=3)
-USUAL = Effort(minutes=8, fewest=5, most=20)  # Of five runs one disturbed one can be left out.
-FULL = Effort(minutes=45, fewest=15, most=40)
+from effort import FULL, QUICK, RUNS_FOR_VERDICT, USUAL, Effort
 
 
 def parse() -> argparse.Namespace:
@@ -66,10 +61,16 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
             parser.error(f"--allocator {text}: expected NAME=PATH")
     for kind in ("json", "csv", "html"):
         path = getattr(options, kind)
-        if path and not result.can_write(path):
+        if path and not _can_write(path):
             parser.error(f"--{kind}: cannot write {path}")
     if options.ready and not server.is_address(options.ready):
         parser.error(f"--ready: {options.ready} is neither tcp:PORT nor the path of a socket")
+
+
+def _can_write(path: pathlib.Path) -> bool:
+    if path.is_dir():
+        return False
+    return os.access(path if path.exists() else path.absolute().parent, os.W_OK)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

@@ -38,6 +38,17 @@ def task(options: argparse.Namespace, folders: Folders) -> Task:
     )
 
 
+def is_static(program: str) -> bool:
+    """Whether it has no dynamic linker, which is what preloads a library."""
+    path = shutil.which(program) or program
+    try:
+        with open(path, "rb") as file:
+            is_elf = file.read(4) == b"\x7fELF"
+    except OSError:
+        return False  # It cannot be told.
+    return is_elf and "=>" not in _linked(path)
+
+
 def start_up() -> Task:
     """A program that does nothing."""
     return Task(name=START_UP, run=["/bin/true"], is_program=True, times=20)
@@ -94,9 +105,12 @@ SYSTEM_CALLS = Quantity(
 
 def _is_linked_with_allocator(program: str) -> bool:
     """Whether libc's malloc must be preloaded, too, to be seen at all."""
-    path = shutil.which(program) or program
-    run = subprocess.run(["ldd", path], capture_output=True, text=True)
-    return re.search("jemalloc|mimalloc|tcmalloc", run.stdout) is not None
+    libraries = _linked(shutil.which(program) or program)
+    return re.search("jemalloc|mimalloc|tcmalloc", libraries) is not None
+
+
+def _linked(path: str) -> str:
+    return subprocess.run(["ldd", path], capture_output=True, text=True).stdout
 
 
 def _kept_input(folders: Folders) -> str:

@@ -1,6 +1,14 @@
-"""How quantities are written for people."""
+"""What quantities are called, and how they are written for people."""
 
 from __future__ import annotations
+
+
+PEAK = "Peak memory"
+STAYS = "Memory that stays"
+RESIDENT = "Memory by live bytes"
+
+# The kernel may tell system time apart in steps of 4 ms. Less than a dozen of them tell nothing.
+LEAST_SYSTEM_NS = 50e6
 
 
 def show(value: float, unit: str) -> str:

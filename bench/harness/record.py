@@ -17,7 +17,8 @@ import document as doc
 import quantities
 import report
 from catalog import EVERYTHING, TOP, Folders, load_allocators, load_tasks
-from options import USUAL
+from effort import USUAL
+from result import NOT_BUILT
 
 FOLDER = TOP / "bench" / "record"
 README = TOP / "README.md"
@@ -50,17 +51,23 @@ def store(
     """
     if document["kind"] != "compare":
         raise doc.Unusable("only a result of bench/compare over its own tasks makes a record")
+    if tuned := document["machine"].get("tuned by"):
+        raise doc.Unusable(f"the result was measured with {tuned} set; measure without")
     if not anyway and (lack := _lack(document)):
         raise doc.Unusable(
             f"the result {lack}; run bench/compare --json FILE, without --only, --allocators, "
-            "--runs and --quick, or keep this one by --anyway"
+            "--runs, --quick and --no-build, or keep this one by --anyway"
         )
     path = folder / machine_name(document) / f"{document['date'][:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_text(compact(document)))
+    _draw(document, path)
+    return path
+
+
+def _draw(document: doc.Document, path: pathlib.Path) -> None:
     if chart := charts.summary(document):
         path.with_suffix(".svg").write_bytes(report.picture(chart, ".svg"))
-    return path
 
 
 def _lack(document: doc.Document) -> str:
@@ -70,6 +77,8 @@ def _lack(document: doc.Document) -> str:
     tasks -= {row["task"] for table in document["tables"] for row in table["rows"]}
     if tasks:
         return f"lacks {_some(tasks)}"
+    if document["commit"].endswith(NOT_BUILT):
+        return f"is not known to be of commit {document['commit']}"
     usual = {a.name for a in load_allocators(folders, []) if not a.on_request}
     if others := usual - set(doc.names(document)):
         return f"lacks {_some(others)}"
@@ -165,7 +174,9 @@ def update_readme(folder: pathlib.Path = FOLDER, readme: pathlib.Path = README) 
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise doc.Unusable(f"{readme} needs the line {BEGIN} and after it {END}, each once")
     head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    block = readme_block(doc.load(path), path.relative_to(readme.parent))
+    document = doc.load(path)
+    _draw(document, path)
+    block = readme_block(document, path.relative_to(readme.parent))
     readme.write_text(f"{head}\n{block}\n{tail}")
     return path
 
@@ -188,13 +199,32 @@ def readme_block(document: doc.Document, path: pathlib.Path) -> str:
             for name in names
         ]
         lines.append(
-            f"| {table['title'].lower()} | " + " | ".join(cells) + f" | {len(table['rows'])} |"
+            f"| {table['title'].lower()} | " + " | ".join(cells) + f" | {doc.counted(table)} |"
         )
-    text = (
-        "Geometric means of the ratio to the best of each row; 1.00 would be the best everywhere. "
-        f"{_setting(document)} [All rows]({path})."
+    text = " ".join(
+        [
+            "Geometric means of the ratio to the best of each row; 1.00 would be the best "
+            "everywhere.",
+            *_failures(document),
+            *_notes(names),
+            _setting(document),
+            f"[All rows]({path}).",
+        ]
     )
     return "\n".join([*lines, "", textwrap.fill(text, 100, break_on_hyphens=False)])
+
+
+def _notes(names: list[str]) -> list[str]:
+    known = load_allocators(Folders(TOP / "build"), [])
+    return [allocator.note for allocator in known if allocator.note and allocator.name in names]
+
+
+def _failures(document: doc.Document) -> list[str]:
+    """A sentence for each failure, since the means of who failed are over fewer rows."""
+    return [
+        f"{name} fails {task} ({what}): its means are without {' and '.join(rows)}."
+        for task, name, what, rows in doc.failures(document)
+    ]
 
 
 def _bold(document: doc.Document, name: str, text: str) -> str:

@@ -16,6 +16,7 @@ from scipy import stats
 
 import document as doc
 import figures
+from effort import RUNS_FOR_VERDICT
 
 LUCK = 1 - figures.CONFIDENCE  # The chance that any row at all is named by luck.
 LEAST = 1.02  # A change by a smaller factor is not named.
@@ -35,6 +36,11 @@ class Change:
     factor: float
     chance: float | None  # That noise alone does this, with Holm's correction; None: not known.
     note: str = ""
+
+    @property
+    def size(self) -> float:
+        """How far it moved, either way. What has come down to nothing moved without end."""
+        return max(self.factor, 1 / self.factor) if self.factor else math.inf
 
     @property
     def way(self) -> str:
@@ -84,7 +90,7 @@ def compare(old: doc.Document, new: doc.Document, least: float = LEAST) -> Compa
         for (change, _), chance in zip(tested, adjusted)
         if chance < LUCK
     ]
-    named = [change for change in changes if max(change.factor, 1 / change.factor) >= least]
+    named = [change for change in changes if change.size >= least]
     return Comparison(
         sorted(named, key=lambda change: -change.factor),
         len(tested),
@@ -136,7 +142,7 @@ def _chance(before: doc.Row, after: doc.Row) -> float | None:
 
 def _moments(row: doc.Row) -> tuple[float, float, int]:
     """The logarithm of the ratio, its standard error, and how many runs trimming left."""
-    runs = row.get("runs") or figures.RUNS_FOR_VERDICT
+    runs = row.get("runs") or RUNS_FOR_VERDICT
     count = max(2, runs - 2 * int(figures.TRIMMED * runs))
     width = math.log(row["ratio_high"] / row["ratio_low"])
     reach = stats.t.ppf((1 + figures.CONFIDENCE) / 2, count - 1)

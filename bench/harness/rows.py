@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Callable
 
 import figures
+import means
+import quantities
 from catalog import SUBJECT, Allocator, Task
 from measure import Failure, Sample
 
@@ -27,6 +29,8 @@ class Quantity:
     target: Callable[[Task], float | None] = lambda task: None
     is_headline: bool = False  # Its table is shown; of the others only the means are.
     allowance: Callable[[Task], float] = lambda task: 0  # In the unit, where it is more.
+    limit: Callable[[Task], float | None] = lambda task: None  # In the unit, whatever others need.
+    least: float = 0  # A row of which the best is less is left out: it could not be told apart.
 
 
 def _cost(values: Callable[[Sample], dict[str, float]]) -> Callable:
@@ -34,8 +38,17 @@ def _cost(values: Callable[[Sample], dict[str, float]]) -> Callable:
     return lambda task, sample: {} if task.time == "none" else values(sample)
 
 
-def _memory(task: Task, sample: Sample) -> dict[str, float]:
-    return {} if task.memory == "none" else {"": sample.memory_kib}
+def _memory(title: str, key: str, is_of: Callable[[Task], bool]) -> Quantity:
+    return Quantity(
+        key,
+        title,
+        "KiB",
+        lambda task, run: {"": run.memory_kib} if is_of(task) else {},
+        lambda task: task.memory_target if is_of(task) else None,
+        True,
+        lambda task: task.memory_allowance_kib,
+        lambda task: task.memory_limit and task.memory_limit * 1024,
+    )
 
 
 def _resident(task: Task, sample: Sample) -> dict[str, float]:
@@ -54,18 +67,17 @@ QUANTITIES = (
     Quantity(
         "time", "Time", "ns", _cost(lambda run: run.times), lambda task: task.time_target, True
     ),
-    Quantity(
-        "memory",
-        "Peak memory",
-        "KiB",
-        _memory,
-        lambda task: task.memory_target,
-        True,
-        lambda task: task.memory_allowance_kib,
-    ),
-    Quantity("resident", "Peak memory by live bytes", "ratio", _resident),
+    _memory(quantities.PEAK, "memory", lambda task: task.memory in ("peak", "own")),
+    _memory(quantities.STAYS, "stays", lambda task: task.memory == "stays"),
+    Quantity("resident", quantities.RESIDENT, "ratio", _resident),
     Quantity("cpu", "CPU time", "ns", _cost(lambda run: {"": run.cpu_ns})),
-    Quantity("system", "System time", "ns", _cost(lambda run: {"": run.system_ns})),
+    Quantity(
+        "system",
+        "System time",
+        "ns",
+        _cost(lambda run: {"": run.system_ns}),
+        least=quantities.LEAST_SYSTEM_NS,
+    ),
     Quantity("faults", "Page faults", "count", _cost(lambda run: {"": run.faults})),
     Quantity("tail", "Latency, 99.9 %", "ns", _tail),
 )
@@ -77,7 +89,7 @@ def counter(event: str, title: str) -> Quantity:
         event,
         title,
         "count",
-        lambda task, run: {"": run.counts[event]} if event in run.counts else {},
+        _cost(lambda run: {"": run.counts[event]} if event in run.counts else {}),
     )
 
 
@@ -109,9 +121,7 @@ class Row:
         return self.ratios.get(self.peer)
 
     def to_best(self) -> dict[str, float]:
-        """By allocator, as far as there is something to divide by."""
-        best = self.best if self.values else 0
-        return {name: value / best for name, value in self.values.items()} if best > 0 else {}
+        return means.to_best(self.values)
 
 
 @dataclasses.dataclass
@@ -122,18 +132,13 @@ class Rows:
     rows: list[Row]
 
     def means(self, names: list[str]) -> dict[str, dict[str, float]]:
-        """Geometric means of the ratios to the best, over the rows that an allocator passed."""
-        groups = {row.group: [r for r in self.rows if r.group == row.group] for row in self.rows}
-        if len(groups) > 1:
-            groups["all rows"] = self.rows
-        means: dict[str, dict[str, float]] = {}
-        for label, group in groups.items():
-            ratios = [row.to_best() for row in group]
-            found = {name: [ratio[name] for ratio in ratios if name in ratio] for name in names}
-            means[label] = {
-                name: figures.geometric_mean(values) for name, values in found.items() if values
-            }
-        return means
+        """Geometric means of the ratios to the best, the last over all rows."""
+        return means.by_group([(row.group, row.values) for row in self.rows], names)
+
+    @property
+    def counted(self) -> int:
+        """The rows that the means are of."""
+        return sum(bool(row.to_best()) for row in self.rows)
 
     def mean_ratio(self, other: str) -> figures.Interval | None:
         """The subject against one other allocator, over all rows."""
@@ -182,6 +187,8 @@ def _rows_of(
         series = {name: [value.get(key) for value in values[name]] for name in runs}
         name = f"{task.name}/{key}" if key else task.name
         row = row_of(name, task.name, task.group, series, failed)
+        if row.values and row.best < quantity.least:
+            continue
         if task.target_of in row.values:
             row.peer = task.target_of
         _judge(row, task, quantity)
@@ -226,11 +233,10 @@ def _typical(values: list[float]) -> float:
 
 def _judge(row: Row, task: Task, quantity: Quantity) -> None:
     target, allowance = quantity.target(task), quantity.allowance(task)
-    if quantity.key == "memory" and task.memory_limit is not None:
-        row.target = f"{task.memory_limit:g} MiB"
+    if (limit := quantity.limit(task)) is not None:
+        row.target = quantities.show(limit, quantity.unit)
         if SUBJECT in row.values:
-            within = row.values[SUBJECT] <= task.memory_limit * 1024
-            row.verdict = "met" if within else "missed"
+            row.verdict = "met" if row.values[SUBJECT] <= limit else "missed"
     elif target is not None or allowance:
         ratio = "" if target is None else f"{target:.2f}"
         more = f"+{allowance:g} {quantity.unit}" if allowance else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 
@@ -12,7 +11,9 @@ from rows import Failures, Samples
 
 LOOK_EVERY_MS = 5  # Between two looks at the memory of a program, in the first round.
 REFERENCE_SECONDS = 60
-WARM = 2  # Times the reference's peak: so much memory is fetched in front of each run.
+# Times the reference's peak: so much memory is fetched in front of each run, or as much as any run
+# has taken so far, where that is more.
+WARM = 2
 USERS_SECONDS = 600  # A program of the user's may take its time.
 PATIENCE = 30  # A run is given up after this many times the reference's duration, and ten seconds.
 
@@ -27,6 +28,7 @@ class Session:
         self.seconds: dict[str, float] = {}  # What the latest round of each task took.
         self.different: list[tuple[str, str]] = []  # Output that is not the reference's: a user's.
         self._reference: dict[str, tuple[Sample, float]] = {}
+        self._most_kib: dict[str, float] = {}  # That any run of a task has taken at its peak.
 
     def ask_reference(self, task: Task, reference: Allocator) -> None:
         """Learns the right answer and how long a run takes. Also warms up the file cache."""
@@ -35,6 +37,7 @@ class Session:
         limit = USERS_SECONDS if task.is_users else REFERENCE_SECONDS
         sample = measure(task, reference, self.folders, seconds=limit)
         self._reference[task.name] = sample, time.monotonic() - start
+        self._most_kib[task.name] = sample.peak_kib
         self.seconds[task.name] = (time.monotonic() - start) * len(self.allocators)
 
     def run_round(self, task: Task, index: int) -> None:
@@ -55,8 +58,9 @@ class Session:
         right, seconds = self._reference[task.name]
         try:
             limit = 10 + PATIENCE * seconds
-            warm_kib = round(WARM * right.memory_kib)
+            warm_kib = round(max(WARM * right.peak_kib, self._most_kib[task.name]))
             sample = measure(task, allocator, self.folders, limit, look_every_ms, warm_kib)
+            self._most_kib[task.name] = max(self._most_kib[task.name], sample.peak_kib)
             if sample.status != right.status:
                 raise Failure(f"EXIT {sample.status}", f"exit {right.status} under {REFERENCE}")
             if sample.answer != right.answer:
@@ -68,30 +72,6 @@ class Session:
         except Failure as failure:
             self.failures[here] = failure
             return None
-
-
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """How much time to spend, and within which number of runs of each task."""
-
-    minutes: float
-    fewest: int
-    most: int
-
-
-def runs_that_fit(costs: list[float], effort: Effort) -> list[int]:
-    """How often to run tasks that cost so many seconds a round, to share the time evenly."""
-
-    def runs(share: float) -> list[int]:
-        return [min(effort.most, max(effort.fewest, int(share / cost))) for cost in costs]
-
-    budget = effort.minutes * 60
-
-    # Tasks that reach a limit leave more or less to the others; hence the search for the share.
-    share = 0.0
-    while share < budget and sum(n * cost for n, cost in zip(runs(share), costs)) < budget:
-        share += 0.1
-    return runs(share)
 
 
 def spread(tasks: list[Task], runs: list[int]) -> Iterator[tuple[Task, int]]:

@@ -188,7 +188,7 @@ def _means_table(tables: list[Rows], names: list[str]) -> Table:
         if not (means := found.means(names)):
             continue
         _, ratios = means.popitem()
-        table.add_row(found.quantity.title, str(len(found.rows)), *_mean_cells(ratios, names))
+        table.add_row(found.quantity.title, str(found.counted), *_mean_cells(ratios, names))
     return table
 
 

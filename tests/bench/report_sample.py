@@ -18,6 +18,7 @@ HARNESS = pathlib.Path(__file__).resolve().parents[2] / "bench" / "harness"
 sys.path.insert(0, str(HARNESS))
 
 import figures  # noqa: E402
+import means  # noqa: E402
 
 NAMES = ["glibc", "jemalloc", "mimalloc", "tcmalloc", "ashlar"]
 SUBJECT = "ashlar"
@@ -75,7 +76,7 @@ def document(kind: str = "compare", seed: int = 1) -> dict:
     ]
     tasks = [row["task"] for row in tables[1]["rows"]]
     return {
-        "format": 1,
+        "format": 2,
         "kind": kind,
         "date": "2026-11-21T14:50:00+00:00",
         "commit": "6549c57",
@@ -137,21 +138,8 @@ def _table(key, title, unit, groups, bias, truth, noise) -> dict:
                 continue
             base = scale if key == "time" else 3000 * math.exp(truth.uniform(0, 5))
             rows.append(_row(name, task, group, base, bias, truth, noise))
-    named = {group: [r for r in rows if r["group"] == group] for group in groups} | {
-        "all rows": rows
-    }
-    means = {
-        label: {
-            name: figures.geometric_mean(
-                row["values"][name] / min(row["values"].values())
-                for row in chosen
-                if name in row["values"]
-            )
-            for name in NAMES
-        }
-        for label, chosen in named.items()
-    }
-    return {"key": key, "title": title, "unit": unit, "rows": rows, "means": means}
+    found = means.by_group([(row["group"], row["values"]) for row in rows], NAMES)
+    return {"key": key, "title": title, "unit": unit, "rows": rows, "means": found}
 
 
 def _row(name, task, group, base, bias, truth, noise) -> dict:

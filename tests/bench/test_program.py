@@ -1,4 +1,4 @@
-"""Does bench/compare -- PROGRAM tell of any program, and say in a line what it cannot do?
+"""Does bench/compare -- PROGRAM tell of any program, and say in a line what cannot be done?
 
     python3 -m unittest discover tests/bench
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -14,6 +15,9 @@ import unittest
 import liars
 
 COMPARE = liars.TOP / "bench" / "compare"
+IS_BUILT = unittest.skipUnless(
+    (liars.BUILD / "bench" / "launch").exists(), "the benchmarks are not built"
+)
 FIXED = ["--no-install", "--no-build", "--build", str(liars.BUILD), "--runs", "1"]
 
 
@@ -24,7 +28,7 @@ def compare(*words: str, folder: pathlib.Path | str = "/") -> subprocess.Complet
     return run
 
 
-@unittest.skipUnless((liars.BUILD / "bench" / "launch").exists(), "the benchmarks are not built")
+@IS_BUILT
 class Program(unittest.TestCase):
     def test_every_quantity_has_a_line(self) -> None:
         run = compare("--", "sort", "/etc/passwd")
@@ -74,6 +78,53 @@ class Program(unittest.TestCase):
                 run = compare(*words)
                 self.assertEqual(run.returncode, 2, run.stdout + run.stderr)
                 self.assertRegex(run.stderr, r"bench/compare: .+")
+
+
+class BeforeTheFirstRun(unittest.TestCase):
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def compare(self, *words: str, lacks: str = "") -> subprocess.CompletedProcess:
+        """A run; where a module is lacking, as on a machine without its package."""
+        if lacks:
+            fault = f"raise ModuleNotFoundError('no', name={lacks!r})\n"
+            (self.folder / f"{lacks}.py").write_text(fault)
+        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        command = [COMPARE, *FIXED, *words]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True)
+        self.assertNotIn("Traceback", run.stderr)
+        return run
+
+    def test_help_and_list_need_no_package(self) -> None:
+        for lacks in ("rich", "scipy"):
+            for word in ("--help", "--list"):
+                self.assertEqual(self.compare(word, lacks=lacks).returncode, 0)
+
+    def test_a_missing_package_is_told(self) -> None:
+        for lacks, words in (("rich", []), ("jinja2", ["--html", str(self.folder / "a.html")])):
+            run = self.compare("--only", "true", *words, lacks=lacks)
+            self.assertEqual((run.returncode, run.stdout), (2, ""))
+            self.assertRegex(run.stderr, f"no module {lacks}; .*apt-get install .*python3-{lacks}")
+            (self.folder / f"{lacks}.py").unlink()
+
+    def test_a_folder_is_no_file_to_write(self) -> None:
+        for kind in ("json", "csv", "html"):
+            run = self.compare(f"--{kind}", str(self.folder), "--only", "true")
+            self.assertEqual(run.returncode, 2)
+            self.assertIn(f"--{kind}: cannot write {self.folder}", run.stderr)
+
+    @IS_BUILT
+    def test_a_static_program_is_refused(self) -> None:
+        program = self.folder / "program"
+        source = "#include <stdlib.h>\nint main(void) { return malloc(1) == 0; }\n"
+        for how in ("-static", "-static-pie", "-pie"):
+            command = ["cc", how, "-fPIE", "-x", "c", "-o", program, "-"]
+            subprocess.run(command, input=source, text=True, check=True)
+            run = self.compare("--allocators", "glibc", "--", str(program))
+            self.assertEqual(run.returncode, 0 if how == "-pie" else 2, run.stderr)
+            self.assertEqual("is linked statically" in run.stderr, how != "-pie")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import catalog  # noqa: E402
 import document as doc  # noqa: E402
 import record  # noqa: E402
 import regression  # noqa: E402
+import result  # noqa: E402
 
 
 def scaled(document: doc.Document, name: str, factor: float) -> doc.Document:
@@ -43,6 +45,9 @@ def whole() -> doc.Document:
     for task in catalog.load_tasks(catalog.Folders(TOP / "build"), catalog.EVERYTHING):
         rows.append(rows[0] | {"name": f"{task.name}/more", "task": task.name})
     return document
+
+
+NAMES = re.compile(r"`([^`]+)`")  # Of rows, in a table of bench/README.md.
 
 
 class InFolder(unittest.TestCase):
@@ -104,6 +109,15 @@ class RecordTest(InFolder):
         for document in (short, whole()):
             self.assertTrue(record.store(document, self.folder, document is short).exists())
 
+    def test_what_is_of_no_known_commit_or_tuned_makes_no_record(self):
+        old, tuned = whole(), whole()
+        old["commit"] += f" {result.NOT_BUILT}"
+        tuned["machine"]["tuned by"] = "ASHLAR_CONF=slob_max:0"
+        with self.assertRaisesRegex(doc.Unusable, "not known to be of commit .*--anyway"):
+            record.store(old, self.folder)
+        with self.assertRaisesRegex(doc.Unusable, "with ASHLAR_CONF=slob_max:0 set"):
+            record.store(tuned, self.folder, anyway=True)
+
     def test_a_quantity_that_was_zero_in_most_runs_makes_no_comparison_short(self):
         document = whole()
         document["tables"][-1]["rows"][0]["runs"] = 1
@@ -139,6 +153,50 @@ class RecordTest(InFolder):
             self.assertRegex(text, r"\| time \| 7.77 \|.*\| 47 \|\n")
             self.assertIn("64 CPUs", text)
         self.assertEqual(path.stem, "2026-12-01")
+
+    def test_the_readme_shows_tables_of_one_group_and_says_who_fails(self):
+        document = report_sample.document()
+        table = document["tables"][1]
+        table["rows"] = [row for row in table["rows"] if row["group"] == "programs"]
+        table["means"] = {"programs": table["means"]["programs"]}
+        block = " ".join(record.readme_block(document, pathlib.Path("r.json")).split())
+        mean = table["means"]["programs"]["glibc"]
+        self.assertRegex(block, rf"\| peak memory \| {mean:.2f} \|.*\| {len(table['rows'])} \|")
+        self.assertIn("jemalloc fails git (WRONG): its means are without git.", block)
+        self.assertIn("tcmalloc is the one of gperftools", block)
+
+    def test_rows_that_count_in_no_mean_are_not_counted(self):
+        document = report_sample.document()
+        document["tables"][1]["rows"][0]["values"]["ashlar"] = 0
+        block = record.readme_block(document, pathlib.Path("r.json"))
+        count = len(document["tables"][1]["rows"]) - 1
+        self.assertRegex(block, rf"\| peak memory \|.*\| {count} \|\n")
+
+    def test_a_result_in_the_first_format_is_sorted_as_today(self):
+        document = report_sample.document() | {"format": 1}
+        time, memory = document["tables"]
+        for table in (time, memory):
+            table["rows"].append(table["rows"][0] | {"name": "idle-200", "task": "idle-200"})
+        few = time["rows"][0] | {"values": {"glibc": 49e6, "ashlar": 60e6}}
+        much = time["rows"][1] | {"values": {"glibc": 51e6, "ashlar": 102e6}}
+        system = time | {"key": "system", "title": "System time", "rows": [few, much]}
+        document["tables"].append(system)
+        path = self.top / "result.json"
+        path.write_text(json.dumps(document))
+        found = {table["key"]: table for table in doc.load(path)["tables"]}
+        self.assertEqual(found["time"]["rows"], time["rows"][:-1])
+        self.assertEqual(found["memory"]["rows"], memory["rows"][:-1])
+        self.assertEqual(found["stays"]["rows"], memory["rows"][-1:])
+        self.assertEqual(found["system"]["rows"], [much])
+        self.assertEqual(doc.means(found["system"]), {"glibc": 1.0, "ashlar": 2.0})
+
+    def test_bench_readme_names_what_is_behind_in_the_newest_record(self):
+        text = (TOP / "bench" / "README.md").read_text()
+        table = text.partition("## Where Ashlar is behind")[2].partition("\n## ")[0]
+        firsts = re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)
+        told = {name for first in firsts for name in NAMES.findall(first)}
+        document = doc.load(record.newest())
+        self.assertEqual(told, {row["name"] for _, row, _ in doc.behind(document)})
 
     def test_a_readme_without_its_place_is_told(self):
         record.store(report_sample.document(), self.folder, anyway=True)
@@ -203,6 +261,13 @@ class RegressionTest(unittest.TestCase):
         found = regression.compare(old, scaled(old, "lua", 1.5))
         self.assertEqual([(c.row, c.note) for c in found.changes], [("lua", "by value")])
         self.assertEqual(found.by_spread, len(old["tables"][0]["rows"]))
+
+    def test_a_row_that_came_down_to_nothing_is_better(self):
+        old = report_sample.document()
+        for row in old["tables"][0]["rows"]:
+            row["ratio_low"] = row["ratio_high"] = None
+        found = regression.compare(old, scaled(old, "lua", 0))
+        self.assertEqual([(c.row, c.way) for c in found.changes], [("lua", "better")])
 
     def test_new_failures_are_worse_and_lost_rows_are_told(self):
         old = report_sample.document()

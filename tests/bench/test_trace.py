@@ -2,7 +2,7 @@
 """Tests of bench/capture and bench/replay, against the build in build/.
 
 Run: python3 -m unittest tests/bench/test_trace.py
-or, for another build: BUILD=/path python3 -m unittest ...
+after a build with -DASHLAR_BUILD_BENCH=ON. ASHLAR_BUILD names the build folder, if not build/.
 """
 
 import gzip
@@ -15,7 +15,7 @@ import tempfile
 import unittest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("BUILD", TOP / "build"))
+BUILD = pathlib.Path(os.environ.get("ASHLAR_BUILD", TOP / "build")).resolve()
 REPLAY = BUILD / "bench" / "replay"
 RECORD = TOP / "bench" / "trace" / "record"
 
