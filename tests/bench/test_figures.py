@@ -7,6 +7,7 @@ after a build with -DASHLAR_BUILD_BENCH=ON. ASHLAR_BUILD names the build folder,
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import random
@@ -15,9 +16,11 @@ import unittest
 from unittest import mock
 
 import liars
+from rich.console import Console
 
 sys.path.insert(0, str(liars.TOP / "bench" / "harness"))
 import catalog  # noqa: E402
+import compare  # noqa: E402
 import figures  # noqa: E402
 import machine  # noqa: E402
 import measure  # noqa: E402
@@ -129,6 +132,17 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.verdict("echo answer=1"), "NO TIME")
         self.assertEqual(self.verdict("echo kib=1", time="none"), "")
         self.assertEqual(self.verdict("echo ns=1"), "")
+
+    def test_a_workload_that_fails_under_glibc_is_left_out(self) -> None:
+        good, bad = (
+            catalog.Task(name, ["sh", "-c", script], is_program=False)
+            for name, script in (("good", "echo ns=1"), ("bad", "exit 3"))
+        )
+        here = session.Session([bad, good], [GLIBC], FOLDERS)
+        said = io.StringIO()
+        compare.ask_reference(here, Console(file=said, width=200))
+        self.assertEqual(here.tasks, [good])
+        self.assertIn("Left out: bad fails under glibc: EXIT 3", said.getvalue())
 
     def test_a_launcher_that_was_ended_is_no_hang(self) -> None:
         self.assertEqual(self.verdict("kill -9 $PPID"), "NO REPORT")

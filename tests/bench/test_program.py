@@ -53,6 +53,7 @@ class Program(unittest.TestCase):
             self.assertEqual(run.returncode, 0, run.stderr)
             result = json.loads((pathlib.Path(folder) / "r.json").read_text())
             self.assertEqual(result["kind"], "program")
+            self.assertRegex(result["commit"], "the library was there already")
             runs = [run for sample in result["samples"] for run in sample["runs"]]
             self.assertEqual({run["status"] for run in runs}, {0})
             report = [liars.TOP / "bench" / "report", "r.json", "--csv", "r.csv"]
