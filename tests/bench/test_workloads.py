@@ -68,6 +68,9 @@ class Workloads(unittest.TestCase):
         cls.tasks = [task for task in load_tasks(folders, "*,small-*") if not task.is_program]
         known = [a for a in load_allocators(folders, []) if a.name in CHECKED]
         cls.allocators = [a for a in known if loads(a)]
+        lacking = set(CHECKED) - {a.name for a in cls.allocators}
+        if lacking:
+            raise AssertionError(f"nothing is compared with what does not load: {lacking}")
 
     def test_answers_are_the_same_under_every_allocator(self) -> None:
         for task in self.tasks:
