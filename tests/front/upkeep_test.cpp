@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstring>
@@ -253,7 +254,7 @@ size_t calls_for_pinned(size_t size, size_t kept) {
         },
         &cache);
     void* block = front::alloc_zeroed_in(kPlace, size, true);
-    return (block != nullptr) == (kept > 0) ? cache.calls : 76;
+    return (block != nullptr) == (kept > 0) ? std::min(cache.calls, 75) : 76;
   });
   return static_cast<size_t>(ending.exit_code);
 }
