@@ -19,6 +19,9 @@ if(NOT DEFINED ASHLAR_UNDER_TEST)
 endif()
 set(bb ${CMAKE_CURRENT_LIST_DIR})
 
+# ld.so says this of a library that it cannot preload, and goes on with the system's malloc.
+set(not_preloaded "from LD_PRELOAD cannot be preloaded")
+
 # Programs that call malloc on purpose: no library of ours, no elided allocation, and exceptions on
 # whatever the library itself is built with.
 function(blackbox_options target)
@@ -65,6 +68,7 @@ function(blackbox_test name)
       ENVIRONMENT "${environment}"
       LABELS "blackbox;${variant};${arg_LABELS}"
       TIMEOUT ${arg_TIMEOUT}
+      FAIL_REGULAR_EXPRESSION "${not_preloaded}"
       SKIP_RETURN_CODE 77)
   endforeach()
 endfunction()
@@ -344,12 +348,14 @@ if(ASHLAR_SLOB_ONLY)
     string(SUBSTRING ${key} 0 4 key)
     add_test(NAME limits.slob_only_${key} COMMAND sh -c
       "ulimit -v 16384 && export LD_PRELOAD=${ASHLAR_UNDER_TEST} && ${program} > /dev/null")
-    set_tests_properties(limits.slob_only_${key} PROPERTIES LABELS "blackbox;limits" TIMEOUT 60)
+    set_tests_properties(limits.slob_only_${key} PROPERTIES LABELS "blackbox;limits" TIMEOUT 60
+      FAIL_REGULAR_EXPRESSION "${not_preloaded}")
   endforeach()
   # A bound on what the heap holds ends a program that wants more, and no other.
   foreach(kib 4096 16384)
     add_test(NAME limits.slob_only_bound_${kib} COMMAND bash -c "printf -v text %8000000s")
     set_tests_properties(limits.slob_only_bound_${kib} PROPERTIES LABELS "blackbox;limits"
+      FAIL_REGULAR_EXPRESSION "${not_preloaded}"
       ENVIRONMENT "LD_PRELOAD=${ASHLAR_UNDER_TEST};ASHLAR_CONF=limit_kib:${kib}")
   endforeach()
   set_tests_properties(limits.slob_only_bound_4096 PROPERTIES
