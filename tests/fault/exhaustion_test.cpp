@@ -29,13 +29,11 @@ void (*volatile const give_back)(void*) = ::free;
 
 /// Runs DISABLED_<name> in a fresh process under RLIMIT_AS (0: without).
 void run_fresh(const std::string& name, size_t address_space) {
-  const test::Ending ending =
-      test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-                 "--gtest_filter=Exhaustion.DISABLED_" + name},
-                {}, 100, [address_space] {
-                  const rlimit limit{address_space, address_space};
-                  if (address_space != 0) setrlimit(RLIMIT_AS, &limit);
-                });
+  const test::Ending ending = test::run_disabled("Exhaustion", name, {}, [address_space] {
+    const rlimit limit{address_space, address_space};
+    if (address_space != 0 && setrlimit(RLIMIT_AS, &limit) != 0) _exit(98);
+  });
+  if (ending.exit_code == test::kNotRun) GTEST_SKIP() << ending.out;
   EXPECT_TRUE(ending.clean()) << name << " " << ending.text();
 }
 

@@ -2,7 +2,6 @@
 // caches.
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 
 #include "ashlar/ashlar.h"
 #include "support/caches.h"
+#include "support/child.h"
 #include "support/rng.h"
 
 namespace {
@@ -146,7 +146,7 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
       if (pid_t child = fork(); child == 0)
         _exit(0);
       else
-        waitpid(child, nullptr, 0);
+        EXPECT_TRUE(test::wait_for(child).clean());
   });
   for (int i = 0; i < 300; ++i) {
     Tally tally;

@@ -383,7 +383,7 @@ bool forbid_system_calls() {
 
 TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
 #if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the sanitizer makes system calls of its own";
+  GTEST_SKIP() << "not run: the sanitizer makes system calls of its own";
 #endif
   constexpr int kCannotFilter = 77;
   pid_t child = fork();
@@ -410,7 +410,8 @@ TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
   }
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotFilter) GTEST_SKIP() << "no seccomp";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotFilter)
+    GTEST_SKIP() << "not run: no seccomp";
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 

@@ -375,7 +375,7 @@ TEST_F(ProcessTest, BlocksFromBesideAreFreedLater) {
   for (int i = 0; i < 50; ++i) {
     pid_t child = fork();
     if (child == 0) _exit(0);
-    test::wait_for(child);
+    EXPECT_TRUE(test::wait_for(child).clean());
   }
   is_over = true;
   other.join();

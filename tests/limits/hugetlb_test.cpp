@@ -104,7 +104,7 @@ void answer(pid_t child, Given& given) {
 void play_kernel(Given& given) {
   const pid_t child = fork();
   if (child == 0) {
-    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(77);
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(test::kNotRun);
     raise(SIGSTOP);
     constexpr uint32_t kFlags = offsetof(seccomp_data, args) + 3 * sizeof(uint64_t);
     sock_filter program[] = {
@@ -118,11 +118,12 @@ void play_kernel(Given& given) {
     sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) != 0)
-      _exit(77);
+      _exit(test::kNotRun);
     return;
   }
-  int status = 0;
-  if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) _exit(77);
+  int status = -1;
+  if (child < 0 || waitpid(child, &status, 0) != child) _exit(76);
+  if (!WIFSTOPPED(status)) _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 76);
   ptrace(PTRACE_SETOPTIONS, child, nullptr,
          PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL);
   for (long signal = 0;;) {
@@ -138,7 +139,7 @@ void play_kernel(Given& given) {
 
 #else
 void play_kernel(Given&) {
-  _exit(77);
+  _exit(test::kNotRun);
 }
 #endif
 
@@ -152,13 +153,12 @@ void run_with(size_t count, const char* option, const char* body) {
   shared->left = count * kPage;
   const char* conf = getenv("ASHLAR_CONF");
   const std::string options = (conf == nullptr ? "" : std::string(conf) + ",") + option;
-  const test::Ending ending =
-      test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-                 std::string("--gtest_filter=Hugetlb.DISABLED_") + body},
-                {"ASHLAR_CONF=" + options}, 100, [&] { play_kernel(*shared); });
+  const test::Ending ending = test::run_disabled("Hugetlb", body, {"ASHLAR_CONF=" + options},
+                                                 [&] { play_kernel(*shared); });
   munmap(shared, sizeof(Given));
   close(file);
-  if (ending.exit_code == 77) GTEST_SKIP() << "not run: no process may play the kernel here";
+  if (ending.exit_code == test::kNotRun)
+    GTEST_SKIP() << "not run: no process may play the kernel here";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 

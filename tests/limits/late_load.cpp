@@ -46,19 +46,19 @@ void* in_thread(void*) {
 
 void in_threads() {
   pthread_t threads[8];
-  for (pthread_t& thread : threads) pthread_create(&thread, nullptr, in_thread, nullptr);
+  for (pthread_t& thread : threads)
+    if (pthread_create(&thread, nullptr, in_thread, nullptr) != 0) fail("a thread");
   for (pthread_t& thread : threads) pthread_join(thread, nullptr);
 }
 
-void fork_once() {
+void fork_once(void (*body)()) {
   const pid_t pid = fork();
   if (pid == 0) {
-    use_both();
+    body();
     _exit(0);
   }
-  int status = 1;
-  waitpid(pid, &status, 0);
-  if (status != 0) fail("the child of a fork");
+  int status = -1;
+  if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) fail("the child of a fork");
 }
 
 /// Loads libraries with static TLS until the loader refuses; the smallest come last.
@@ -84,16 +84,14 @@ int main(int argc, char** argv) {
   if (their_malloc == malloc) fail("the library's malloc is the program's: was it preloaded?");
   use_both();
   in_threads();
-  fork_once();
+  fork_once(use_both);
   if (dlclose(library) != 0) fail("dlclose");
   // Whether it was unloaded or not: threads end, forks happen, and the program's malloc works.
   pthread_t thread;
-  pthread_create(
-      &thread, nullptr, [](void*) -> void* { return malloc(10); }, nullptr);
+  const auto last = [](void*) -> void* { return malloc(10); };
+  if (pthread_create(&thread, nullptr, last, nullptr) != 0) fail("a thread, after dlclose");
   pthread_join(thread, nullptr);
-  const pid_t pid = fork();
-  if (pid == 0) _exit(0);
-  waitpid(pid, nullptr, 0);
+  fork_once([] { free(malloc(10)); });
   free(before);
   printf("loaded late, after %d libraries with static TLS\n", loaded);
   return 0;

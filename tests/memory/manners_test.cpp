@@ -87,7 +87,8 @@ struct Core {
 };
 
 Core core_of(const std::string& folder, bool on_glibc) {
-  crash("crash", folder, on_glibc);
+  const test::Ending ending = crash("crash", folder, on_glibc);
+  EXPECT_EQ(ending.signal, SIGABRT) << ending.text();
   Core core;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     struct stat status {};
@@ -176,10 +177,9 @@ struct Flags {
 /// Those of a process with these options.
 Flags flags_with(const char* thp) {
   const std::string subject = test::subject().find("slabs") == 0 ? ",slob_max:0" : "";
-  const test::Ending ending =
-      test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-                 "--gtest_filter=Manners.DISABLED_PrintFlags"},
-                {"ASHLAR_CONF=thp:" + std::string(thp) + subject});
+  const test::Ending ending = test::run_disabled("Manners", "PrintFlags",
+                                                 {"ASHLAR_CONF=thp:" + std::string(thp) + subject});
+  EXPECT_TRUE(ending.clean()) << ending.text();
   std::istringstream lines(ending.out);
   Flags flags;
   for (std::string line; std::getline(lines, line);) {
@@ -227,11 +227,12 @@ TEST(Manners, HugePagesAreAskedForAsTheOptionSays) {
 
 TEST(Manners, WithoutHugePagesEverythingWorks) {
   const test::Ending ending = test::in_child([] {
-    if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) return 77;
+    if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) return test::kNotRun;
     for (const test::Stamped& block : use_much()) test::free_stamped(block);
-    return test::churn(1, 2000, 100, 8 * kMiB) == 2000 ? 0 : 1;
+    test::churn(1, 2000, 100, 8 * kMiB);
+    return 0;
   });
-  if (ending.exit_code == 77) GTEST_SKIP() << "not run: huge pages cannot be disabled";
+  if (ending.exit_code == test::kNotRun) GTEST_SKIP() << "not run: huge pages cannot be disabled";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 

@@ -81,9 +81,7 @@ size_t bytes_pinned(const Blocks& blocks) {
 // for the other, however often each comes. In a process of its own: what others held lately may be
 // kept.
 TEST(Returned, WhatEachSizeHeldDoesNotAddUp) {
-  const test::Ending ending =
-      test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-                 "--gtest_filter=Returned.DISABLED_WhatEachSizeHeldDoesNotAddUp"});
+  const test::Ending ending = test::run_disabled("Returned", "WhatEachSizeHeldDoesNotAddUp");
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 

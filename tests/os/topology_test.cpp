@@ -7,13 +7,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 #include <vector>
 
+#include "support/child.h"
 #include "support/sysfs.h"
 
 namespace {
@@ -167,14 +167,14 @@ TEST_F(TopologyTest, WhoSpreadsMemoryByHandWantsNoHelp) {
   pid_t pid = fork();
   if (pid == 0) {
     const unsigned long node_0 = 1;
-    constexpr int kInterleave = 3, kSkipped = 77;
-    if (syscall(SYS_set_mempolicy, kInterleave, &node_0, 8 * sizeof node_0) != 0) _exit(kSkipped);
+    constexpr int kInterleave = 3;
+    if (syscall(SYS_set_mempolicy, kInterleave, &node_0, 8 * sizeof node_0) != 0)
+      _exit(test::kNotRun);
     _exit(find() ? 1 : 0);
   }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no memory policies here";
-  EXPECT_EQ(status, 0);
+  const test::Ending ending = test::wait_for(pid);
+  if (ending.exit_code == test::kNotRun) GTEST_SKIP() << "not run: no memory policies here";
+  EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
 TEST_F(TopologyTest, ImitatedNodesAreDealtOut) {
@@ -185,7 +185,7 @@ TEST_F(TopologyTest, ImitatedNodesAreDealtOut) {
     EXPECT_EQ(nodes.number_of(count - 1), count - 1);
     EXPECT_FALSE(nodes.is_real());
   }
-  if (cpus.size() < 2) GTEST_SKIP() << "one CPU";
+  if (cpus.size() < 2) GTEST_SKIP() << "not run: one CPU";
   test::OnCpu other(cpus[1]);
   EXPECT_EQ(nodes.here(), static_cast<unsigned>(cpus[1]) % 32);
 }

@@ -24,6 +24,9 @@
 
 namespace test {
 
+/// Ends a process, or tells of a child, in which the test cannot be made; ctest, too, takes it so.
+constexpr int kNotRun = 77;
+
 /// How often something is done: as often as the environment says, or as usual.
 inline int how_often(const char* variable, int usual) {
   const char* text = getenv(variable);
@@ -61,7 +64,7 @@ inline void wait_for(pid_t pid, int seconds, Ending& ending) {
     return;
   }
   const int64_t deadline = now_ms() + int64_t{seconds} * 1000;
-  int status = 0;
+  int status = -1;
   for (useconds_t pause = 50;; pause = pause < 5000 ? pause * 2 : pause) {
     const pid_t got = waitpid(pid, &status, WNOHANG);
     if (got == pid) break;
@@ -78,7 +81,7 @@ inline void wait_for(pid_t pid, int seconds, Ending& ending) {
   if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);
 }
 
-inline Ending wait_for(pid_t pid, int seconds = 60) {
+[[nodiscard]] inline Ending wait_for(pid_t pid, int seconds = 60) {
   Ending ending;
   wait_for(pid, seconds, ending);
   return ending;
@@ -102,8 +105,9 @@ inline void drain_pipes(int out, int err, int seconds, Ending& ending) {
 }
 
 /// Forks, joins stdout and stderr to pipes, runs `body` in the child (its result is the exit
-/// code), and waits. Only for tests whose process has one thread.
-inline Ending in_child(const std::function<int()>& body, int seconds = 60) {
+/// code, of which a process keeps eight bits), and waits. Only for tests whose process has one
+/// thread.
+[[nodiscard]] inline Ending in_child(const std::function<int()>& body, int seconds = 60) {
   int out[2];
   int err[2];
   Ending ending;
@@ -132,9 +136,9 @@ inline Ending in_child(const std::function<int()>& body, int seconds = 60) {
 
 /// Runs a program to its end. `environment` entries are "NAME=value"; "NAME" alone removes.
 /// `before` runs in the child between fork and exec: limits, credentials.
-inline Ending run(const std::vector<std::string>& words,
-                  const std::vector<std::string>& environment = {}, int seconds = 60,
-                  const std::function<void()>& before = {}) {
+[[nodiscard]] inline Ending run(const std::vector<std::string>& words,
+                                const std::vector<std::string>& environment = {}, int seconds = 60,
+                                const std::function<void()>& before = {}) {
   return in_child(
       [&]() -> int {
         for (const std::string& entry : environment) {
@@ -154,6 +158,21 @@ inline Ending run(const std::vector<std::string>& words,
         return 127;
       },
       seconds);
+}
+
+/// Runs <suite>.DISABLED_<name> of this program in a process of its own. It is no success where it
+/// did not run to its end, as with a name that nothing has; where it was skipped, it is kNotRun.
+[[nodiscard]] inline Ending run_disabled(const std::string& suite, const std::string& name,
+                                         const std::vector<std::string>& environment = {},
+                                         const std::function<void()>& before = {}) {
+  Ending ending = run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
+                       "--gtest_filter=" + suite + ".DISABLED_" + name},
+                      environment, 100, before);
+  if (ending.clean() && ending.out.find("1 test from 1 test suite ran.") == std::string::npos) {
+    ending.exit_code = 1;
+    ending.err += "no test ran to its end: " + suite + ".DISABLED_" + name + "\n";
+  }
+  return ending;
 }
 
 /// Ends the whole process with a sentence when the test has not finished in time.

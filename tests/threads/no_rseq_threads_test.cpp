@@ -126,12 +126,11 @@ TEST(NoRseqThreads, UnregisteredMainThread) {
 // Under a filter from the start glibc registers nobody; a filter that comes later makes glibc
 // itself abort in pthread_create ("rseq registration failed"), so there is no third case.
 TEST(NoRseqThreads, StartedUnderASeccompFilter) {
-  const test::Ending ending = test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests",
-                                         "--gtest_filter=NoRseqThreads.DISABLED_AllOfThem"},
-                                        {}, 110, [] {
-                                          if (!refuse_rseq()) _exit(77);
-                                        });
-  if (ending.exit_code == 77) GTEST_SKIP() << "not run: seccomp filters are refused here";
+  const test::Ending ending = test::run_disabled("NoRseqThreads", "AllOfThem", {}, [] {
+    if (!refuse_rseq()) _exit(test::kNotRun);
+  });
+  if (ending.exit_code == test::kNotRun)
+    GTEST_SKIP() << "not run: seccomp filters are refused here";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 

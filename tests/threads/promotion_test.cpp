@@ -20,21 +20,12 @@ namespace {
 
 void run_fresh(const std::string& name, unsigned times) {
   for (unsigned i = 0; i < times; ++i) {
-    const test::Ending ending =
-        test::run({"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_brief=1",
-                   "--gtest_filter=Promotion.DISABLED_" + name},
-                  {}, 100);
+    const test::Ending ending = test::run_disabled("Promotion", name);
     ASSERT_TRUE(ending.clean()) << name << ", process " << i << " " << ending.text();
   }
 }
 
 using test::Stamped;
-
-Stamped make(test::Rng& rng, size_t most) {
-  Stamped made = test::make_stamped(rng.below(most) + 1, rng.next());
-  if (made.block == nullptr) abort();
-  return made;
-}
 
 // Few and small: a process that is not promoted yet.
 constexpr size_t kEarly = 300;
@@ -42,7 +33,7 @@ Stamped g_early[kEarly];
 
 void make_early() {
   test::Rng rng(1);
-  for (Stamped& one : g_early) one = make(rng, 500);
+  for (Stamped& one : g_early) one = test::make_stamped(rng.below(500) + 1, rng.next());
 }
 
 void free_early() {
