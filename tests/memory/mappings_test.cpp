@@ -55,12 +55,11 @@ void churn(uint64_t seed, size_t steps) {
   std::vector<test::Stamped> blocks(2000);
   for (size_t step = 0; step < steps; ++step) {
     test::Stamped& block = blocks[rng.below(blocks.size())];
-    if (block.block != nullptr) test::free_stamped(block);
+    test::free_stamped(block);
     block = {};
     if (rng.below(3) != 0) block = test::make_stamped(some_size(rng), rng.next());
   }
-  for (const test::Stamped& block : blocks)
-    if (block.block != nullptr) test::free_stamped(block);
+  for (const test::Stamped& block : blocks) test::free_stamped(block);
 }
 
 TEST(Mappings, StayFewHoweverLongTheChurn) {

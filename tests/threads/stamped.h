@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -27,11 +28,14 @@ struct Stamped {
 inline void* (*volatile const stamped_malloc)(size_t) = ::malloc;
 inline void (*volatile const stamped_free)(void*) = ::free;
 
-/// Allocates and signs. A null block means out of memory.
+/// Allocates and signs. Ends the program with a sentence where the block is refused.
 inline Stamped make_stamped(size_t size, uint64_t stamp) {
   if (size < 16) size = 16;
   Stamped made{static_cast<unsigned char*>(stamped_malloc(size)), size, stamp};
-  if (made.block == nullptr) return made;
+  if (made.block == nullptr) {
+    fprintf(stderr, "a block of %zu bytes was refused: %s\n", size, strerror(errno));
+    abort();
+  }
   const uint64_t inverse = ~stamp;
   memcpy(made.block, &stamp, 8);
   memcpy(made.block + size / 2 / 8 * 8, &stamp, 8);
@@ -52,6 +56,7 @@ inline bool is_intact(const Stamped& s) {
 }
 
 /// Verifies the signature, then frees. Ends the program with a sentence where it does not hold.
+/// A place that holds no block yet, or no longer, is left as it is.
 inline void free_stamped(const Stamped& s) {
   if (s.block == nullptr) return;
   if (!is_intact(s)) {
@@ -63,19 +68,15 @@ inline void free_stamped(const Stamped& s) {
 }
 
 /// Allocates and frees `steps` blocks in random order, at most `held` at a time.
-/// Returns the number of blocks it got.
-inline size_t churn(uint64_t seed, size_t steps, size_t held, size_t largest) {
+inline void churn(uint64_t seed, size_t steps, size_t held, size_t largest) {
   Rng rng(seed);
   std::vector<Stamped> live(held);
-  size_t got = 0;
   for (size_t i = 0; i < steps; ++i) {
     Stamped& slot = live[rng.below(held)];
     free_stamped(slot);
     slot = make_stamped(rng.size(largest), rng.next());
-    got += slot.block != nullptr;
   }
   for (const Stamped& slot : live) free_stamped(slot);
-  return got;
 }
 
 /// Threads that churn until told to stop; the noise in which other things must work.
@@ -84,7 +85,10 @@ class Noise {
   explicit Noise(int threads, size_t largest = 50000) {
     for (int i = 0; i < threads; ++i) {
       seats_.push_back(new Seat{this, static_cast<uint64_t>(i), largest, {}});
-      pthread_create(&seats_.back()->thread, nullptr, &Noise::body, seats_.back());
+      if (pthread_create(&seats_.back()->thread, nullptr, &Noise::body, seats_.back()) != 0) {
+        fprintf(stderr, "a thread was refused\n");
+        abort();
+      }
     }
   }
   ~Noise() {
