@@ -18,7 +18,6 @@ if(NOT DEFINED ASHLAR_UNDER_TEST)
   set(ASHLAR_UNDER_TEST $<TARGET_FILE:ashlar_shared>)
 endif()
 set(bb ${CMAKE_CURRENT_LIST_DIR})
-
 # ld.so says this of a library that it cannot preload, and goes on with the system's malloc.
 set(not_preloaded "from LD_PRELOAD cannot be preloaded")
 
@@ -67,8 +66,7 @@ function(blackbox_test name)
     set_tests_properties(${name}.${variant} PROPERTIES
       ENVIRONMENT "${environment}"
       LABELS "blackbox;${variant};${arg_LABELS}"
-      TIMEOUT ${arg_TIMEOUT}
-      FAIL_REGULAR_EXPRESSION "${not_preloaded}"
+      TIMEOUT ${arg_TIMEOUT} FAIL_REGULAR_EXPRESSION "${not_preloaded}"
       SKIP_RETURN_CODE 77)
   endforeach()
 endfunction()
@@ -334,10 +332,8 @@ foreach(gib 1 4)
   foreach(name cross_thread_free exit_paths fork_handlers spawn)
     blackbox_test(limits.ulimit_${gib}g.${name} VARIANTS preload LABELS limits
       COMMAND sh -c "ulimit -v ${kib} && exec $<TARGET_FILE:${name}_test>")
-    if(name MATCHES "^fork_(handlers|in_signal)$")
-      set_tests_properties(limits.ulimit_${gib}g.${name}.preload PROPERTIES RUN_SERIAL ON)
-    endif()
   endforeach()
+  set_tests_properties(limits.ulimit_${gib}g.fork_handlers.preload PROPERTIES RUN_SERIAL ON)
 endforeach()
 
 # The small library, where a process may have 16 MiB of address space for all that it maps.

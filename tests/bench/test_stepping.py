@@ -27,7 +27,7 @@ MOST = 200
 
 
 def may_trace() -> bool:
-    """May a process trace another here? Asked on the system's malloc: ours may be what is at fault."""
+    """May a process trace another here? Asked on the system's malloc: ours may be at fault."""
     command = [FOLDERS.build / "bench" / "steps", "", FOLDERS.build / "bench" / "stepped", "16"]
     run = subprocess.run(command, capture_output=True, text=True)
     return run.stderr != "steps: cannot trace a program here\n"
