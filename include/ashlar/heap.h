@@ -12,8 +12,11 @@
  * what must be fast.
  *
  * Threads: every function may be called from every thread, but for the end of a heap, which must be
- * its last use. Fork: safe; while another thread forks, a call waits for that, so do not call from
- * where a thread holds one of stdio's locks (flockfile). Signals: not to be called from a handler.
+ * its last use. Fork: safe; while another thread forks, a request waits for that, ten seconds at
+ * most: then it is refused, as where there is no room, and so are others until the fork is over.
+ * So do not call with a lock that the fork waits for, one that an atfork handler takes, or one of
+ * stdio's (flockfile). What is freed or ended meanwhile goes when the fork is over, with the next
+ * call. Signals: not to be called from a handler.
  *
  * A block belongs to the heap it came from: to give it to free(), to another heap, or twice is
  * misuse. It is told in one line on standard error and ends the process by SIGABRT.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #include "base/bits.h"
 #include "front/contract.h"
@@ -23,8 +24,10 @@ constinit os::Lock SmallHeap::list_lock_{os::LockRank::kHeaps};
 constinit base::List<SmallHeap> SmallHeap::list_;
 constinit SmallHeap* SmallHeap::visited_ = nullptr;
 constinit std::atomic<const os::ThreadState*> SmallHeap::visitor_{nullptr};
+constinit std::atomic<SmallHeap*> SmallHeap::ended_{nullptr};
 
 SmallHeap* SmallHeap::create(size_t limit) {
+  if (base::kHasCaches) end_noted();
   void* memory = front::alloc(sizeof(SmallHeap));
   if (memory == nullptr) return nullptr;
   SmallHeap* heap = new (memory) SmallHeap;
@@ -36,8 +39,9 @@ SmallHeap* SmallHeap::create(size_t limit) {
                       heap->zone_.meta_size());
     heap->meta_.donate(heap->zone_.spare(), page::Zone::kSpare);
     heap->slob_.start(heap->zone_, heap->meta_);
-    if (base::kHasCaches) heap->join_list();
-    return heap;
+    if (!base::kHasCaches || heap->try_join_list()) return heap;
+    heap->meta_.stop();
+    heap->zone_.stop();
   }
   front::free(memory);
   return nullptr;
@@ -65,27 +69,51 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
 
 void SmallHeap::destroy() {
   if (is_in_buffer_) return;
-  while (base::kHasCaches && !try_leave_list()) os::yield_cpu();
+  if (base::kHasCaches) end_noted();
+  if (base::kHasCaches && !try_leave_list()) {
+    SmallHeap* top = ended_.load(std::memory_order_relaxed);
+    do {
+      noted_.store(top, std::memory_order_relaxed);
+    } while (!ended_.compare_exchange_weak(top, this, std::memory_order_release));
+    return;
+  }
   meta_.stop();
   zone_.stop();
   front::free(this);
 }
 
-void SmallHeap::join_list() {
-  GateEntry entry(GateEntry::Waiting{});
+// Ends those that a fork has kept from it.
+void SmallHeap::end_noted() {
+  if (ended_.load(std::memory_order_relaxed) == nullptr || !is_gate_open()) return;
+  SmallHeap* heap = ended_.exchange(nullptr, std::memory_order_acquire);
+  while (heap != nullptr) {
+    auto* next = static_cast<SmallHeap*>(heap->noted_.load(std::memory_order_relaxed));
+    heap->destroy();
+    heap = next;
+  }
+}
+
+// False where a fork keeps the list as it is.
+bool SmallHeap::try_join_list() {
+  Stay stay;
+  if (!stay.is_open()) return false;
   os::Locked held(list_lock_);
   list_.push_front(*this);
   count_.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
-// False where it is just visited.
+// The same. Where it is just visited, it waits.
 bool SmallHeap::try_leave_list() {
-  GateEntry entry(GateEntry::Waiting{});
-  os::Locked held(list_lock_);
-  if (visited_ == this) return false;
-  list_.remove(*this);
-  count_.fetch_sub(1, std::memory_order_relaxed);
-  return true;
+  for (;; os::yield_cpu()) {
+    Stay stay;
+    if (!stay.is_open()) return false;
+    os::Locked held(list_lock_);
+    if (visited_ == this) continue;
+    list_.remove(*this);
+    count_.fetch_sub(1, std::memory_order_relaxed);
+    return true;
+  }
 }
 
 // No lock is held meanwhile: the kernel may be asked for long.
@@ -138,6 +166,7 @@ void SmallHeap::reset_in_child() ASHLAR_UNCHECKED {
       if (!lock->is_free()) lock->reset_in_child();
     if (heap.zone_.is_purging()) heap.zone_.reset_in_child();
   });
+  ended_.store(nullptr, std::memory_order_relaxed);
   if (visitor_.load(std::memory_order_relaxed) == &os::this_thread()) return;
   visited_ = nullptr;
   visitor_.store(nullptr, std::memory_order_relaxed);
@@ -160,7 +189,8 @@ bool SmallHeap::make_room(Pages pages) {
   auto has_room = [&] { return budget.has_room(pages.n, page::Budget::For::kLarge); };
   if (is_in_buffer_ || has_room() || !budget.may_help(pages.n)) return false;
   {
-    GateEntry entry(GateEntry::Waiting{});
+    Stay stay;
+    if (!stay.is_open()) return false;
     slob_.reap();
     zone_.purge(0);
   }
@@ -179,6 +209,13 @@ void* SmallHeap::refuse(size_t size) {
   return nullptr;
 }
 
+inline void* SmallHeap::try_alloc(size_t size, size_t align) {
+  void* block = alloc_once(size, align);
+  if (block == nullptr && make_room(std::max(Pages::ceil(size), Pages(1))))
+    block = alloc_once(size, align);
+  return block;
+}
+
 void* SmallHeap::alloc(size_t size, size_t align) {
   if (size > kMaxRequest || align > kMaxRequest) return nullptr;
   void* block = try_alloc(size, align);
@@ -187,8 +224,39 @@ void* SmallHeap::alloc(size_t size, size_t align) {
   return block;
 }
 
+void SmallHeap::free_inside(void* p) {
+  Frame& frame = frame_of(p);
+  if (frame.kind == FrameKind::kSlob)
+    slob_.free(frame, p);
+  else
+    zone_.free_large(frame);
+}
+
+inline void SmallHeap::note(void* p) {
+  frame_of(p);  // tells what is no block
+  void* top = noted_.load(std::memory_order_relaxed);
+  do {
+    if (top == nullptr) noted_in_.store(fork_count(), std::memory_order_relaxed);
+    *static_cast<void**>(p) = top;
+  } while (!noted_.compare_exchange_weak(top, p, std::memory_order_release));
+}
+
+// Not while a fork is under way: in a child whose handlers have not all run, the list may be torn.
+inline void SmallHeap::free_noted() {
+  if (!is_gate_open()) return;
+  bool is_whole = noted_in_.load(std::memory_order_relaxed) == fork_count();
+  void* p = noted_.exchange(nullptr, std::memory_order_acquire);
+  while (is_whole && p != nullptr) {
+    void* next = *static_cast<void**>(p);
+    free_inside(p);
+    p = next;
+  }
+}
+
 // What malloc's slow path does, too, on its way out of the gate, and behind it.
 void SmallHeap::keep_up() {
+  if (base::kHasCaches && noted_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    free_noted();
   if (base::kHasCaches && !is_in_buffer_) leave();
 }
 
@@ -199,31 +267,26 @@ void SmallHeap::answer() {
     answer_wish();
 }
 
-void* SmallHeap::try_alloc(size_t size, size_t align) {
-  void* block = alloc_once(size, align);
-  if (block == nullptr && drop_empty()) block = alloc_once(size, align);
-  if (block == nullptr && make_room(std::max(Pages::ceil(size), Pages(1))))
-    block = alloc_once(size, align);
-  return block;
-}
-
-// Gives back the page that is kept empty, for it may stand in the way. Whether there was one.
-bool SmallHeap::drop_empty() {
-  GateEntry entry(GateEntry::Waiting{});
-  return slob_.reap();
-}
-
 void* SmallHeap::alloc_once(size_t size, size_t align) {
-  GateEntry entry(GateEntry::Waiting{});
+  Stay stay;
+  if (!stay.is_open()) return nullptr;
   keep_up();
-  if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
-  Order order = Order::ceil(std::max(Pages::ceil(align), Pages(1)));
-  Frame* frame = zone_.alloc(std::max(Pages::ceil(size), Pages(1)), order, FrameKind::kLarge);
-  if (frame == nullptr) return nullptr;
-  char* block = zone_.address_of(*frame);
-  if (!base::kHasCaches || base::is_aligned(block, align)) return block;
-  zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
-  return nullptr;
+  auto alloc = [&]() -> void* {
+    if (slob::serves(size) && align <= base::kFrameSize) return slob_.alloc(size, align);
+    Pages pages = Pages::ceil(std::max(size, size_t{1}));
+    Frame* frame = zone_.alloc(pages, Order::ceil(Pages::ceil(align)), FrameKind::kLarge);
+    if (frame == nullptr) return nullptr;
+    char* block = zone_.address_of(*frame);
+    if (!base::kHasCaches || base::is_aligned(block, align)) return block;
+    zone_.free_large(*frame);  // beyond what the heap's memory is aligned to
+    return nullptr;
+  };
+  void* block = nullptr;
+  // The page that is kept empty may stand in the way.
+  do {
+    block = alloc();
+  } while (block == nullptr && slob_.reap());
+  return block;
 }
 
 void* SmallHeap::alloc_zeroed(size_t size) {
@@ -236,25 +299,27 @@ void* SmallHeap::alloc_zeroed(size_t size) {
 
 void SmallHeap::free(void* p) {
   if (p == nullptr) return;
-  GateEntry entry(GateEntry::Waiting{});
-  Frame& frame = frame_of(p);
-  if (frame.kind == FrameKind::kSlob)
-    slob_.free(frame, p);
-  else
-    zone_.free_large(frame);
+  // In the small library, which notes nothing, it stays in use where a fork lasts too long.
+  std::conditional_t<base::kHasCaches, GateEntry, Stay> entry;
+  if (!entry.is_open()) {
+    if (base::kHasCaches) note(p);
+    return;
+  }
+  free_inside(p);
   if (zone_.wants_trim()) zone_.trim();
   keep_up();
 }
 
 void* SmallHeap::resize_in_place(void* p, size_t size) {
-  GateEntry entry(GateEntry::Waiting{});
+  Stay stay;
+  if (!stay.is_open()) return nullptr;
   keep_up();
   Frame& frame = frame_of(p);
   if (frame.kind == FrameKind::kSlob)
     return size < slob::kEnd && slob_.try_resize(frame, p, size) ? p : nullptr;
-  Pages have(frame.count), want = Pages::ceil(size);
-  if (want < have) zone_.shrink(frame, want);
-  return want <= have || zone_.try_grow(frame, want) ? p : nullptr;
+  Pages want = Pages::ceil(size);
+  if (want.n < frame.count) zone_.shrink(frame, want);
+  return want.n <= frame.count || zone_.try_grow(frame, want) ? p : nullptr;
 }
 
 void* SmallHeap::resize(void* p, size_t size) {
@@ -270,6 +335,7 @@ void* SmallHeap::resize(void* p, size_t size) {
   void* fresh = try_alloc(size, base::kGrain);
   if (fresh == nullptr) {
     void* same = resize_in_place(p, size);  // what stood behind it may have gone
+    if (same == nullptr && size <= have) same = p;
     return same != nullptr ? same : refuse(size);
   }
   std::memcpy(fresh, p, std::min(have, size));
@@ -277,15 +343,16 @@ void* SmallHeap::resize(void* p, size_t size) {
   return fresh;
 }
 
+// However long a fork lasts: it changes nothing.
 size_t SmallHeap::usable_size(const void* p) {
   if (p == nullptr) return 0;
-  GateEntry entry(GateEntry::Waiting{});
+  Stay stay;
   const Frame& frame = frame_of(p);
   return frame.kind == FrameKind::kSlob ? slob_.usable_size(frame, p) : Pages(frame.count).bytes();
 }
 
 size_t SmallHeap::live_bytes() {
-  GateEntry entry(GateEntry::Waiting{});
+  Stay stay;
   return slob_.stats().live_bytes + Pages(zone_.stats().large).bytes();
 }
 

@@ -12,14 +12,18 @@
 //   the program's caches are asked. And where memory is to go back, by age or since it is short, a
 //   list tells which such heaps there are. A buffer is no business of that.
 //
+//   Calls go through the gate, so that a fork finds no heap half changed. Beside the gate there is
+//   nothing to be had of a heap: a request waits for the fork, as long as a Stay does. What is
+//   freed meanwhile is noted, and so are heaps that end; the next call sees to them.
+//
 // Invariants (audit())
 //   1. Those of the zone and of SLOB.
 //   2. Listed are those that have memory of the system's, from the end of create() to destroy().
 //
 // Locking
-//   The zone's and SLOB's. Calls go through the gate, so that a fork finds no heap half changed.
-//   The list's (LockRank::kHeaps) between two heaps that are visited, not meanwhile. One thread
-//   visits at a time; whoever ends the heap where it is just then waits for it to go on.
+//   The zone's and SLOB's. The list's (LockRank::kHeaps) between two heaps that are visited, not
+//   meanwhile. One thread visits at a time; whoever ends the heap where it is just then waits for
+//   it to go on.
 //
 // Cost
 //   That of slob/slob.h: for some tens of pages tens of nanoseconds, for thousands microseconds.
@@ -79,16 +83,19 @@ class SmallHeap {
   constexpr SmallHeap() = default;
   page::Frame& frame_of(const void* p);
   void* alloc_once(size_t size, size_t align);
-  void* try_alloc(size_t size, size_t align);
-  bool drop_empty();
+  ASHLAR_INLINE void* try_alloc(size_t size, size_t align);
+  void free_inside(void* p);
+  ASHLAR_INLINE void note(void* p);
+  ASHLAR_INLINE void free_noted();
   bool make_room(base::Pages pages);
   void* refuse(size_t size);
   void keep_up();
   void answer();
   void* resize_in_place(void* p, size_t size);
 
-  void join_list() ASHLAR_EXCLUDES(list_lock_);
+  bool try_join_list() ASHLAR_EXCLUDES(list_lock_);
   bool try_leave_list() ASHLAR_EXCLUDES(list_lock_);
+  static void end_noted();
 
   template <class Visit>
   static void visit_all(Visit visit) ASHLAR_EXCLUDES(list_lock_);
@@ -99,10 +106,15 @@ class SmallHeap {
   static os::Lock list_lock_;
   static base::List<SmallHeap> list_ ASHLAR_GUARDED_BY(list_lock_);
   static SmallHeap* visited_ ASHLAR_GUARDED_BY(list_lock_);
+  static std::atomic<SmallHeap*> ended_;  // while the gate was closed; linked through noted_
 
   page::Zone zone_{};
   page::MetaArena meta_{};
   slob::Slob slob_{};
+  // Blocks that were freed while the gate was closed, each holding the address of the next; and the
+  // fork_count() of then: in the child of that fork they may not be whole.
+  std::atomic<void*> noted_{nullptr};
+  std::atomic<uint32_t> noted_in_{0};
   bool is_in_buffer_ = false;
   SmallHeap *next, *prev;  // in the list
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 
 #include "base/bits.h"
 #include "cache/registry.h"
@@ -31,6 +32,24 @@ constexpr size_t kLeastNodes = (size_t{16} << 20) / base::kFrameSize;
 ASHLAR_START_DATA std::atomic<bool> g_has_nodes{false};  // looked for, and found or not
 // The heap has been so large, or above its bound, that pressure counts.
 ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
+
+// The closing of the gate (os::ThreadState::last_closing) that has outlasted a Stay's wait, or 0.
+std::atomic<uint8_t> g_long_closing{0};
+
+// Waits for the gate to open. False where it stays closed for too long.
+bool wait_long_for_gate() {
+  const uint8_t& closing = os::this_thread().last_closing;
+  constexpr auto kMostWaits = static_cast<uint32_t>(GateWait::kTenSeconds);
+  for (uint32_t waits = 0; waits < kMostWaits; ++waits) {
+    if (wait_for_gate(true)) {
+      g_long_closing.store(0, std::memory_order_relaxed);
+      return true;
+    }
+    if (closing == g_long_closing.load(std::memory_order_relaxed)) return false;
+  }
+  g_long_closing.store(closing, std::memory_order_relaxed);
+  return false;
+}
 
 // Where the heap grows by so much, it is looked whether objects of other sizes lie idle.
 constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
@@ -314,8 +333,17 @@ void attend(Start start) {
     wake_reaper(start == Start::kAllowed);
 }
 
+Stay::Stay() {
+  for (bool goes_on = true; goes_on && !entry_.is_open();) {
+    entry_.~GateEntry();
+    goes_on = wait_long_for_gate();
+    new (&entry_) GateEntry;
+  }
+}
+
 void reset_upkeep_in_child() {
   g_pressure.reset_in_child();
+  g_long_closing.store(0, std::memory_order_relaxed);
 }
 
 // While a fork is under way, or a shrinker is asked already, the wish stays for others to see to.
@@ -349,8 +377,8 @@ bool ask_program(size_t bytes, page::Manners::Where where, unsigned round) {
 
 const os::Topology* nodes() {
   if (!start_heap()) return nullptr;
-  GateEntry entry(GateEntry::Waiting{});
-  g_heap.find_nodes();
+  Stay stay;
+  if (stay.is_open()) g_heap.find_nodes();
   return g_heap.pages().nodes().topology();
 }
 

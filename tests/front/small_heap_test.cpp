@@ -427,6 +427,22 @@ TEST(SmallHeap, OnesMayComeAndGoWhileAllGiveBack) {
   EXPECT_FALSE(front::SmallHeap::is_any());
 }
 
+TEST(SmallHeap, InAFullOneABlockMayStillBecomeShorter) {
+  for (auto [had, wanted] : {std::pair<size_t, size_t>{20580, 5000}, {5000, 100}, {20580, 100}}) {
+    ashlar_heap* heap = ashlar_heap_create(kMiB / 8);
+    auto* block = static_cast<unsigned char*>(ashlar_heap_alloc(heap, had));
+    ASSERT_NE(block, nullptr);
+    std::memset(block, 7, had);
+    for (size_t size : {4096, 1000, 100, 16})
+      while (ashlar_heap_alloc(heap, size) != nullptr) {
+      }
+    auto* same = static_cast<unsigned char*>(ashlar_heap_realloc(heap, block, wanted));
+    ASSERT_NE(same, nullptr) << had << " -> " << wanted;
+    EXPECT_EQ(std::count(same, same + wanted, 7), static_cast<long>(wanted));
+    ashlar_heap_destroy(heap);
+  }
+}
+
 TEST(SmallHeapDeathTest, BlocksOfOthersAndDoubleFreesAreTold) {
   ashlar_heap* heap = ashlar_heap_create(kMiB);
   ashlar_heap* other = ashlar_heap_create(kMiB);
