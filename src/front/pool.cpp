@@ -39,7 +39,11 @@ Pool* Pool::create(size_t least, const Source& source) {
 }
 
 void Pool::destroy() {
-  drain(0);
+  if (has_noted()) forget_other_process();
+  for (std::atomic<void*>& place : noted_)
+    if (void* object = place.load()) source_.free(source_.data, object);
+  while (void* object = take_inside())
+    source_.free(source_.data, object);  // nobody else's any more
   for (std::atomic<Node*>& piece : pieces_) front::free(piece.load());
   front::free(this);
 }
@@ -82,11 +86,15 @@ bool Pool::add_nodes(size_t least) {
     for (uint32_t i = 0; i < more; ++i)
       nodes[i].next.store(nodes_ + i + 2, std::memory_order_relaxed);
     // All or nothing of it is in a child, which would add the same numbers again.
-    inside_gate(GateWait::kUntilOpen, [&] {
+    bool is_added = inside_sometime([&] {
       pieces_[piece].store(nodes, std::memory_order_release);
       push(blank_, nodes_ + 1, nodes_ + more);
       nodes_ += more;
     });
+    if (!is_added) {
+      front::free(memory);
+      return false;
+    }
   }
   return true;
 }
@@ -116,13 +124,13 @@ bool Pool::put_inside(void* object) {
 
 void* Pool::take() {
   void* object = nullptr;
-  inside_gate(GateWait::kUntilOpen, [&] { object = take_inside(); });
+  inside_soon([&] { object = take_inside(); });
   return object;
 }
 
 bool Pool::put(void* object) {
   bool is_put = false;
-  inside_gate(GateWait::kUntilOpen, [&] { is_put = put_inside(object); });
+  inside_soon([&] { is_put = put_inside(object); });
   return is_put;
 }
 
@@ -130,7 +138,10 @@ bool Pool::fill(size_t least) {
   while (ready() < least) {
     void* object = source_.alloc(source_.data, 0);
     if (object == nullptr) return false;
-    if (!put(object)) source_.free(source_.data, object);
+    bool is_put = false;
+    bool is_inside = inside_sometime([&] { is_put = put_inside(object); });
+    if (!is_put) source_.free(source_.data, object);
+    if (!is_inside) return false;
   }
   return true;
 }
@@ -138,7 +149,8 @@ bool Pool::fill(size_t least) {
 // Gives back what the reserve holds above `least`.
 void Pool::drain(size_t least) {
   while (ready() > least) {
-    void* object = take();
+    void* object = nullptr;
+    inside_sometime([&] { object = take_inside(); });
     if (object == nullptr) return;  // others take, too
     source_.free(source_.data, object);
   }
@@ -176,11 +188,16 @@ void* Pool::give(unsigned flags) {
 
 void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
   bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
-  void* object = give(flags | ASHLAR_NORETRY);
+  void* object = nullptr;
+  auto take_ready = [&] { object = take_inside(); };
+  if (!is_nowait && has_noted()) free_noted();
+  object = give(flags | ASHLAR_NORETRY);
+  bool was_inside = true;
   if (object == nullptr)
-    inside_gate(is_nowait ? GateWait::kNot : GateWait::kUntilOpen, [&] { object = take_inside(); });
+    was_inside = is_nowait ? inside_gate(GateWait::kNot, take_ready) : inside_soon(take_ready);
   bool has_to_try = (flags & (ASHLAR_NOWAIT | ASHLAR_NORETRY)) == 0;
   if (object == nullptr && has_to_try) object = give(flags);
+  if (object == nullptr && !is_nowait && !was_inside) inside_sometime(take_ready);
   error = is_nowait ? EAGAIN : ENOMEM;
   if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
   if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);
@@ -196,6 +213,7 @@ void* Pool::wait(unsigned flags, long wait_ms, int& error) {
   enqueue(me);
   for (unsigned turn = 1;; ++turn) {
     uint64_t began = vm.now_ms();
+    if (has_noted()) free_noted();
     // What was freed before we stood in the queue lies in the reserve.
     void* object = take();
     bool is_hard = turn % kTurnsOfAll == 0;
@@ -222,65 +240,101 @@ bool Pool::sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms) {
   return true;
 }
 
-// In the child of a fork nobody waits yet.
-void Pool::forget_other_process() {
-  if (process_ == fork_count()) return;
-  process_ = fork_count();
-  first_ = last_ = nullptr;
-  waiting_.store(0, std::memory_order_relaxed);
+// In the child of a fork nobody waits yet, and of what was noted meanwhile the last words may be
+// missing. The fork is counted by a handler: the program's may come before it, and other processes
+// have been of this number. Called before anything of the queue or the notes is looked at.
+void Pool::forget_other_process() ASHLAR_UNCHECKED {
+  constexpr uint64_t kForgetting = uint64_t{1} << 31;
+  const uint64_t mine = uint64_t{fork_count()} << 32 | os::process_id();
+  uint64_t seen = process_.load(std::memory_order_acquire);
+  while (seen != mine) {
+    if (seen == (mine | kForgetting)) {
+      os::yield_cpu();  // another thread is just doing it
+      seen = process_.load(std::memory_order_acquire);
+    } else if (process_.compare_exchange_strong(seen, mine | kForgetting,
+                                                std::memory_order_acquire)) {
+      lock_.reset_in_child();
+      first_ = last_ = nullptr;
+      waiting_.store(0, std::memory_order_relaxed);
+      has_noted_.store(false, std::memory_order_relaxed);
+      for (std::atomic<void*>& place : noted_) place.store(nullptr, std::memory_order_relaxed);
+      process_.store(mine, std::memory_order_release);
+      return;
+    }
+  }
+}
+
+// Keeps an object that was freed while the gate was closed. False where there is no place left.
+bool Pool::note(void* object) {
+  forget_other_process();
+  for (std::atomic<void*>& place : noted_) {
+    void* none = nullptr;
+    if (!place.compare_exchange_strong(none, object, std::memory_order_release)) continue;
+    has_noted_.store(true, std::memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+void Pool::free_noted() {
+  if (!is_gate_open()) return;
+  forget_other_process();
+  has_noted_.store(false, std::memory_order_relaxed);
+  for (std::atomic<void*>& place : noted_)
+    if (void* object = place.exchange(nullptr, std::memory_order_acq_rel)) free_now(object);
 }
 
 void Pool::enqueue(Waiter& me) {
-  inside_gate(GateWait::kUntilOpen, [&] {
-    os::Locked held(lock_);
-    forget_other_process();
-    (first_ == nullptr ? first_ : last_->next) = &me;
-    last_ = &me;
-    waiting_.fetch_add(1, std::memory_order_acq_rel);
-  });
+  forget_other_process();
+  os::Locked held(lock_);
+  (first_ == nullptr ? first_ : last_->next) = &me;
+  last_ = &me;
+  waiting_.fetch_add(1, std::memory_order_acq_rel);
 }
 
 // Ends the wait. The object that was handed over meanwhile, if one was.
 void* Pool::leave_queue(Waiter& me) {
-  inside_gate(GateWait::kUntilOpen, [&] {
-    os::Locked held(lock_);
-    forget_other_process();
-    Waiter* before = nullptr;
-    for (Waiter* each = first_; each != nullptr; before = each, each = each->next) {
-      if (each != &me) continue;
-      (before == nullptr ? first_ : before->next) = me.next;
-      if (last_ == &me) last_ = before;
-      waiting_.fetch_sub(1, std::memory_order_relaxed);
-      return;
-    }
-  });
+  forget_other_process();
+  os::Locked held(lock_);
+  Waiter* before = nullptr;
+  for (Waiter* each = first_; each != nullptr; before = each, each = each->next) {
+    if (each != &me) continue;
+    (before == nullptr ? first_ : before->next) = me.next;
+    if (last_ == &me) last_ = before;
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    break;
+  }
   return me.object;
 }
 
 // To whoever waits longest. False where nobody does.
 bool Pool::hand_over(void* object) {
-  bool has_waiter = false;
-  inside_gate(GateWait::kUntilOpen, [&] {
-    os::Locked held(lock_);
-    forget_other_process();
-    Waiter* waiter = first_;
-    if (waiter == nullptr) return;
-    first_ = waiter->next;
-    if (first_ == nullptr) last_ = nullptr;
-    waiting_.fetch_sub(1, std::memory_order_relaxed);
-    has_waiter = true;
-    waiter->object = object;
-    // From here on the waiter may be gone: to wake an address where nobody sleeps does no harm.
-    waiter->has_object.store(1, std::memory_order_release);
-    os::futex_wake_all(waiter->has_object);
-  });
-  return has_waiter;
+  forget_other_process();
+  os::Locked held(lock_);
+  Waiter* waiter = first_;
+  if (waiter == nullptr) return false;
+  first_ = waiter->next;
+  if (first_ == nullptr) last_ = nullptr;
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  waiter->object = object;
+  // From here on the waiter may be gone: to wake an address where nobody sleeps does no harm.
+  waiter->has_object.store(1, std::memory_order_release);
+  os::futex_wake_all(waiter->has_object);
+  return true;
 }
 
 void Pool::free(void* object) {
   if (object == nullptr) return;
+  if (has_noted()) free_noted();
+  free_now(object);
+}
+
+void Pool::free_now(void* object) {
   if (waiting_.load(std::memory_order_relaxed) != 0 && hand_over(object)) return;
-  if (!put(object)) return source_.free(source_.data, object);
+  if (!put(object)) {
+    if (is_gate_open() || !note(object)) source_.free(source_.data, object);
+    return;
+  }
   // Who came to wait after we have looked may have looked before there was anything. Both change
   // the count of those who wait: one of the two sees what the other did before.
   if (waiting_.fetch_add(0, std::memory_order_acq_rel) == 0) [[likely]]

@@ -11,13 +11,18 @@
 //   the reserve. While somebody waits, the source is asked again now and then, too: memory may have
 //   come free elsewhere.
 //
+//   The reserve is changed inside the gate alone, so that a forked child finds it whole. Who finds
+//   the gate closed may hold a lock that the fork waits for: it goes to the source, which works
+//   beside the heap, and waits for the reserve, as long as a Stay does, where that has nothing.
+//   What is freed meanwhile is noted in a few places, and freed anew by the next call; beyond these
+//   it is the source's.
+//
 // Invariants (audit())
 //   1. Objects in the reserve are at most `least`, but for a moment while that is made less.
 //   2. There are as many nodes as `least` has ever been, each in one of the stacks.
 //
 // Locking
-//   lock_ (LockRank::kPool) for the queue. The reserve is changed, nodes are added, and the lock is
-//   held inside the gate alone, so that a forked child finds the one whole and the other free.
+//   lock_ (LockRank::kPool) for the queue, which needs no gate: a child forgets it, lock and all.
 //   There the queue is empty: those who waited do not exist.
 //
 // Source
@@ -83,13 +88,17 @@ class Pool {
   void* take_inside();
   bool put(void* object);
   bool put_inside(void* object);
+  void free_now(void* object);
+  bool has_noted() const { return has_noted_.load(std::memory_order_relaxed); }
+  bool note(void* object);
+  void free_noted();
   void* give(unsigned flags);
   void* wait(unsigned flags, long wait_ms, int& error);
   bool sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms);
   void enqueue(Waiter& me);
   void* leave_queue(Waiter& me);
   bool hand_over(void* object);
-  void forget_other_process() ASHLAR_REQUIRES(lock_);
+  void forget_other_process();
 
   Source source_{};
   std::atomic<size_t> least_{0}, ready_{0};
@@ -103,7 +112,10 @@ class Pool {
   std::atomic<uint32_t> waiting_{0};
   Waiter* first_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   Waiter* last_ ASHLAR_GUARDED_BY(lock_) = nullptr;
-  uint32_t process_ ASHLAR_GUARDED_BY(lock_) = 0;
+  static constexpr unsigned kMostNoted = 64;
+  std::atomic<bool> has_noted_{false};
+  std::atomic<void*> noted_[kMostNoted] = {};
+  std::atomic<uint64_t> process_{0};  // whose queue and notes these are
 };
 
 }  // namespace front
