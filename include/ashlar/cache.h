@@ -13,8 +13,11 @@
  * layout without constructors are one behind the scenes, also with those of malloc.
  *
  * Threads: every function may be called from every thread; the end of a cache must be its last use.
- * Fork: safe; while another thread forks, a call that finds nothing ready waits for that. Signals:
- * not to be called from a handler.
+ * Fork: safe; while another thread forks, a request that finds nothing ready gets an object of 4
+ * KiB or more, made for it and ended when it is freed; what makes, looks at, shrinks or ends caches
+ * waits for that, ten seconds at most, so better not with a lock that an atfork handler takes. What
+ * other threads held is lost to the child; so there the end of a cache made before is no misuse,
+ * whatever lives. Signals: not to be called from a handler.
  *
  * Misuse that shows ends the process by SIGABRT and one line on standard error: an object freed
  * twice, given to another cache (but constructed ones above 32 KiB), or that is none; the end of a

@@ -40,8 +40,8 @@ void* const kCancelled = const_cast<char*>(&kCancelledMark);
 
 // Does `what` inside the gate, as slow paths do. False where a fork has kept that closed for long.
 template <class What>
-bool inside(What what, GateWait wait = GateWait::kTenSeconds) {
-  return inside_gate(wait, [&] {
+bool inside(What what) {
+  return inside_sometime([&] {
     what();
     leave();
   });
@@ -64,21 +64,18 @@ bool is_allowed(size_t size, const ashlar_cache_args& args) {
          (is_made || args.destruct == nullptr);
 }
 
-void mark_used(void* handle) {
-  static_cast<FreeObject*>(handle)->key = 0;
-}
-
 }  // namespace
 
 TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_cache_args& args) {
   if (name == nullptr || !is_allowed(size, args)) return {nullptr, EINVAL};
-  if (!start_heap() || !g_heap.promote()) return {nullptr, ENOMEM};
   page::MetaArena& meta = g_heap.pages().meta();
   void* record = nullptr;
-  if (!inside([&] { record = meta.alloc(sizeof(TypedCache), base::kCacheLine); }) ||
-      record == nullptr)
-    return {nullptr, ENOMEM};
+  auto alloc = [&] {
+    if (g_heap.promote()) record = meta.alloc(sizeof(TypedCache), base::kCacheLine);
+  };
+  if (!start_heap() || !inside(alloc) || record == nullptr) return {nullptr, ENOMEM};
   auto* cache = new (record) TypedCache;
+  cache->made_in_ = fork_count();
   std::copy_n(name, std::min(base::length_of(name), sizeof cache->name_ - 1), cache->name_);
   cache->flags_ = args.flags;
   cache->size_ = size;
@@ -158,9 +155,11 @@ void TypedCache::open_fast_path() {
 
 void TypedCache::destroy() {
   if (shrinker_ != Shrinkers::kNone) g_shrinkers.remove(shrinker_);
-  if (size_t live = count_live(); live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
+  // In the child of a fork they may be other threads' of the parent.
+  size_t live = made_in_ == fork_count() ? count_live() : 0;
+  if (live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
   end_waiting();
-  if (keeps_slabs() && cache_ != nullptr) end_empties(0);
+  if (keeps_slabs() && cache_ != nullptr) end_empties(0, true);
   inside([&] {
     if (cache_ != nullptr) g_registry.end_own(*cache_);
     g_heap.pages().meta().free(this, sizeof(TypedCache));
@@ -214,22 +213,37 @@ void* TypedCache::take_ready() {
 // An object, null where memory is out, or kCancelled.
 void* TypedCache::take_once() {
   if (is(kBlocks)) return take_block();
-  void* handle = take_handle();
-  if (handle == nullptr && makes()) handle = make_some();
+  if (word_ != 0)
+    if (void* handle = try_alloc_class(word_)) return object_of(handle);
+  if (cache_ == nullptr) return take_of_heap();
+  void* handle = nullptr;
+  Batch batch;
+  auto take = [&] {
+    handle = cache_->alloc_slow(makes() ? cache::Source::kReady : cache::Source::kAll);
+    if (handle == nullptr && makes()) cache_->take_raw(batch);
+    leave();
+  };
+  if (!inside_soon(take)) {
+    if (void* object = take_beside()) return object;
+    inside_sometime(take);
+  }
+  if (handle != nullptr) mark_used(handle);
+  if (batch.count > 0) handle = make_some(batch);
   return handle == nullptr || handle == kCancelled ? handle : object_of(handle);
 }
 
-void* TypedCache::take_handle() {
-  if (word_ != 0)
-    if (void* handle = try_alloc_class(word_)) return handle;
-  if (cache_ == nullptr)
-    return alloc_memory({.size = size_, .align = align_, .is_last = false, .asks_nobody = true})
-        .address;
-  void* handle = nullptr;
-  auto source = makes() ? cache::Source::kReady : cache::Source::kAll;
-  inside([&] { handle = cache_->alloc_slow(source); });
-  if (handle != nullptr) mark_used(handle);
-  return handle;
+// Of the stride of slabs: where lines are not to be shared, SLOB would else do it.
+void* TypedCache::take_of_heap() {
+  size_t size = base::round_up(size_, std::min(align_, base::kCacheLine));
+  return alloc_memory({.size = size, .align = align_, .is_last = false, .asks_nobody = true})
+      .address;
+}
+
+void* TypedCache::take_beside() {
+  void* object = alloc_beside(size_, align_);
+  if (object == nullptr || !makes()) return object;
+  if (is(kPoison)) return harden::poison(object, lead_), object;
+  return construct_block(object);
 }
 
 // A constructed block; null where none waits.
@@ -249,9 +263,11 @@ unsigned TypedCache::most_waiting() const {
 
 void* TypedCache::take_block() {
   if (void* block = take_waiting()) return block;
-  void* block =
-      alloc_memory({.size = size_, .align = align_, .is_last = false, .asks_nobody = true}).address;
-  if (block == nullptr || construct_ == nullptr) return block;
+  void* block = take_of_heap();
+  return block == nullptr || construct_ == nullptr ? block : construct_block(block);
+}
+
+void* TypedCache::construct_block(void* block) {
   if (construct_(block, data_) != 0) {
     front::free(block);
     return kCancelled;
@@ -261,15 +277,12 @@ void* TypedCache::take_block() {
 }
 
 // A handle of an object that has just been made, while others are made for the magazine here.
-void* TypedCache::make_some() {
-  Batch batch;
-  inside([&] { cache_->take_raw(batch); });
-  if (batch.count == 0) return nullptr;
+void* TypedCache::make_some(Batch& batch) {
   void* first = batch.objects[0];
   make_batch(batch);
   if (batch.count == 0) return kCancelled;
   for (unsigned i = 0; i < batch.count; ++i) mark_used(batch.objects[i]);
-  if (!inside([&] { cache_->put_made(batch); }))
+  if (!inside_soon([&] { cache_->put_made(batch); }))
     while (batch.count > 1) front::free_slow(batch.objects[--batch.count]);
   return first;
 }
@@ -314,6 +327,12 @@ void TypedCache::tell_stranger(void* object) {
   misuse::wrong_cache(object, name_, id != 0 ? g_registry.at(id).stock().name() : nullptr);
 }
 
+// Whether it may be of take_beside().
+bool TypedCache::is_beside(const page::Zone& zone, const page::Frame& frame) const {
+  bool is_here = g_heap.pages().slabs().contains(zone.address_of(frame));
+  return !is_here && frame.count == base::Pages::ceil(size_).n;
+}
+
 // Blocks of SLOB and of frames may be malloc's instead of an object. Which it is.
 FrameKind TypedCache::check_mine(void* object) {
   page::Zone* zone = g_heap.pages().zone_of(object);
@@ -335,7 +354,8 @@ FrameKind TypedCache::check_mine(void* object) {
     size_t size = front::usable_size(object);  // tells an interior pointer
     is_mine = class_ != 0 && (kind == FrameKind::kSlob || size == kClassSize[class_]);
   } else if (kind == FrameKind::kLarge) {
-    is_mine = is(kBlocks) ? zone->address_of(frame) == object : cache_ == nullptr;
+    bool is_whole = zone->address_of(frame) == object;
+    is_mine = is(kBlocks) ? is_whole : cache_ == nullptr || (is_whole && is_beside(*zone, frame));
   }
   if (!is_mine) tell_stranger(object);
   return kind;
@@ -350,6 +370,7 @@ void TypedCache::free_slow(void* object) {
   bool is_free = (is_in_slab || kind == FrameKind::kRemnant) && bears_key(handle);
   // What is free has no state to end, and is told.
   if (is(kBlocks)) return is_free ? front::free_slow(object) : free_block(object);
+  if (kind == FrameKind::kLarge && cache_ != nullptr) return end_block(object);
   if (is(kPoison) && !is_free) harden::poison(object, lead_);
   bool is_fast = is_in_slab && word_ != 0;
   if (!is_fast || !os::rseq_push(word_, handle)) front::free_slow(handle);
@@ -365,6 +386,10 @@ void TypedCache::free_block(void* object) {
     void* none = nullptr;
     if (waiting_[i].compare_exchange_strong(none, object)) return;
   }
+  end_block(object);
+}
+
+void TypedCache::end_block(void* object) {
   if (ends()) destruct_(object, data_);
   front::free(object);
 }
@@ -374,22 +399,23 @@ size_t TypedCache::end_waiting() {
   for (std::atomic<void*>& place : waiting_) {
     void* object = place.exchange(nullptr);
     if (object == nullptr) continue;
-    if (ends()) destruct_(object, data_);
-    front::free(object);
+    end_block(object);
     ended += size_;
   }
   return ended;
 }
 
 // Ends the objects of empty slabs, but for `spared` of these, and retires them; of no more slabs
-// than there are, for those that destructors empty. How many bytes.
-size_t TypedCache::end_empties(size_t spared) {
+// than there are, for those that destructors empty. How many bytes. Only at the cache's end does it
+// wait for a fork.
+size_t TypedCache::end_empties(size_t spared, bool is_last) {
   slab::SlabStock& stock = cache_->stock();
   auto end = [&](void* handle) { destruct_(object_of(handle), data_); };
   size_t ended = 0;
   for (size_t slabs = stock.stats().slabs; slabs > 0; --slabs) {
     slab::Slab* slab = nullptr;
-    inside([&] { slab = stock.take_empty(spared); });
+    auto take = [&] { slab = stock.take_empty(spared); };
+    is_last ? inside(take) : inside_soon(take);
     if (slab == nullptr) break;
     if (ends()) slab->for_each_made(stock.layout(), end);
     ended += slab->bytes();
@@ -403,9 +429,9 @@ size_t TypedCache::shrink() {
   if (cache_ == nullptr) return ended;
   slab::SlabStock& stock = cache_->stock();
   size_t before = stock.stats().frames;
-  if (!inside([&] { g_registry.empty(*cache_); }, GateWait::kSecond)) return ended;
+  if (!inside_gate(GateWait::kSecond, [&] { g_registry.empty(*cache_); })) return ended;
   if (keeps_slabs()) return ended + end_empties(0);
-  inside([&] { stock.reap(true); });
+  inside_soon([&] { stock.reap(true); });
   return ended + ((before - std::min(before, stock.stats().frames)) << base::kFrameShift);
 }
 
@@ -419,60 +445,6 @@ size_t TypedCache::shrink_kept(void* cache, size_t bytes) {
 
 size_t TypedCache::shrink_all() {
   return g_shrinkers.ask_all(shrink_asked) + g_shrinkers.ask_all(shrink_kept);
-}
-
-int TypedCache::alloc_bulk(unsigned flags, void** objects, size_t count, size_t got) {
-  int error = 0;
-  bool is_fast = word_ != 0 && (flags & ASHLAR_NOWAIT) == 0;
-  while (got < count) {
-    size_t more = is_fast ? take_some(objects + got, count - got) : 0;
-    if ((flags | ways_) != 0)
-      for (size_t i = 0; i < more; ++i) finish(objects[got + i], flags);
-    got += more;
-    if (got == count) break;
-    void* object = alloc(flags, error);
-    if (object == nullptr) break;
-    objects[got++] = object;
-  }
-  if (got == count) return 0;
-  free_bulk(objects, got);
-  return error;
-}
-
-size_t TypedCache::put_some(void* const* objects, size_t count) {
-  if (map_ == kNoMap) return 0;
-  // Objects are chained to what the magazine holds. Should it hold something else by the time that
-  // the chain is finished, or be another CPU's, nothing has happened.
-  os::CpuArea* area = os::rseq_area();
-  uint64_t loaded = __atomic_load_n(&area->words[word_], __ATOMIC_RELAXED), word = loaded;
-  // Copies: what is written to objects might, for all the compiler knows, change the originals.
-  char* const window = os::g_fast_line.window;
-  const size_t window_size = os::g_fast_line.window_size, lead = lead_;
-  const uint8_t *const class_map = os::g_fast_line.class_map, map = map_;
-  const size_t most = std::min(count, cache::room_in(word));
-  uint64_t height = cache::height_of(word);
-  size_t put = 0;
-  for (; put < most; ++put) {
-    char* object = static_cast<char*>(objects[put]);
-    auto offset = static_cast<size_t>(object - window);
-    if (offset >= window_size || class_map[offset >> base::kFrameShift] != map) break;
-    auto* handle = reinterpret_cast<FreeObject*>(object + lead);
-    if (bears_key(handle)) break;  // one by one it is told
-    word = cache::pushed(word, handle, ++height);
-  }
-  if (put == 0 || os::rseq_exchange(area, word_, loaded, word)) return put;
-  for (size_t i = 0; i < put; ++i) mark_used(handle_of(objects[i]));
-  return 0;
-}
-
-void TypedCache::free_bulk(void* const* objects, size_t count) {
-  for (size_t done = 0; done < count;) {
-    size_t put = put_some(objects + done, count - done);
-    done += put;
-    if (put > 0) continue;
-    if (!try_free(objects[done])) free_slow(objects[done]);
-    ++done;
-  }
 }
 
 ashlar_cache_info TypedCache::info() {

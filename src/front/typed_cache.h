@@ -14,7 +14,11 @@
 //   All of the program's code runs with no lock held and outside the gate: objects from the slabs
 //   are private to the thread that makes them, and a slab whose objects are ended is out of
 //   everybody's sight. What a thread has so in its hands while another one forks is lost to the
-//   child.
+//   child, which need not know of it: there live objects are no misuse.
+//
+//   Who finds nothing ready while another thread forks may hold a lock that the fork waits for: its
+//   object is a block beside the heap (front/process.h), made when it is given out and ended when
+//   it comes back.
 //
 // Invariants
 //   1. Every object in a magazine, a depot, or waiting here has been constructed, or poisoned.
@@ -123,17 +127,22 @@ class TypedCache {
     return cache_ != nullptr ? *cache_ : cache::g_registry.at(class_);
   }
 
+  static void mark_used(void* handle) { static_cast<cache::FreeObject*>(handle)->key = 0; }
   void* take_ready();
   void* take_once();
-  void* take_handle();
+  void* take_of_heap();
+  void* take_beside();
   void* take_block();
+  void* construct_block(void* block);
+  bool is_beside(const page::Zone& zone, const page::Frame& frame) const;
   void* take_waiting();
   unsigned most_waiting() const;
-  void* make_some();
+  void* make_some(cache::Batch& batch);
   bool make(void* handle);
   void make_batch(cache::Batch& batch);
   void* finish(void* object, unsigned flags);
   void free_block(void* object);
+  void end_block(void* object);
   [[noreturn]] void tell_stranger(void* object);
   page::FrameKind check_mine(void* object);
   // How many are taken at once: few enough that the processor still clears their keys while it
@@ -144,14 +153,14 @@ class TypedCache {
     do {
       void** taken = objects + count;
       more = os::rseq_pop_some(word_, taken, most - count < kFew ? most - count : kFew);
-      for (size_t i = 0; i < more; ++i) static_cast<cache::FreeObject*>(taken[i])->key = 0;
+      for (size_t i = 0; i < more; ++i) mark_used(taken[i]);
       if (lead_ != 0)
         for (size_t i = 0; i < more; ++i) taken[i] = object_of(taken[i]);
       count += more;
     } while (more == kFew && count < most);
     return count;
   }
-  size_t end_empties(size_t spared);
+  size_t end_empties(size_t spared, bool is_last = false);
   size_t end_waiting();
   void count(long more);
   size_t count_live();
@@ -165,7 +174,8 @@ class TypedCache {
   size_t word_ = 0, lead_ = 0;           // of a register's width: a load adds them
   cache::ObjectCache* cache_ = nullptr;  // null where it has malloc's, or blocks
 
-  uint8_t class_ = 0;  // of malloc's; 0 where there is none
+  uint8_t class_ = 0;     // of malloc's; 0 where there is none
+  uint32_t made_in_ = 0;  // the fork_count() of the process that made it
   unsigned shrinker_ = UINT32_MAX;
   unsigned flags_ = 0;
   size_t size_ = 0, align_ = 0;

@@ -163,6 +163,29 @@ TEST(CacheThreads, OneMayEndWhileOthersReapAndFork) {
   EXPECT_GE(test::take_all_places().size(), test::kLeastPlaces);
 }
 
+// The objects that another thread has in its hands are nobody's there, and no misuse.
+TEST(CacheThreads, AForkedChildMayEndOneInWhichAnotherThreadWasConstructing) {
+  static std::atomic<bool> s_is_constructing{false}, s_goes_on{false};
+  ashlar_constructor* wait = [](void*, void*) {
+    s_is_constructing = true;
+    while (!s_goes_on) usleep(100);
+    return 0;
+  };
+  Cache cache = make_cache("slow", 1000, {.construct = wait});
+  std::thread other([&] { ashlar_cache_free(cache.get(), ashlar_cache_alloc(cache.get(), 0)); });
+  while (!s_is_constructing) usleep(100);
+  pid_t child = fork();
+  if (child == 0) {
+    cache.reset();
+    _exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  s_goes_on = true;
+  other.join();
+}
+
 TEST(CacheSharing, IsForObjectsOfOneAlignment) {
   constexpr size_t kSize = 2176;  // of no class of malloc's, and a multiple of 128
   Cache plain = make_cache("plain", kSize), like = make_cache("like", kSize);

@@ -257,6 +257,23 @@ TEST(TypedCache, LineAlignedObjectsShareNoLine) {
   EXPECT_EQ(info_of(small).stride, 32u);
 }
 
+// Nor with malloc's blocks, where SLOB serves both.
+TEST(TypedCache, LineAlignedObjectsShareNoLineWithOtherBlocks) {
+  auto line_of = [](const char* p) { return reinterpret_cast<uintptr_t>(p) / base::kCacheLine; };
+  for (size_t size = 40; size < 2000; size += 24) {
+    Cache cache = make_cache("lines", size, {.flags = ASHLAR_CACHE_LINES});
+    auto* object = static_cast<char*>(ashlar_cache_alloc(cache.get(), 0));
+    std::vector<char*> others(100);
+    for (char*& other : others) {
+      other = static_cast<char*>(ashlar_kmalloc(16, 0));
+      ASSERT_TRUE(line_of(other) < line_of(object) || line_of(other) > line_of(object + size - 1))
+          << size;
+    }
+    for (char* other : others) ashlar_kfree(other);
+    ashlar_cache_free(cache.get(), object);
+  }
+}
+
 TEST(TypedCache, LargeObjectsAreConstructedOnceToo) {
   Tally tally;
   struct Big {
@@ -340,35 +357,6 @@ TEST(TypedCache, FreeTakesItsObjectsToo) {
   }
   EXPECT_EQ(info_of(typed).live, 0u);
   EXPECT_EQ(info_of(plain).live, 0u);
-}
-
-TEST(TypedCache, ManyAtOnceAreAllOrNone) {
-  Tally tally;
-  for (Cache& cache :
-       std::array<Cache, 3>{session_cache(tally), make_cache("bulk", 64),
-                            make_cache("bulk own", 200, {.flags = ASHLAR_CACHE_NO_MERGE})}) {
-    test::Rng rng(9);
-    std::vector<void*> held;
-    for (int round = 0; round < 3000; ++round) {
-      void* objects[300];
-      size_t count = rng.below(round % 7 == 0 ? 300 : 40);
-      ASSERT_EQ(ashlar_cache_alloc_bulk(cache.get(), 0, count, objects), count);
-      held.insert(held.end(), objects, objects + count);
-      if (held.size() < 1000) continue;
-      std::set<void*> distinct(held.begin(), held.end());
-      ASSERT_EQ(distinct.size(), held.size());
-      ashlar_cache_free_bulk(cache.get(), held.size(), held.data());
-      held.clear();
-    }
-    ashlar_cache_free_bulk(cache.get(), held.size(), held.data());
-    ashlar_audit();
-  }
-  Cache cache = session_cache(tally);
-  tally.fails_from = tally.made + 50;
-  void* objects[100];
-  EXPECT_EQ(ashlar_cache_alloc_bulk(cache.get(), 0, 100, objects), 0u);
-  EXPECT_EQ(errno, ECANCELED);
-  EXPECT_EQ(info_of(cache).live, 0u);
 }
 
 TEST(TypedCache, WithoutWaitingOnlyWhatIsReadyIsGiven) {
