@@ -5,9 +5,10 @@
 # ---- kmem, examples: programs that are linked with Ashlar, for what malloc has not ---------------
 
 if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
-  foreach(name kmem mempool statistics)
-    blackbox_program(${name}_test ${bb}/kmem/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
-    target_link_libraries(${name}_test PRIVATE ashlar_static)
+  foreach(name kmem/kmem kmem/mempool kmem/statistics memory/cache_rounds threads/fork_locks)
+    get_filename_component(target ${name}_test NAME)
+    blackbox_program(${target} ${bb}/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+    target_link_libraries(${target} PRIVATE ashlar_static)
   endforeach()
   # C all the way: no C++ runtime is linked.
   foreach(name kmem/own_names kmem/carried_over examples/server)
@@ -18,9 +19,7 @@ if(TARGET ashlar_static AND NOT ASHLAR_SLOB_ONLY)
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
     target_link_libraries(${target} PRIVATE ashlar_static Threads::Threads)
   endforeach()
-  blackbox_program(cache_rounds_test ${bb}/memory/cache_rounds_test.cpp
-    ${bb}/support/blackbox_main.cpp)
-  target_link_libraries(cache_rounds_test PRIVATE ashlar_static)
+  blackbox_test(threads.fork_locks VARIANTS static LABELS threads slow COMMAND fork_locks_test)
   blackbox_test(memory.cache_rounds_hundred_thousand VARIANTS static LABELS memory slow TIMEOUT 600
     ENV ASHLAR_TEST_CACHES=100000 COMMAND cache_rounds_test)
   # By what the variants of preloaded programs differ in.
