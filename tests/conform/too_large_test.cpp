@@ -103,13 +103,17 @@ TEST(TooLarge, WhatIsFreedOrNeverTouchedKeepsNoProcessFromForking) {
 // Sparse arrays take address space, not memory.
 TEST(TooLarge, BlocksThatTakeAllTheirAddressSpaceLeaveRoomForSmallOnes) {
   const test::Ending ending = test::in_child([] {
-    for (int i = 0; i < 1000; ++i)
-      if (malloc_(size_t{16} << 30) == nullptr) break;
+    for (int i = 0; i < 1000; ++i) {
+      if (malloc_(size_t{16} << 30) != nullptr) continue;
+      if (i == 0) return test::kNotRun;
+      break;
+    }
     for (size_t size : {size_t{1} << 20, size_t{100000}, size_t{100}})
       for (int i = 0; i < 1000; ++i)
         if (malloc_(size) == nullptr) return 1;
     return 0;
   });
+  if (ending.exit_code == test::kNotRun) GTEST_SKIP() << "not run: the system refuses 16 GiB";
   EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
