@@ -234,7 +234,7 @@ class Replay(TraceTest):
         for number in range(1, threads):
             records += [("thread", number), ("malloc", 8)]
             count += 1
-        for _ in range(30000):
+        for _ in range(10000):
             records.append(("thread", chosen.randrange(threads)))
             if alive and chosen.random() < 0.5:
                 place = chosen.randrange(len(alive))
