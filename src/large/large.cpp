@@ -77,29 +77,13 @@ bool was_filled(Block block) {
   return bits != 0 && block.zone->vm().resident(start, size, os::Owner::kSelf) >= size / 8 * 7;
 }
 
-// What is moved holds memory in one place only, so the bounds shall not count it in both. Had they
-// no room for it twice, a block longer than half of what may be held could not grow.
-class CountedOnce {
- public:
-  CountedOnce(page::Budget& budget, Pages pages) : budget_(budget), pages_(pages) {
-    if (base::kHasCaches) budget_.change(-pages_.n);
-  }
-  ~CountedOnce() {
-    if (base::kHasCaches) budget_.change(pages_.n);
-  }
-  CountedOnce(const CountedOnce&) = delete;
-  CountedOnce& operator=(const CountedOnce&) = delete;
-
- private:
-  page::Budget& budget_;
-  Pages pages_;
-};
-
+// What is moved holds memory in one place only, so the bounds count it in one. Had they no room for
+// it twice, a block longer than half of what may be held could not grow.
 void* move(PageHeap& heap, Block block, Pages pages) {
   if (!is_in_whole_pages(block) || block.zone->is_rigid()) return nullptr;
-  CountedOnce moved_only(heap.budget(), Pages(block.frame->count));
+  Pages had = Pages(block.frame->count);
   // The pages stay on their node.
-  Block target = heap.alloc_in(block.zone->where(), pages, Order(0), block.zone->node());
+  Block target = heap.alloc_in(block.zone->where(), pages, Order(0), block.zone->node(), had);
   if (target.frame == nullptr) return nullptr;
   char* from = block.zone->address_of(*block.frame);
   char* to = target.zone->address_of(*target.frame);
@@ -111,6 +95,7 @@ void* move(PageHeap& heap, Block block, Pages pages) {
   if (moved != os::Moved::kYes) {
     if (base::kHasCaches && may_be && moved == os::Moved::kNo)
       target.zone->note_not_moved(*target.frame);
+    if (base::kHasCaches) target.zone->touch(target.zone->number_of(*target.frame), had);
     // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
     if (moved == os::Moved::kNo) free(heap, target);
     return nullptr;
@@ -119,9 +104,9 @@ void* move(PageHeap& heap, Block block, Pages pages) {
     free(heap, block);
     return to;
   }
-  Pages had = Pages(block.frame->count);
   target.zone->note_moved(*target.frame, mappings);
   block.zone->free_emptied(*block.frame);
+  target.zone->touch(target.zone->number_of(*target.frame), had);
   advise(target, Fill::kSparse, had);
   return to;
 }

@@ -128,9 +128,10 @@ bool PageHeap::is_for_giants(Pages pages, unsigned node) const {
   return giants > 0 || live + pages.bytes() > base::kSmallHeap;
 }
 
-PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
+PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node, Pages moved) {
   auto alloc_from = [&](Zone* zone) {
-    return Block{zone, zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge)};
+    Frame* frame = zone == nullptr ? nullptr : zone->alloc(pages, align, FrameKind::kLarge, moved);
+    return Block{zone, frame};
   };
   bool is_giant = is_for_giants(pages, node);
   Zone* slabs = slabs_for(node);
@@ -146,10 +147,10 @@ PageHeap::Block PageHeap::alloc_near(Pages pages, Order align, unsigned node) {
   return block;
 }
 
-PageHeap::Block PageHeap::alloc_large(Pages pages, Order align, unsigned node) {
+PageHeap::Block PageHeap::alloc_large(Pages pages, Order align, unsigned node, Pages moved) {
   Block block;
   for (unsigned rank = 0; block.frame == nullptr && rank < nodes_.count(); ++rank)
-    block = alloc_near(pages, align, nodes_.nearest(node, rank));
+    block = alloc_near(pages, align, nodes_.nearest(node, rank), moved);
   return block;
 }
 
@@ -184,14 +185,15 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   return zone;
 }
 
-PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align, unsigned node) {
+PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order align, unsigned node,
+                                   Pages moved) {
   if (!base::kHasCaches || where == Manners::Where::kAnywhere)
-    return alloc_large(pages, align, node);
+    return alloc_large(pages, align, node, moved);
   bool is_pinned = where == Manners::Where::kPinned;
   for (unsigned rank = 0; rank < (is_pinned ? nodes_.count() : 1); ++rank) {
     Zone* zone = start_named(where, is_pinned ? nodes_.nearest(node, rank) : 0);
     if (zone == nullptr || !zone->lock_again()) continue;
-    Frame* frame = zone->alloc(pages, align, FrameKind::kLarge);
+    Frame* frame = zone->alloc(pages, align, FrameKind::kLarge, moved);
     if (frame != nullptr) return {zone, frame};
   }
   return {};

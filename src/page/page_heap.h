@@ -55,8 +55,9 @@ class PageHeap {
     Frame* frame = nullptr;
   };
   /// A kLarge block of `pages` frames aligned to align's bytes, from the zones of `node`, or else
-  /// of the nodes next to it; frame is null when memory is out.
-  Block alloc_large(base::Pages pages, base::Order align, unsigned node = Nodes::kHere);
+  /// of the nodes next to it; frame is null when memory is out. `moved`: as for Zone::alloc.
+  Block alloc_large(base::Pages pages, base::Order align, unsigned node = Nodes::kHere,
+                    base::Pages moved = base::Pages(0));
   /// A kLarge block of memory that reads as zero, if there is any, from this node; frame is null
   /// where that has no memory.
   Block alloc_clean(base::Pages pages);
@@ -69,7 +70,7 @@ class PageHeap {
   /// A kLarge block of a zone that requests must name; frame is null when memory is out, or no such
   /// zone is to be had. Pinned zones there are for each node, of the others one for all.
   Block alloc_in(Manners::Where where, base::Pages pages, base::Order align,
-                 unsigned node = Nodes::kHere);
+                 unsigned node = Nodes::kHere, base::Pages moved = base::Pages(0));
 
   /// Readies the zone beside the heap. Without it alloc_beside finds nothing.
   void start_beside();
@@ -225,7 +226,7 @@ class PageHeap {
   Zone* start_giants(unsigned node);
   Zone* start_named(Manners::Where where, unsigned node);
   bool is_for_giants(base::Pages pages, unsigned node) const;
-  Block alloc_near(base::Pages pages, base::Order align, unsigned node);
+  Block alloc_near(base::Pages pages, base::Order align, unsigned node, base::Pages moved);
   // null where there is none; also for a moment in a child whose fork has interrupted the caller.
   Zone* beside() const {
     if (!has_beside_.load(std::memory_order_acquire)) return nullptr;

@@ -154,21 +154,32 @@ Frame* Zone::let(uint32_t block, size_t dirty_before) {
   return &frame;
 }
 
-Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
-  if (pages.n == 0 || pages > Order(base::kMaxOrder).pages()) return nullptr;
+Frame* Zone::alloc(Pages pages, Order align, FrameKind kind, Pages moved) {
+  if (pages.n == 0 || std::max(pages, align.pages()) > Order(base::kMaxOrder).pages())
+    return nullptr;
   if (base::kHasCaches && kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
   bool is_small = kind != FrameKind::kLarge || pages.bytes() <= base::kMaxCached;
   bool is_whole = state_.load(std::memory_order_relaxed) == State::kWhole;
-  if (!is_whole || !has_room(pages.n, is_small ? Budget::For::kSmall : Budget::For::kLarge))
+  size_t more = base::kHasCaches ? pages.n - moved.n : pages.n;
+  if (!is_whole || !has_room(more, is_small ? Budget::For::kSmall : Budget::For::kLarge))
     return nullptr;
   size_t before = dirty_frames();
+  uint32_t block = find(pages, align, kind);
+  if (base::kHasCaches && block != kNone) {
+    dirty_.clear(block, moved.n);
+    hollow_ += moved.n;
+  }
+  return let(block, before);
+}
+
+uint32_t Zone::find(Pages pages, Order align, FrameKind kind) {
   bool is_by_number =
       base::kHasCaches && !is_lent() && base::is_aligned(window_, align.pages().bytes());
-  if (align.n > 0 && !is_by_number) return let(cut_out(pages, align, kind), before);
+  if (align.n > 0 && !is_by_number) return cut_out(pages, align, kind);
   bool is_plain_large = kind == FrameKind::kLarge && align.n == 0;
   if (is_plain_large)
-    if (Frame* block = take_waiting(pages)) return let(number_of(*block), before);
+    if (Frame* block = take_waiting(pages)) return number_of(*block);
   uint32_t block = kNone;
   // The rest of a block of a power of two that a large one is cut from is too short for the next
   // large one: so they lie where they fit. In a small heap what waits or lies in odd pieces is much
@@ -185,7 +196,7 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind) {
   // No block of a power of two is whole any more, but their parts may be neighbours.
   if (block == kNone && is_plain_large)
     block = buddy_.take_run(pages, Pages(1), Buddy::Run::kFree, kind);
-  return let(block, before);
+  return block;
 }
 
 Frame* Zone::alloc_any(const Choices& choices, FrameKind kind) {
@@ -359,12 +370,15 @@ size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0, locked = 0;
   lock_.acquire();
-  bool mine = !is_purging() && !is_abandoned() && !is_pinned() && !is_lent();
-  if (mine) is_purging_.store(true, std::memory_order_relaxed);
-  if (mine && dirty_frames() > keep) end_waiting();
+  if (is_purging() || is_abandoned() || is_pinned() || is_lent()) {
+    lock_.release();
+    return 0;
+  }
+  is_purging_.store(true, std::memory_order_relaxed);
+  if (dirty_frames() > keep) end_waiting();
   // What comes free meanwhile is judged anew, when it is known what of this was wanted again.
   size_t surplus = buddy_.dirty_frames() - std::min(buddy_.dirty_frames(), keep);
-  while (mine && done < surplus && buddy_.dirty_frames() > keep) {
+  while (done < surplus && buddy_.dirty_frames() > keep) {
     size_t wanted = std::min(surplus - done, buddy_.dirty_frames() - keep);
     Batch batch = isolate(std::min(wanted, std::max(kPurgeBatch, wanted / 16)));
     lock_.release();
@@ -380,35 +394,14 @@ size_t Zone::purge(size_t keep) {
     bool is_futile = locked > kMostLocked && locked >= done;
     if (purged < batch.count || purged == 0 || is_futile) break;
   }
-  if (base::kHasCaches && mine && surplus > 0 && locked >= done) pause();
-  if (mine) is_purging_.store(false, std::memory_order_relaxed);
-  if (mine && surplus > 0 && done >= surplus) note_change();
+  if (base::kHasCaches && surplus > 0 && locked >= done) pause();
+  is_purging_.store(false, std::memory_order_relaxed);
+  if (surplus > 0 && done >= surplus) note_change();
   tell_budget();
   done -= std::min(done, locked);
   purged_ += done;
   lock_.release();
   return done;
-}
-
-void Zone::hollow_out(uint32_t first, Pages pages) {
-  os::Locked held(lock_);
-  hollow_ += dirty_.count(first, pages.n);
-  dirty_.clear(first, pages.n);
-  tell_budget();
-}
-
-size_t Zone::touch(uint32_t first, Pages pages) {
-  os::Locked held(lock_);
-  size_t hollow = pages.n - dirty_.count(first, pages.n);
-  dirty_.set(first, pages.n);
-  hollow_ -= hollow;
-  tell_budget();
-  return hollow;
-}
-
-size_t Zone::count_hollow(uint32_t first, Pages pages) {
-  os::Locked held(lock_);
-  return pages.n - dirty_.count(first, pages.n);
 }
 
 size_t Zone::purge_let(const os::Range* ranges, size_t count) {

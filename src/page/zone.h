@@ -48,7 +48,8 @@
 //   1. Those of the buddy heap.
 //   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
-//   4. hollow frames are frames of slabs whose dirty bit is clear: proved by the stocks.
+//   4. hollow frames are frames of slabs, and of a block that others' pages are moved to, whose
+//      dirty bit is clear: proved by the stocks.
 //   5. What the budget was told is live - hollow + dirty.
 //
 // Locking
@@ -131,11 +132,6 @@ class Zone {
     size_t span = std::max(span_.load(std::memory_order_relaxed), window_size());
     return static_cast<size_t>(static_cast<const char*>(p) - window_) < span;
   }
-  /// Which part an address lies in that spans() has told.
-  unsigned part_of(const void* p) const {
-    size_t offset = static_cast<size_t>(static_cast<const char*>(p) - window_);
-    return static_cast<unsigned>(offset >> part_shift_);
-  }
   /// Bytes of a part.
   size_t part_size() const { return size_t{1} << part_shift_; }
   /// Lays out tables and window in [memory, memory + size), which is committed and may hold
@@ -148,7 +144,9 @@ class Zone {
 
   /// Takes `pages` adjacent frames at an address divisible by align's bytes. null: out of memory.
   /// The block's record is its kind, its count, and in is_new whether the memory reads as zero.
-  Frame* alloc(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_EXCLUDES(lock_);
+  /// Frames that pages of another block are going to move into do not count until touch().
+  Frame* alloc(base::Pages pages, base::Order align, FrameKind kind,
+               base::Pages moved = base::Pages(0)) ASHLAR_EXCLUDES(lock_);
 
   /// As alloc of the first of these counts; of another one where much memory is held free and makes
   /// up no more, or where memory is out.
@@ -370,6 +368,7 @@ class Zone {
   Frame* take_waiting(base::Pages pages) ASHLAR_REQUIRES(lock_);
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
   uint32_t cut_out(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
+  uint32_t find(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
   Frame* let(uint32_t block, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);

@@ -1,5 +1,5 @@
-// page/zone_moved.cpp -- blocks whose pages the kernel has moved, and what they cost. The rest of
-// zone.h is in zone.cpp, zone_layout.cpp and zone_huge.cpp.
+// page/zone_moved.cpp -- frames in use that hold no memory, and blocks whose pages the kernel has
+// moved, with what they cost. The rest of zone.h is in zone.cpp, zone_layout.cpp and zone_huge.cpp.
 //
 // Idea
 //   Pages that are moved bring their mapping along. It remembers where they came from, and so joins
@@ -42,6 +42,27 @@ bool Zone::may_take_moved(Pages pages, size_t mappings) const {
   size_t of_block = std::clamp(pages.bytes() / kLeastMoved, kFew, size_t{UINT8_MAX});
   size_t of_zone = pages.bytes() < kGreat ? kMostMoved / 4 * 3 : kMostMoved;
   return mappings <= of_block && moved_[0].load(std::memory_order_relaxed) + mappings <= of_zone;
+}
+
+void Zone::hollow_out(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  hollow_ += dirty_.count(first, pages.n);
+  dirty_.clear(first, pages.n);
+  tell_budget();
+}
+
+size_t Zone::touch(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  size_t hollow = pages.n - dirty_.count(first, pages.n);
+  dirty_.set(first, pages.n);
+  hollow_ -= hollow;
+  tell_budget();
+  return hollow;
+}
+
+size_t Zone::count_hollow(uint32_t first, Pages pages) {
+  os::Locked held(lock_);
+  return pages.n - dirty_.count(first, pages.n);
 }
 
 void Zone::note_moved(Frame& block, size_t mappings) {

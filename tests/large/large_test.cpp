@@ -206,7 +206,8 @@ TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {
   expect_filled(p, 4 * kMiB);
 }
 
-// Else a block longer than half of what may be held could not grow.
+// Else a block longer than half of what may be held could not grow. Who asks meanwhile is told no
+// less than what is held, and no more than what will be.
 TEST_F(LargeTest, TheBoundsCountOnceWhatIsMoved) {
   const size_t size = 20 * kMiB;
   void* p = alloc(size);
@@ -214,14 +215,25 @@ TEST_F(LargeTest, TheBoundsCountOnceWhatIsMoved) {
   fill(p, size);
   page::Budget& budget = heap.budget();
   const size_t held = budget.held();
-  budget.set({.hard = held + 4 * kMiB / kFrameSize});  // a part of it is the reserve
-  EXPECT_EQ(resize(p, size + 5 * kMiB), nullptr);
+  budget.set({.hard = held + 12 * kMiB / kFrameSize});  // a part of it is the reserve
+  EXPECT_EQ(resize(p, size + 13 * kMiB), nullptr);
   EXPECT_EQ(budget.held(), held);
-  void* moved = resize(p, size + kMiB);
+  static page::Budget* asked;
+  static std::vector<size_t> told;
+  asked = &budget;
+  told.clear();
+  vm.while_committing = [] { told.push_back(asked->held()); };
+  vm.while_moving = vm.while_committing;
+  void* moved = resize(p, size + 8 * kMiB);
   ASSERT_NE(moved, nullptr);
+  const size_t grown = held + 8 * kMiB / kFrameSize;
+  ASSERT_GE(told.size(), 2u) << "memory is asked for, and moved";
+  EXPECT_EQ(told.back(), grown);
+  told.pop_back();
+  for (size_t frames : told) EXPECT_EQ(frames, held);
   EXPECT_NE(moved, p);
   expect_filled(moved, size);
-  EXPECT_EQ(budget.held(), held + kMiB / kFrameSize);
+  EXPECT_EQ(budget.held(), grown);
 }
 
 // A block that never leaves its zone's kind: from the slabs' zone into the giants'.

@@ -212,7 +212,7 @@ TEST_F(NodesTest, PartsShareTheClassMapAndTheRecords) {
     EXPECT_EQ(heap.slabs().class_map()[offset >> base::kFrameShift], node + 1);
     EXPECT_EQ(heap.slabs().frame_of(p).tenant, &slab);
     EXPECT_TRUE(heap.slabs().spans(p));
-    EXPECT_EQ(heap.slabs().part_of(p), node);
+    EXPECT_EQ(offset / heap.slabs().part_size(), node);
     EXPECT_EQ(zone.class_at(p), node + 1);
     frames.push_back(frame);
   }

@@ -69,6 +69,8 @@ class FakeVm {
   uint64_t now_ms = 1000;
   void (*while_purging)() = nullptr;  ///< called in each purge: what other threads may do meanwhile
   void (*while_fetching)() = nullptr;
+  void (*while_moving)() = nullptr;
+  void (*while_committing)() = nullptr;
 
   // What has been asked of it.
   unsigned reserves = 0, commits = 0, moves = 0, clock_looks = 0, huge_looks = 0,
@@ -206,6 +208,7 @@ class FakeVm {
 
   static bool commit(const os::Place& place, char* at, size_t size) {
     FakeVm& me = *s_current;
+    if (me.while_committing != nullptr) me.while_committing();
     std::lock_guard held(me.lock_);
     ++me.commits;
     Range range{at, size};
@@ -262,6 +265,7 @@ class FakeVm {
   static os::Moved move(char* from, char* to, size_t size) {
     FakeVm& me = *s_current;
     ++me.moves;
+    if (me.while_moving != nullptr) me.while_moving();
     require_pages(from, size);
     require_pages(to, size);
     require(me.is_committed({from, size}) && me.is_committed({to, size}), "move: not committed");
