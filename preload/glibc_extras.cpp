@@ -70,12 +70,12 @@ ASHLAR_EXPORT int mallopt(int parameter, int value) {
 ASHLAR_EXPORT struct mallinfo2 mallinfo2() {
   inspect::Totals totals = inspect::totals();
   struct mallinfo2 info {};
-  info.arena = totals.committed;
   info.hblks = totals.large_blocks;
   info.hblkhd = totals.large_bytes;
   info.uordblks = totals.live - totals.large_bytes;
   // Read a moment apart: never let the difference wrap.
   info.fordblks = totals.committed > totals.live ? totals.committed - totals.live : 0;
+  info.arena = info.uordblks + info.fordblks;  // what stands in hblkhd is no part of it
   info.keepcost = totals.dirty;
   return info;
 }

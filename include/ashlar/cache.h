@@ -165,9 +165,9 @@ void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags);
 /* `count` times `size` bytes. NULL and ENOMEM where the product overflows. */
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);
 /* As realloc(), with flags; what is new is zero with ASHLAR_ZERO, where each request for this block
- * has had that. A block that stays where it is keeps its alignment and its zone, whatever the size
- * and the flags. NULL and errno as ashlar_kmalloc(), and then the block is as it was. size 0 frees
- * and returns NULL. */
+ * has had that. A block that moves is aligned as one of ashlar_kmalloc(); one that stays where it
+ * is keeps its alignment and its zone, whatever the size and the flags. NULL and errno as
+ * ashlar_kmalloc(), and then the block is as it was. size 0 frees and returns NULL. */
 void* ashlar_krealloc(void* p, size_t size, unsigned flags);
 /* As free(): NULL does nothing, and errno is not changed. */
 void ashlar_kfree(void* p);

@@ -386,12 +386,14 @@ void ObjectCache::flush(uint64_t magazine) {
   put_to_slabs(batch.objects, batch.count);
 }
 
-// Whether an address is in a slab of this cache or in a remnant.
+// Whether an address is in a slab of this cache or in a remnant. Between the parts of nodes the map
+// may be read, and there are no records.
 bool ObjectCache::may_be_mine(const void* object) {
   const page::Zone& zone = stock_.heap().slabs();
   uint8_t id = zone.class_at(object);
-  return id == stock_.cache_id() || (id == 0 && has_remnants_ &&
-                                     zone.frame_of(object).kind_now() == page::FrameKind::kRemnant);
+  if (id != 0 || !has_remnants_) return id == stock_.cache_id();
+  return stock_.heap().zone_of(object) != nullptr &&
+         zone.frame_of(object).kind_now() == page::FrameKind::kRemnant;
 }
 
 // Follows the links. They lie in freed memory: what leads out of the heap was overwritten.

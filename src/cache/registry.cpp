@@ -84,18 +84,20 @@ bool Registry::is_taken(unsigned at) {
   ObjectCache& cache = own_at(at);
   if (!cache.is_started()) return false;
   if (cache.stock().stats().slabs > 0) return true;
-  close_words_of(cache);
+  if (!close_words_of(cache)) return true;
   cache.stop();
   return false;
 }
 
-void Registry::close_words_of(ObjectCache& cache) {
-  if (has_thread_seats() || !drain_seats()) return;
+bool Registry::close_words_of(ObjectCache& cache) {
+  if (has_thread_seats()) return true;
+  if (!drain_seats()) return false;
   for_each_cpu_area([&](Area& area) {
     area.words[cache.id()] = os::kClosedWord;
     area.habits[cache.id()] = {};
   });
   restore_seats();
+  return true;
 }
 
 // The first of so many ids in a row that are free; kOwn where there are none.

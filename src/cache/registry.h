@@ -120,7 +120,7 @@ class Registry {
     return this->at(static_cast<uint8_t>(base::kMaxClasses + at));
   }
   bool is_taken(unsigned at);
-  void close_words_of(ObjectCache& cache);
+  bool close_words_of(ObjectCache& cache);
   template <class Wanted>
   void flush_cache(Area& area, ObjectCache& cache, Wanted wanted);
   template <class Wanted>

@@ -61,7 +61,7 @@ ASHLAR_NOINLINE void free_rest(ashlar_cache* cache, size_t count, void* const* o
 // Beyond this a power of two is no alignment.
 constexpr size_t kMostNatural = base::kHugeSize;
 
-size_t natural_alignment(size_t size) {
+size_t kmalloc_alignment(size_t size) {
   return std::has_single_bit(size) && size <= kMostNatural ? std::max(size, base::kGrain)
                                                            : base::kGrain;
 }
@@ -140,7 +140,7 @@ ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
     if (void* object = front::try_alloc(size)) [[likely]]
       return object;
   int error = 0;
-  void* object = front::alloc_flagged(size, natural_alignment(size), flags, error);
+  void* object = front::alloc_flagged(size, kmalloc_alignment(size), flags, error);
   return or_errno(object, error);
 }
 
@@ -148,7 +148,7 @@ ASHLAR_EXPORT void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned f
   if (!front::is_alignment(align)) return or_errno<void>(nullptr, EINVAL);
   size = std::max(size, size_t{1});
   int error = 0;
-  void* object = front::alloc_flagged(size, std::max(align, natural_alignment(size)), flags, error);
+  void* object = front::alloc_flagged(size, std::max(align, kmalloc_alignment(size)), flags, error);
   return or_errno(object, error);
 }
 
@@ -169,7 +169,9 @@ ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
   // What the flags ask for beyond zeros is asked of the new block.
   bool is_plain = (flags & ~unsigned{ASHLAR_ZERO}) == 0;
   bool stays = size <= had && size > had / 2;
-  void* resized = stays ? p : is_plain ? front::resize(p, size) : move(p, had, size, flags);
+  void* resized = p;
+  if (!stays && is_plain) resized = front::resize_slow(p, size, kmalloc_alignment(size));
+  if (!stays && !is_plain) resized = move(p, had, size, flags);
   if (resized != nullptr && (flags & ASHLAR_ZERO) != 0) {
     // Also what is given up: it may be had again where the block stands.
     size_t kept = std::min(had, size);
@@ -183,7 +185,7 @@ ASHLAR_EXPORT void ashlar_kfree(void* p) {
 }
 
 ASHLAR_EXPORT void ashlar_kfree_sized(void* p, size_t size, size_t align) {
-  front::free_aligned_sized(p, std::max(align, natural_alignment(std::max(size, size_t{1}))), size);
+  front::free_aligned_sized(p, std::max(align, kmalloc_alignment(std::max(size, size_t{1}))), size);
 }
 
 ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
@@ -193,7 +195,7 @@ ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
 ASHLAR_EXPORT size_t ashlar_kmalloc_size(size_t size) {
   size = std::max(size, size_t{1});
   if (size > front::kMaxRequest) return size;
-  uint8_t id = front::class_of_aligned(size, natural_alignment(size));
+  uint8_t id = front::class_of_aligned(size, kmalloc_alignment(size));
   return id != 0 ? front::kClassSize[id] : base::Pages::ceil(size).bytes();
 }
 

@@ -194,8 +194,8 @@ void* alloc_zeroed(size_t size);
 /// where it is the last zone to be tried does anything give way.
 void* alloc_zeroed_in(large::Place place, size_t size, bool is_last);
 
-/// As resize, for any block.
-void* resize_slow(void* p, size_t size);
+/// As resize, for any block. What is copied comes to a multiple of `align`.
+void* resize_slow(void* p, size_t size, size_t align = kGrain);
 
 /// Frees a block, or does nothing for null. Misuse that shows ends the process.
 void free_slow(void* p);

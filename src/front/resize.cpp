@@ -64,20 +64,22 @@ ASHLAR_COLD void* alloc_on(unsigned node, size_t size) {
 }
 
 // A block stays in the zone that was asked for, but that pages that were set apart may be few.
-void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size) {
+void* copy_to_new(const Zone& zone, void* p, size_t have, size_t size, size_t align) {
   void* fresh = nullptr;
   bool is_anywhere = zone.where() == page::Manners::Where::kAnywhere;
   const page::Nodes& nodes = g_heap.pages().nodes();
   bool stays = nodes.are_several() && have >= kStaysFrom;
   if (!is_anywhere)
     fresh = alloc_memory({.size = size,
+                          .align = align,
                           .node = stays ? zone.node() : page::Nodes::kHere,
                           .where = zone.where(),
                           .is_last = !zone.is_hugetlb()})
                 .address;
-  else if (stays && size > kMaxCached && zone.node() != nodes.here())
+  else if (stays && align == kGrain && size > kMaxCached && zone.node() != nodes.here())
     fresh = alloc_on(zone.node(), size);
-  if (fresh == nullptr && (is_anywhere || zone.is_hugetlb())) fresh = alloc(size);
+  if (fresh == nullptr && (is_anywhere || zone.is_hugetlb()))
+    fresh = align == kGrain ? alloc(size) : alloc_aligned(size, align);
   if (fresh == nullptr) return nullptr;
   std::memcpy(fresh, p, std::min(have, size));
   free(p);
@@ -105,7 +107,7 @@ ASHLAR_COLD void* grow_by_program(Zone& zone, Frame& frame, void* p, size_t have
 
 }  // namespace
 
-void* resize_slow(void* p, size_t size) {
+void* resize_slow(void* p, size_t size, size_t align) {
   if (size > kMaxRequest) return nullptr;
   Zone* of = g_heap.pages().zone_of(p);
   if (of == nullptr) misuse::foreign_free(p);
@@ -139,7 +141,7 @@ void* resize_slow(void* p, size_t size) {
     return there;
   }
   if (base::kHasCaches && have == 0) have = usable_size_slow(p);  // a fork is under way
-  void* fresh = copy_to_new(zone, p, have, size);
+  void* fresh = copy_to_new(zone, p, have, size, align);
   if (fresh == nullptr && size <= have) return p;  // rather too long than refused
   // What stood behind the block may have gone since.
   if (base::kHasCaches && fresh == nullptr && !is_object) [[unlikely]]

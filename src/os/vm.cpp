@@ -69,8 +69,9 @@ Place find_quiet(size_t size) {
     size_t start =
         kQuietFirst + entropy(attempt + reinterpret_cast<size_t>(&g_last_end)) % slots * kGiB;
     size_t last = g_last_end.load(std::memory_order_relaxed);
+    size_t next = base::round_up(last, std::min(size, kGiB));
     if (attempt < 2 && last != 0)
-      start = last + size <= kQuietFirst + kQuietSize ? last : kQuietFirst;
+      start = next + size <= kQuietFirst + kQuietSize ? next : kQuietFirst;
     // Another thread may be looking for one.
     if (!g_last_end.compare_exchange_strong(last, start + size, std::memory_order_relaxed))
       continue;

@@ -389,6 +389,19 @@ TEST(General, AnAlignmentMayBeAskedFor) {
   ashlar_audit();
 }
 
+TEST(General, WhatMovesIsAlignedAsWhatIsNew) {
+  for (unsigned flags : {0u, unsigned{ASHLAR_ZERO}})
+    for (size_t had : {24, 100, 3000, 40000})
+      for (size_t size = 64; size <= size_t{2} << 20; size *= 2) {
+        void* before = ashlar_kmalloc(had, flags);
+        void* after = ashlar_krealloc(before, size, flags);
+        ASSERT_NE(after, nullptr);
+        EXPECT_TRUE(after == before || reinterpret_cast<uintptr_t>(after) % size == 0)
+            << had << " to " << size;
+        ashlar_kfree(after);
+      }
+}
+
 TEST(General, WhatGrowsIsZeroWhereThatIsAskedFor) {
   auto* bytes = static_cast<unsigned char*>(ashlar_kmalloc(100, ASHLAR_ZERO));
   std::memset(bytes, 1, 100);

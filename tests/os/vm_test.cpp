@@ -50,6 +50,11 @@ TEST_F(VmTest, APlaceIsLargeAndAligned) {
   ASSERT_NE(place.base, nullptr);
   EXPECT_GE(place.size, 64 * kMiB);
   EXPECT_EQ(reinterpret_cast<size_t>(place.base) % kGiB, 0u);
+  for (size_t size : {64 * kMiB, 4 * kGiB}) {  // also behind one that is shorter
+    os::Place next = os::kVm.reserve(size, size);
+    EXPECT_EQ(reinterpret_cast<size_t>(next.base) % std::min(size, kGiB), 0u);
+    os::kVm.release(next);
+  }
 }
 
 TEST_F(VmTest, TwoPlacesAreApart) {
