@@ -111,7 +111,7 @@ class Registry {
   static constexpr unsigned kOwn = base::kMaxCaches - base::kMaxClasses;
   struct Record {
     Own own;
-    unsigned users = 0;  // 0 where the id is free
+    unsigned users = 0;  // 0: nobody uses it; its id is free once no slab is left
     char name[32];
   };
   ObjectCache* find_shared(const Own& own);

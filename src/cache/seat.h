@@ -118,8 +118,9 @@ void for_each_cpu_area(Visit visit) {
   for (Area* area = first_cpu_area(); area != nullptr; area = area->next) visit(*area);
 }
 
-/// Takes all areas from their CPUs. False where the kernel cannot fence; then nothing has changed.
-/// The caller holds seat_lock(), or no other thread can be in the slow path.
+/// Takes all areas from their CPUs. False where the kernel cannot fence, or threads have seats of
+/// their own; then nothing has changed. The caller holds seat_lock(), or no other thread can be in
+/// the slow path.
 bool drain_seats();
 bool is_drained();
 /// While a fork is under way, areas that are drained stay so: its own thread's handlers may drain

@@ -16,7 +16,8 @@
 //   load. What the map does not know, free_slow decides by the kind of the frame.
 //
 // Locking
-//   promotion_lock_ (LockRank::kPromotion) while object caches are readied or nodes looked for.
+//   promotion_lock_ (LockRank::kPromotion) while object caches are readied, nodes looked for, or
+//   options changed.
 //   start() runs once, under a flag that later callers wait for.
 //
 // Cost
@@ -55,8 +56,8 @@ class Heap {
   /// Lays out what SLOB needs. False where the kernel gives no address space.
   bool start();
 
-  /// Sets options that may be changed while the process runs, from "key:value,...". False, with the
-  /// faults, where a word of it is wrong or fixed by now; then nothing has changed.
+  /// Sets options that may be changed while the process runs, from "key:value,...". False where a
+  /// word of it is wrong, which the faults tell, or fixed by now; then nothing has changed.
   bool configure(const char* text, base::Text& faults) ASHLAR_EXCLUDES(promotion_lock_);
 
   /// Readies object caches and, where there are restartable sequences, the fast path. False where

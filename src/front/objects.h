@@ -30,8 +30,8 @@ inline bool bears_key(const void* handle) {
 /// already.
 void* handle_of(const slab::Slab& slab, void* p);
 
-/// The bytes that the owner of an object of the cache `id` may use; 0: of one in what a dissolved
-/// slab has left.
+/// The bytes that the owner of an object of the cache `id` may use. The id 0 means one in what a
+/// dissolved slab has left.
 size_t object_size(uint8_t id, const void* p);
 
 /// Frees an object of a slab. What is none, or free already, is misuse.

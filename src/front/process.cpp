@@ -136,7 +136,7 @@ void after_fork_in_parent() ASHLAR_UNCHECKED {
 void after_fork_in_child() ASHLAR_UNCHECKED {
   if (base::kHasCaches) {
     g_heap.pages().abandon_hugetlb();
-    g_heap.pages().unlock_pinned();
+    g_heap.pages().note_unpinned();
   }
   if (base::kHasCaches && g_nested == 0) {
     g_heap.restart();

@@ -70,9 +70,9 @@ class Promotion {
   static constexpr uint32_t kManyCalls = 65536;
   /// How many calls one counts for where whole frames come and go: it takes some times as long.
   static constexpr uint32_t kCallsOfFrames = 4;
-  /// The same for a heap with more bytes of SLOB than kSmallHeap: slabs are little beside the rest.
+  /// The same for a heap with more bytes of SLOB than kSmallSlob: slabs are little beside the rest.
   static constexpr uint32_t kManyCallsOfLarger = 8192;
-  static constexpr size_t kSmallHeap = size_t{192} << 10;
+  static constexpr size_t kSmallSlob = size_t{192} << 10;
   /// This many of one class, once there are object caches, cost SLOB less than a millisecond. A
   /// slab that is half empty and a magazine that holds objects idle cost ten pages and more. (A
   /// count stops one above it.)
@@ -115,7 +115,7 @@ class Promotion {
  private:
   bool is_large(size_t slob_bytes) const { return slob_bytes > inherited_ + slob_max_; }
   uint32_t many_calls(size_t slob_bytes) const {
-    return slob_bytes > inherited_ + kSmallHeap ? kManyCallsOfLarger : kManyCalls;
+    return slob_bytes > inherited_ + kSmallSlob ? kManyCallsOfLarger : kManyCalls;
   }
   bool is_busy(const Demand& demand);
   bool is_worth_a_slab(const Demand& demand);

@@ -40,7 +40,7 @@ enum class LockRank : uint8_t {
   kStock,      // slab/    one cache's slabs
   kRemnants,   // slab/    what dissolved slabs have left
   kSlob,       // slob/    one small heap
-  kLarge,      // page/    laying out a further zone
+  kZoneStart,  // page/    laying out a further zone
   kZone,       // page/    one zone's buddy lists and frame records
   kMetaArena,  // page/    metadata space
 };

@@ -39,7 +39,7 @@
 //   1. An area's words are changed only by sections on its own CPU, or by whoever has swapped its
 //      table entry to the null area and fenced.
 //   2. Word 0 of every area is kClosedWord: the class map's "no cache".
-//   3. Before start() succeeds no section runs: they store through the thread pointer.
+//   3. Before start_rseq() succeeds no section runs: they store through the thread pointer.
 //
 // Source
 //   P. Turner and M. Desnoyers, restartable sequences; Linux Documentation/userspace-api/rseq.rst.
@@ -63,8 +63,8 @@ struct alignas(base::kCacheLine) CpuArea {
   uint64_t words[2 * base::kMaxCaches];
 };
 
-/// What every malloc and free looks at. Nothing of it changes but the window's size. All zero until
-/// whoever fills it has started. In the shared library it lies in the page that every process
+/// What every malloc and free looks at. Nothing of it changes but the window's size, and in the child
+/// of a fork cached_end. All zero until whoever fills it has started. In the shared library it lies in the page that every process
 /// writes to: a small one needs no other for it.
 struct alignas(base::kCacheLine) FastLine {
   size_t cached_end;  ///< requests below this size have a class
@@ -77,8 +77,8 @@ struct alignas(base::kCacheLine) FastLine {
   long id_offset;      ///< mm_cid or cpu_id, from the thread pointer
 };
 
-/// What the fast paths load where there are classes. Nothing of it changes but the areas, when a
-/// CPU gets one.
+/// What the fast paths load where there are classes. Nothing of it changes but the areas: when a
+/// CPU gets one, and while that is drained.
 struct alignas(base::kFrameSize) FastPage {
   /// Keeps what follows away from the addresses at which pages, and objects in them, begin.
   char gap[704];

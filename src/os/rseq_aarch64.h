@@ -6,7 +6,7 @@
 //   the instruction `brk #0x45e0`.
 #pragma once
 
-#define ASHLAR_RSEQ_FRAME                                                            \
+#define ASHLAR_RSEQ_PROLOGUE                                                         \
   ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                                  \
   ".balign 32\n"                                                                     \
   "3: .long 0, 0\n"                                                                  \
@@ -34,7 +34,7 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
   uint64_t area, below;
   asm volatile goto(
-      ASHLAR_RSEQ_FRAME
+      ASHLAR_RSEQ_PROLOGUE
       "   ldr %[object], [%[area], %[cache], lsl #3]\n"  // object = area->words[cache]
       "   lsr %[object], %[object], #16\n"               // object >>= 16: the address
       "   cbz %[object], %l[slow]\n"                     // if (object == 0) it is empty
@@ -60,7 +60,7 @@ ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
 
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
+  asm volatile goto(ASHLAR_RSEQ_PROLOGUE
                     "   ldr %[word], [%[area], %[cache], lsl #3]\n"  // word = area->words[cache]
                     "   tbnz %[word], #15, %l[slow]\n"               // if (height < 0) it is full
                     "   ldr %[top], [%[object], #8]\n"               // if (object->key == key)
@@ -88,7 +88,7 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
                                  uint64_t desired) {
   uint64_t area, word;
   asm volatile goto(
-      ASHLAR_RSEQ_FRAME
+      ASHLAR_RSEQ_PROLOGUE
       "   cmp %[area], %[mine]\n"                      // if (area != mine)
       "   b.ne %l[slow]\n"                             //   we were moved, or drained
       "   ldr %[word], [%[area], %[index], lsl #3]\n"  // if (area->words[index] != expected)

@@ -18,7 +18,7 @@
 //   prediction, ASPLOS 1996. There it is the processor's.
 #pragma once
 
-#define ASHLAR_RSEQ_FRAME                                                               \
+#define ASHLAR_RSEQ_PROLOGUE                                                            \
   ".pushsection .data.rel.ro.ashlar_rseq, \"aw\"\n"                                     \
   ".balign 32\n"                                                                        \
   "3: .long 0, 0\n"                                                                     \
@@ -42,7 +42,7 @@ ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
   uint64_t area, below;
   asm volatile goto(
-      ASHLAR_RSEQ_FRAME
+      ASHLAR_RSEQ_PROLOGUE
       "   mov (%[area], %[cache], 8), %[object]\n"  // object = area->words[cache]
       "   shr $16, %[object]\n"                     // object >>= 16: the address
       "   jz %l[slow]\n"                            // if (object == 0) it is empty
@@ -62,7 +62,7 @@ slow:
 
 ASHLAR_INLINE size_t rseq_pop_some(size_t cache, void** objects, size_t most) {
   uint64_t area, word, object, count, guess, step;
-  asm volatile goto(ASHLAR_RSEQ_FRAME
+  asm volatile goto(ASHLAR_RSEQ_PROLOGUE
                     "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
                     "   xor %k[count], %k[count]\n"             // count = 0
                     "   xor %k[step], %k[step]\n"               // guess = step = 0
@@ -102,7 +102,7 @@ slow:
 ASHLAR_INLINE bool rseq_push(size_t cache, void* object) {
   uint64_t area, word, top;
   asm volatile goto(
-      ASHLAR_RSEQ_FRAME
+      ASHLAR_RSEQ_PROLOGUE
       "   mov (%[area], %[cache], 8), %[word]\n"  // word = area->words[cache]
       "   test %w[word], %w[word]\n"              // if (height < 0)
       "   js %l[slow]\n"                          //   it is full
@@ -129,7 +129,7 @@ ASHLAR_INLINE bool rseq_exchange(CpuArea* expected_area, size_t index, uint64_t 
                                  uint64_t desired) {
   uint64_t area;
   asm volatile goto(
-      ASHLAR_RSEQ_FRAME
+      ASHLAR_RSEQ_PROLOGUE
       "   cmp %[area], %[mine]\n"                     // if (area != mine)
       "   jne %l[slow]\n"                             //   we were moved, or the CPU is drained
       "   cmp %[expected], (%[area], %[index], 8)\n"  // if (area->words[index] != expected)

@@ -47,7 +47,7 @@ class Budget {
   };
 
   constexpr Budget() = default;
-  /// The bounds that the program has chosen. Those that it exceeds already only hold from now on.
+  /// The bounds that the program has chosen. One that is exceeded already refuses what comes now.
   void set(Bounds bounds);
   Bounds bounds() const { return {soft_.load(kRelaxed), hard_.load(kRelaxed)}; }
   /// A bound from outside, the container's: it counts like a soft one, if it is lower.

@@ -34,12 +34,12 @@ enum class FrameKind : uint8_t {
 struct Frame {
   FrameKind kind;
   uint8_t order;   ///< kFree: the block has 2^order frames; its last record says so, too
-  uint8_t is_new;  ///< kLarge: the block was zero when it was given out
+  uint8_t is_new;  ///< of a block: whether it was zero when it was given out
   union {
     uint8_t yard;   ///< kSlab: whom the slab serves, as a hint for who has no lock
     uint8_t moved;  ///< kLarge: of how many mappings the kernel has moved here it consists
   };
-  uint32_t count;  ///< kFree: frames of the block that may hold memory; kLarge: its frames
+  uint32_t count;  ///< kFree: frames of the block that may hold memory; else those of the block
   union {
     struct {
       uint32_t next, prev;  ///< kFree: neighbours in the list, by frame number

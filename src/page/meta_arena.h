@@ -1,4 +1,4 @@
-// page/meta_arena.h -- space for Ashlar's own records, never given back.
+// page/meta_arena.h -- space for Ashlar's own records, given back only as a whole.
 //
 // Idea
 //   Slab descriptors, CPU areas and depots live apart from users' memory, so that neither a stray

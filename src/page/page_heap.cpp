@@ -85,7 +85,7 @@ bool PageHeap::set_nodes(const os::Topology& topology) {
 Node* PageHeap::start_node(unsigned node) {
   if (!base::kHasCaches) return nullptr;
   if (Node* zones = nodes_.find(node)) return zones;
-  os::Locked held(start_);
+  os::Locked held(start_lock_);
   if (Node* zones = nodes_.find(node)) return zones;
   void* memory = meta_.alloc(sizeof(Node), alignof(Node));
   if (memory == nullptr) return nullptr;
@@ -105,7 +105,7 @@ Zone* PageHeap::start_giants(unsigned node) {
   Zone& giants = node == 0 ? giants_ : zones->giants;
   std::atomic<bool>& has_giants = node == 0 ? has_giants_ : zones->has_giants;
   if (has_giants.load(std::memory_order_acquire)) return &giants;
-  os::Locked held(start_);
+  os::Locked held(start_lock_);
   if (has_giants.load(std::memory_order_relaxed)) return &giants;
   giants.join(budget_);
   giants.set_manners(manners_for(node, kGiantsName));
@@ -166,7 +166,7 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   if (zones == nullptr && node != 0) return nullptr;
   std::atomic<Zone*>& named = node == 0 ? named_[index_of(where)] : zones->pinned;
   if (Zone* zone = named.load(std::memory_order_acquire)) return zone;
-  os::Locked held(start_);
+  os::Locked held(start_lock_);
   if (Zone* zone = named.load(std::memory_order_relaxed)) return zone;
   if (unstarted_ == nullptr) unstarted_ = meta_.alloc(sizeof(Zone), alignof(Zone));
   if (unstarted_ == nullptr) return nullptr;
@@ -192,7 +192,7 @@ PageHeap::Block PageHeap::alloc_in(Manners::Where where, Pages pages, Order alig
   bool is_pinned = where == Manners::Where::kPinned;
   for (unsigned rank = 0; rank < (is_pinned ? nodes_.count() : 1); ++rank) {
     Zone* zone = start_named(where, is_pinned ? nodes_.nearest(node, rank) : 0);
-    if (zone == nullptr || !zone->lock_again()) continue;
+    if (zone == nullptr || !zone->pin_again()) continue;
     Frame* frame = zone->alloc(pages, align, FrameKind::kLarge, moved);
     if (frame != nullptr) return {zone, frame};
   }

@@ -22,7 +22,8 @@
 //   1. Those of each zone.
 //
 // Locking
-//   start_ (LockRank::kLarge) while the second zone is laid out; else each zone's own.
+//   start_lock_ (LockRank::kZoneStart) while another zone, or the record of a node, is laid out;
+//   else each zone's own.
 #pragma once
 
 #include <atomic>
@@ -172,7 +173,7 @@ class PageHeap {
   /// Calls visit(Lock&) for every lock of this floor, in order.
   template <class Visit>
   void for_each_lock(Visit visit) {
-    if (base::kHasCaches) visit(start_);
+    if (base::kHasCaches) visit(start_lock_);
     visit(slabs_.lock());
     if (base::kHasCaches) {
       visit(giants_.lock());
@@ -209,10 +210,10 @@ class PageHeap {
         zone->abandon();
   }
   /// The same of what is pinned, which the child has, but unlocked.
-  void unlock_pinned() {
+  void note_unpinned() {
     if (!has_named_.load(std::memory_order_relaxed)) return;
     for_each_zone([](Zone& zone) {
-      if (zone.is_pinned()) zone.unlock();
+      if (zone.is_pinned()) zone.note_unpinned();
     });
   }
 
@@ -245,7 +246,7 @@ class PageHeap {
   MetaArena meta_{};
   Budget budget_{};
   std::atomic<bool> has_beside_{false};
-  os::Lock start_{os::LockRank::kLarge};
+  os::Lock start_lock_{os::LockRank::kZoneStart};
   std::atomic<bool> has_giants_{false}, has_named_{false};
   const os::Vm* vm_ = nullptr;
   Manners manners_{};
@@ -258,8 +259,8 @@ class PageHeap {
   };
   std::atomic<Beside*> besides_{nullptr};
   static constexpr unsigned kNamed = 4;
-  std::atomic<Zone*> named_[kNamed]{};                   // by Manners::Where: made when needed
-  void* unstarted_ ASHLAR_GUARDED_BY(start_) = nullptr;  // a record for the next of them
+  std::atomic<Zone*> named_[kNamed]{};                        // by Manners::Where: made when needed
+  void* unstarted_ ASHLAR_GUARDED_BY(start_lock_) = nullptr;  // a record for the next of them
   Nodes nodes_{};
 };
 

@@ -94,7 +94,8 @@ class Zone {
     join(budget);
     teller_ = Budget::kBeside;
   }
-  /// It is to have slabs. Which of their frames are not in use the first such zone knows for all.
+  /// It is to have slabs. The first such zone also counts the frames that are vacant in all of
+  /// them.
   void set_slabs() { has_slabs_ = true; }
   void set_vacancy(const Vacancy& vacancy) {
     set_slabs();
@@ -245,8 +246,8 @@ class Zone {
   bool is_abandoned() const { return state_.load(std::memory_order_relaxed) == State::kAbandoned; }
   /// The same of a pinned zone, whose memory a fork leaves unlocked: no more can be had of it until
   /// all of it is locked again. False where the kernel refuses that.
-  void unlock() { state_.store(State::kUnlocked, std::memory_order_relaxed); }
-  bool lock_again() ASHLAR_EXCLUDES(lock_);
+  void note_unpinned() { state_.store(State::kUnpinned, std::memory_order_relaxed); }
+  bool pin_again() ASHLAR_EXCLUDES(lock_);
 
   /// Bytes of the window that have been committed so far. Grows; shrinks by retract().
   size_t window_size() const { return window_size_.load(std::memory_order_relaxed); }
@@ -458,7 +459,7 @@ class Zone {
     return has_advised() || (base::kHasCaches && has_ended);
   }
   std::atomic<bool> has_classes_{false};
-  enum class State : uint8_t { kWhole, kUnlocked, kAbandoned };
+  enum class State : uint8_t { kWhole, kUnpinned, kAbandoned };
   std::atomic<State> state_{State::kWhole};
   bool has_slabs_ = false;
   Budget::Teller teller_ = Budget::kHeap;
@@ -470,8 +471,8 @@ class Zone {
   size_t told_ ASHLAR_GUARDED_BY(lock_) = 0;  // to the budget
   bool is_named_ ASHLAR_GUARDED_BY(lock_) = false;
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
-  size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb, or a purge, until
-  uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
+  size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb that were not to be had
+  uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;  // until then these, or a purge
   // Of huge pages that blocks share: from how many frames on it is asked whether these are filled;
   // the last that was begun, by its number; and some that hold memory, by theirs modulo 64.
   struct Shared {

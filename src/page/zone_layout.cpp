@@ -109,8 +109,8 @@ void Zone::abandon() {
   lock_.reset_in_child();
 }
 
-bool Zone::lock_again() {
-  if (state_.load(std::memory_order_relaxed) != State::kUnlocked) return true;
+bool Zone::pin_again() {
+  if (state_.load(std::memory_order_relaxed) != State::kUnpinned) return true;
   os::Locked held(lock_);
   auto end = static_cast<uint32_t>(window_size() / kFrameSize);
   bool is_locked = true;

@@ -78,7 +78,7 @@ class alignas(base::kCacheLine) Row {
     return place;
   }
 
-  /// Puts a page in front of what is there. There must be a place left.
+  /// Puts a page there; what stands there and behind moves back by one. There must be a place left.
   void insert(unsigned place, uint32_t number, unsigned grains) {
     ASHLAR_ASSERT(number <= kLast && count_ < kMost);
     unsigned behind = count_++ - place;

@@ -125,7 +125,7 @@ TEST_F(BlocksTest, WhatTheyHoldEndsThemBeforeTheirNumberDoes) {
 // So often that a heap of 192 KiB may not be alone, and a smaller one may.
 class BlocksOfTwoBounds : public BlocksTest {
  protected:
-  static constexpr size_t kLarger = front::Promotion::kSmallHeap;
+  static constexpr size_t kLarger = front::Promotion::kSmallSlob;
   static bool is_alone() { return front::g_heap.promotion().is_alone(); }
   void SetUp() override {
     BlocksTest::SetUp();

@@ -274,7 +274,7 @@ TEST_F(PageHeapTest, AChildLocksAgainWhatIsPinnedOrGetsNone) {
   PageHeap::Block behind = alloc_pinned(4);
   ASSERT_NE(behind.frame, nullptr) << "somebody else's mapping is gone around";
   heap.free_large(freed);
-  heap.unlock_pinned();
+  heap.note_unpinned();
   vm.locked = 0;
   vm.most_locked = Pages(8).bytes();
   EXPECT_EQ(alloc_pinned(1).frame, nullptr) << "all of it cannot be locked";
