@@ -21,6 +21,12 @@ uint32_t top_of(uint64_t head) {
   return static_cast<uint32_t>(head);
 }
 
+// The fork is counted by a handler: the program's may come before it, and other processes have been
+// of this number.
+uint64_t this_process() {
+  return uint64_t{fork_count()} << 32 | os::process_id();
+}
+
 uint64_t changed(uint64_t head, uint32_t top) {
   return ((head >> 32) + 1) << 32 | top;
 }
@@ -158,7 +164,7 @@ void Pool::drain(size_t least) {
 
 // One thread at a time; whom a fork has interrupted does not exist in the child.
 void Pool::begin_resize() {
-  for (uint32_t mine = fork_count() + 1, seen = 0;;) {
+  for (uint64_t mine = this_process(), seen = 0;;) {
     seen = resizer_.load(std::memory_order_relaxed);
     if (seen != mine && resizer_.compare_exchange_strong(seen, mine, std::memory_order_acquire))
       return;
@@ -240,12 +246,13 @@ bool Pool::sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms) {
   return true;
 }
 
-// In the child of a fork nobody waits yet, and of what was noted meanwhile the last words may be
-// missing. The fork is counted by a handler: the program's may come before it, and other processes
-// have been of this number. Called before anything of the queue or the notes is looked at.
+// In the child of a fork nobody waits yet. Called before anything of the queue is looked at: so
+// nobody here holds its lock, whoever's name that bears. (A new thread may have the name of one
+// that does not exist. And who forks in a handler must not wait for the section which that
+// interrupted.)
 void Pool::forget_other_process() ASHLAR_UNCHECKED {
   constexpr uint64_t kForgetting = uint64_t{1} << 31;
-  const uint64_t mine = uint64_t{fork_count()} << 32 | os::process_id();
+  const uint64_t mine = this_process();
   uint64_t seen = process_.load(std::memory_order_acquire);
   while (seen != mine) {
     if (seen == (mine | kForgetting)) {
@@ -253,7 +260,7 @@ void Pool::forget_other_process() ASHLAR_UNCHECKED {
       seen = process_.load(std::memory_order_acquire);
     } else if (process_.compare_exchange_strong(seen, mine | kForgetting,
                                                 std::memory_order_acquire)) {
-      lock_.reset_in_child();
+      lock_.release();
       first_ = last_ = nullptr;
       waiting_.store(0, std::memory_order_relaxed);
       has_noted_.store(false, std::memory_order_relaxed);

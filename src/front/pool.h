@@ -107,7 +107,7 @@ class Pool {
   static constexpr unsigned kFirstPiece = 16, kPieces = 17;
   std::atomic<Node*> pieces_[kPieces]{};
   uint32_t nodes_ = 0;
-  std::atomic<uint32_t> resizer_{0};  // the process in which somebody resizes, and 1
+  std::atomic<uint64_t> resizer_{0};  // the process in which somebody resizes, or 0
   os::Lock lock_{os::LockRank::kPool};
   std::atomic<uint32_t> waiting_{0};
   Waiter* first_ ASHLAR_GUARDED_BY(lock_) = nullptr;

@@ -7,13 +7,11 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <set>
 #include <thread>
 #include <vector>
@@ -21,40 +19,16 @@
 #include "ashlar/ashlar.h"
 #include "ashlar/limits.h"
 #include "support/caches.h"
+#include "support/child.h"
+#include "support/pools.h"
 #include "support/rng.h"
 
 namespace {
 
-struct PoolEnd {
-  void operator()(ashlar_pool* pool) const { ashlar_pool_destroy(pool); }
-};
-using Pool = std::unique_ptr<ashlar_pool, PoolEnd>;
-
-void audit(const Pool& pool) {
-  reinterpret_cast<front::Pool*>(pool.get())->audit();
-}
-
-// A source of so many objects.
-struct Source {
-  std::atomic<long> left;
-  std::atomic<size_t> calls{0};
-
-  static void* take(void* data, unsigned) {
-    Source& source = *static_cast<Source*>(data);
-    ++source.calls;
-    if (source.left.fetch_sub(1) > 0) return new int(7);
-    ++source.left;
-    return nullptr;
-  }
-  static void put(void* data, void* object) {
-    delete static_cast<int*>(object);
-    ++static_cast<Source*>(data)->left;
-  }
-};
-
-Pool pool_over(Source& source, size_t least) {
-  return Pool(ashlar_pool_create(least, Source::take, Source::put, &source));
-}
+using test::audit;
+using test::Pool;
+using test::pool_over;
+using test::Source;
 
 TEST(Pool, ServesItsReserveWhenTheSourceIsDry) {
   Source source{10};
@@ -194,9 +168,7 @@ TEST(Pool, SurvivesTheEndOfAllMemory) {
     while (ashlar_pool_alloc(pool.get(), ASHLAR_ZERO, 0) != nullptr && served < 10000) ++served;
     _exit(served >= 32 && served < 10000 ? 0 : 1);
   }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_TRUE(test::wait_for(child).clean());
 }
 
 TEST(Pool, OverSizesAndPagesGivesWhatItSays) {
@@ -248,9 +220,7 @@ void in_small_child(Body body) {
     hoard.blocks.reserve(100);
     _exit(body(hoard));
   }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_TRUE(test::wait_for(child).clean());
 }
 
 TEST(Pool, WithAnEmptyReserveAllThatCanGivesBack) {
@@ -318,56 +288,6 @@ TEST(Pool, TheSourceIsToldHowHardToTry) {
   EXPECT_EQ(told, want);
 }
 
-TEST(Pool, InAForkedChildNobodyWaits) {
-  Source source{1};
-  Pool pool = pool_over(source, 1);
-  void* only = ashlar_pool_alloc(pool.get(), 0, 0);
-  std::thread waiter(
-      [&] { ashlar_pool_free(pool.get(), ashlar_pool_alloc(pool.get(), 0, ASHLAR_POOL_FOREVER)); });
-  while (reinterpret_cast<front::Pool*>(pool.get())->ready() > 0) std::this_thread::yield();
-  for (int i = 0; i < 10; ++i) {
-    pid_t child = fork();
-    if (child == 0) {
-      alarm(20);
-      ashlar_pool_free(pool.get(), only);
-      void* again = ashlar_pool_alloc(pool.get(), 0, 0);
-      _exit(again == only ? 0 : 1);
-    }
-    int status = -1;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  }
-  ashlar_pool_free(pool.get(), only);
-  waiter.join();
-}
-
-TEST(Pool, AForkWhileItIsResizedLeavesAChildWithAWholeReserve) {
-  for (unsigned i = 0; i < 30; ++i) {
-    Source source{1};
-    Pool pool = pool_over(source, 1);
-    std::atomic<bool> is_there{false};
-    std::thread other([&] {
-      is_there = true;
-      ashlar_pool_resize(pool.get(), front::Pool::kMost);
-    });
-    while (!is_there) std::this_thread::yield();
-    usleep(i * 300);
-    pid_t child = fork();
-    if (child == 0) {
-      alarm(20);
-      // Goes on where the other thread was; an object in two nodes of the stacks would have two
-      // owners.
-      ashlar_pool_resize(pool.get(), front::Pool::kMost);
-      audit(pool);
-      _exit(0);
-    }
-    int status = -1;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    other.join();
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << i << ": " << status;
-  }
-}
-
 // From here on the process may end, and nothing else.
 bool forbid_system_calls() {
   sock_filter rules[] = {
@@ -385,7 +305,6 @@ TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "not run: the sanitizer makes system calls of its own";
 #endif
-  constexpr int kCannotFilter = 77;
   pid_t child = fork();
   if (child == 0) {
     test::Tally tally;
@@ -393,7 +312,7 @@ TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
     Pool pool(ashlar_pool_create_cache(64, cache.get()));
     ashlar_cache_free(cache.get(), test::new_session(cache));
     ashlar_kfree(ashlar_kmalloc(100, 0));
-    if (!forbid_system_calls()) _exit(kCannotFilter);
+    if (!forbid_system_calls()) _exit(test::kNotRun);
     void* objects[64];
     for (int round = 0; round < 100; ++round) {
       for (void*& object : objects) {
@@ -408,11 +327,9 @@ TEST(Pool, WhoMustNotWaitMakesNoSystemCall) {
     }
     _exit(0);
   }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotFilter)
-    GTEST_SKIP() << "not run: no seccomp";
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  test::Ending ending = test::wait_for(child);
+  if (ending.exit_code == test::kNotRun) GTEST_SKIP() << "not run: no seccomp";
+  EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
 }  // namespace
