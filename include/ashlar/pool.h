@@ -73,8 +73,9 @@ void ashlar_pool_free(ashlar_pool* pool, void* object);
 
 /* Makes the reserve `least` objects large: fills it, or gives back what is too many. 0, or -1 and
  * EINVAL for a number that is not allowed, ENOMEM where the source or memory is out; then the
- * reserve is as large as it was. One thread at a time: others that resize wait, so a shrinker,
- * which this may call, must not resize a pool. */
+ * reserve is as large as it was. Beside a fork of more than ten seconds what is too many stays, and
+ * the next ashlar_pool_free() after it gives it back. One thread at a time: others that resize
+ * wait, so a shrinker, which this may call, must not resize a pool. */
 int ashlar_pool_resize(ashlar_pool* pool, size_t least);
 
 /* Objects in the reserve now, and when it is full. errno is not changed. */

@@ -152,12 +152,16 @@ bool Pool::fill(size_t least) {
   return true;
 }
 
-// Gives back what the reserve holds above `least`.
-void Pool::drain(size_t least) {
-  while (ready() > least) {
+// Gives back what the reserve holds above `least`, while the gate is open.
+void Pool::drain() {
+  while (ready() > least()) {
     void* object = nullptr;
-    inside_sometime([&] { object = take_inside(); });
-    if (object == nullptr) return;  // others take, too
+    inside_gate(GateWait::kNot, [&] {
+      object = take_inside();
+      // Others take, too.
+      if (object != nullptr && ready() < least() && put_inside(object)) object = nullptr;
+    });
+    if (object == nullptr) return;
     source_.free(source_.data, object);
   }
 }
@@ -180,7 +184,8 @@ bool Pool::resize(size_t least) {
     least_.store(least, std::memory_order_relaxed);
     is_done = fill(least);
     if (!is_done) least_.store(had, std::memory_order_relaxed);
-    drain(this->least());
+    if (ready() > this->least()) Stay();  // a fork is waited for
+    drain();
   }
   resizer_.store(0, std::memory_order_release);
   return is_done;
@@ -340,6 +345,8 @@ void Pool::free_now(void* object) {
   if (waiting_.load(std::memory_order_relaxed) != 0 && hand_over(object)) return;
   if (!put(object)) {
     if (is_gate_open() || !note(object)) source_.free(source_.data, object);
+    if (ready() > least()) [[unlikely]]
+      drain();
     return;
   }
   // Who came to wait after we have looked may have looked before there was anything. Both change
@@ -352,6 +359,7 @@ void Pool::free_now(void* object) {
 }
 
 void Pool::audit() {
+  drain();
   size_t full = 0, blank = 0;
   for (uint32_t at = top_of(full_.load()); at != 0; at = node(at - 1).next.load()) ++full;
   for (uint32_t at = top_of(blank_.load()); at != 0; at = node(at - 1).next.load()) ++blank;

@@ -18,7 +18,8 @@
 //   it is the source's.
 //
 // Invariants (audit())
-//   1. Objects in the reserve are at most `least`, but for a moment while that is made less.
+//   1. Objects in the reserve are at most `least`. Where that was made less, what is too many goes
+//      as soon as the gate is open, at the latest with the next object that is freed.
 //   2. There are as many nodes as `least` has ever been, each in one of the stacks.
 //
 // Locking
@@ -83,7 +84,7 @@ class Pool {
   void begin_resize();
   bool add_nodes(size_t least);
   bool fill(size_t least);
-  void drain(size_t least);
+  void drain();
   void* take();
   void* take_inside();
   bool put(void* object);

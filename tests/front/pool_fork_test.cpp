@@ -85,6 +85,32 @@ std::atomic<bool> s_is_held_up{false};
       _exit(ashlar_pool_resize(s_resized_first, 4) != 0);
     });
 
+// Forks, and has another thread do work() meanwhile. The exit code of the child is child()'s.
+template <class Work, class Child>
+int fork_beside(Work work, Child child) {
+  s_turn = Turn::kForker;
+  std::thread other([&] {
+    while (s_turn != Turn::kOther) usleep(100);
+    work();
+    s_turn = Turn::kNobody;
+  });
+  pid_t pid = fork();
+  if (pid == 0) _exit(child());
+  other.join();
+  return test::wait_for(pid).exit_code;
+}
+
+TEST(PoolFork, IsMadeSmallerAfterALongFork) {
+  Source source{100};
+  Pool pool = pool_over(source, 100);
+  auto resize = [&] { EXPECT_EQ(ashlar_pool_resize(pool.get(), 4), 0); };
+  EXPECT_EQ(fork_beside(resize, [] { return 0; }), 0);
+  ashlar_pool_free(pool.get(), ashlar_pool_alloc(pool.get(), 0, 0));
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), 4u);
+  EXPECT_EQ(source.left, 96);
+  audit(pool);
+}
+
 TEST(PoolFork, AChildResizesItBeforeItsHeapKnowsOfTheFork) {
   static std::atomic<bool> s_is_inside{false};
   auto take = [](void*, unsigned) -> void* {
