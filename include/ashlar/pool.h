@@ -11,8 +11,9 @@
  * Threads: every function may be called from every thread; the end of a pool must be its last use.
  * Fork: safe; in the child no one waits. While another thread forks, the reserve is closed: the
  * source serves and takes back, but for 64 objects at most, which go to the reserve when the fork
- * is over. Who gets nothing of the source waits for that, ten seconds at most: so better not with a
- * lock that an atfork handler takes. Signals: not to be called from a handler.
+ * is over. Who gets nothing of the source gets one of these, or waits for that, ten seconds at
+ * most: so better not with a lock that an atfork handler takes. Signals: not to be called from a
+ * handler.
  *
  * Source: Linux, mm/mempool.c (I. Molnar, 2001).
  */

@@ -27,6 +27,11 @@ uint64_t this_process() {
   return uint64_t{fork_count()} << 32 | os::process_id();
 }
 
+// In the place of a note: a thread of this process is just at it.
+uint64_t at_it() {
+  return uint64_t{1} << 63 | fork_count();
+}
+
 uint64_t changed(uint64_t head, uint32_t top) {
   return ((head >> 32) + 1) << 32 | top;
 }
@@ -45,11 +50,9 @@ Pool* Pool::create(size_t least, const Source& source) {
 }
 
 void Pool::destroy() {
-  if (has_noted()) forget_other_process();
-  for (std::atomic<void*>& place : noted_)
-    if (void* object = place.load()) source_.free(source_.data, object);
-  while (void* object = take_inside())
-    source_.free(source_.data, object);  // nobody else's any more
+  // Nobody else's any more.
+  while (void* object = take_noted(true)) source_.free(source_.data, object);
+  while (void* object = take_inside()) source_.free(source_.data, object);
   for (std::atomic<Node*>& piece : pieces_) front::free(piece.load());
   front::free(this);
 }
@@ -130,8 +133,14 @@ bool Pool::put_inside(void* object) {
 
 void* Pool::take() {
   void* object = nullptr;
-  inside_soon([&] { object = take_inside(); });
-  return object;
+  bool is_inside = inside_soon([&] { object = take_ready(); });
+  return is_inside ? object : take_noted(false);
+}
+
+// Of the reserve, or of what will fill it.
+void* Pool::take_ready() {
+  void* object = take_inside();
+  return object != nullptr || !has_noted() ? object : take_noted(true);
 }
 
 bool Pool::put(void* object) {
@@ -199,21 +208,23 @@ void* Pool::give(unsigned flags) {
 
 void* Pool::alloc(unsigned flags, long wait_ms, int& error) {
   bool is_nowait = (flags & ASHLAR_NOWAIT) != 0;
-  void* object = nullptr;
-  auto take_ready = [&] { object = take_inside(); };
   if (!is_nowait && has_noted()) free_noted();
-  object = give(flags | ASHLAR_NORETRY);
-  bool was_inside = true;
-  if (object == nullptr)
-    was_inside = is_nowait ? inside_gate(GateWait::kNot, take_ready) : inside_soon(take_ready);
+  void* object = give(flags | ASHLAR_NORETRY);
+  if (object != nullptr) return object;
+  // What comes from elsewhere we clear ourselves, where that can be done.
+  bool has_to_clear = (flags & ASHLAR_ZERO) != 0 && source_.size != 0;
+  if (has_to_clear) flags &= ~unsigned{ASHLAR_ZERO};
+  auto take_one = [&] { object = take_ready(); };
+  bool was_inside = is_nowait ? inside_gate(GateWait::kNot, take_one) : inside_soon(take_one);
+  if (!was_inside && has_noted()) object = take_noted(false);
   bool has_to_try = (flags & (ASHLAR_NOWAIT | ASHLAR_NORETRY)) == 0;
   if (object == nullptr && has_to_try) object = give(flags);
-  if (object == nullptr && !is_nowait && !was_inside) inside_sometime(take_ready);
+  if (object == nullptr && !is_nowait && !was_inside && !inside_sometime(take_one))
+    object = take_noted(false);
   error = is_nowait ? EAGAIN : ENOMEM;
   if ((flags & ASHLAR_NOFAIL) != 0) wait_ms = ASHLAR_POOL_FOREVER;
   if (object == nullptr && !is_nowait && wait_ms != 0) object = wait(flags, wait_ms, error);
-  if (object != nullptr && (flags & ASHLAR_ZERO) != 0 && source_.size != 0)
-    std::memset(object, 0, source_.size);
+  if (object != nullptr && has_to_clear) std::memset(object, 0, source_.size);
   return object;
 }
 
@@ -268,8 +279,6 @@ void Pool::forget_other_process() ASHLAR_UNCHECKED {
       lock_.release();
       first_ = last_ = nullptr;
       waiting_.store(0, std::memory_order_relaxed);
-      has_noted_.store(false, std::memory_order_relaxed);
-      for (std::atomic<void*>& place : noted_) place.store(nullptr, std::memory_order_relaxed);
       process_.store(mine, std::memory_order_release);
       return;
     }
@@ -278,22 +287,49 @@ void Pool::forget_other_process() ASHLAR_UNCHECKED {
 
 // Keeps an object that was freed while the gate was closed. False where there is no place left.
 bool Pool::note(void* object) {
-  forget_other_process();
-  for (std::atomic<void*>& place : noted_) {
-    void* none = nullptr;
-    if (!place.compare_exchange_strong(none, object, std::memory_order_release)) continue;
+  for (Place& place : noted_) {
+    uint64_t seen = place.fork.load(std::memory_order_relaxed);
+    // What is not whole here was noted, or a thread was at it, while this process came to be.
+    if (seen == at_it() || is_whole_here(seen)) continue;
+    if (!place.fork.compare_exchange_strong(seen, at_it(), std::memory_order_acquire)) continue;
+    uint64_t fork = fork_under_way();
+    place.object = object;
+    place.fork.store(fork, std::memory_order_release);
+    if (fork == 0) return false;  // it is over just now
     has_noted_.store(true, std::memory_order_release);
     return true;
   }
   return false;
 }
 
+// Inside the gate any object that was noted; outside it one that was beside the fork under way: to
+// the child of the next one it must be gone before that begins.
+void* Pool::take_noted(bool is_inside) {
+  const uint64_t now = fork_under_way();
+  for (Place& place : noted_) {
+    uint64_t seen = place.fork.load(std::memory_order_relaxed);
+    bool is_for_us = is_inside ? is_whole_here(seen) : seen != 0 && seen == now;
+    if (!is_for_us) continue;
+    if (!place.fork.compare_exchange_strong(seen, at_it(), std::memory_order_acquire)) continue;
+    void* object = place.object;
+    bool is_late = !is_inside && fork_under_way() != now;
+    place.fork.store(is_late ? seen : 0, std::memory_order_release);
+    if (!is_late) return object;
+    has_noted_.store(true, std::memory_order_release);  // who came by meanwhile saw us at it
+    return nullptr;
+  }
+  return nullptr;
+}
+
 void Pool::free_noted() {
   if (!is_gate_open()) return;
-  forget_other_process();
-  has_noted_.store(false, std::memory_order_relaxed);
-  for (std::atomic<void*>& place : noted_)
-    if (void* object = place.exchange(nullptr, std::memory_order_acq_rel)) free_now(object);
+  void* object = nullptr;
+  auto take_one = [&] {
+    has_noted_.exchange(false, std::memory_order_acquire);
+    object = take_noted(true);
+    if (object != nullptr) has_noted_.store(true, std::memory_order_relaxed);
+  };
+  while (inside_gate(GateWait::kNot, take_one) && object != nullptr) free_now(object);
 }
 
 void Pool::enqueue(Waiter& me) {

@@ -14,8 +14,10 @@
 //   The reserve is changed inside the gate alone, so that a forked child finds it whole. Who finds
 //   the gate closed may hold a lock that the fork waits for: it goes to the source, which works
 //   beside the heap, and waits for the reserve, as long as a Stay does, where that has nothing.
-//   What is freed meanwhile is noted in a few places, and freed anew by the next call; beyond these
-//   it is the source's.
+//   What is freed meanwhile is noted in a few places, with the fork's number, and freed anew by the
+//   next call; beyond these it is the source's. Beside that fork, whose child drops it, a note may
+//   be taken by whoever gets nothing else; afterwards it is as good as the reserve, and changed
+//   inside the gate alone.
 //
 // Invariants (audit())
 //   1. Objects in the reserve are at most `least`. Where that was made less, what is too many goes
@@ -78,6 +80,13 @@ class Pool {
     Waiter* next = nullptr;
   };
 
+  // A place for an object that was freed beside a fork. Both words are in one page: no child sees
+  // one without the other.
+  struct alignas(16) Place {
+    std::atomic<uint64_t> fork{0};  // which one; 0 where it is free, or who is just at it
+    void* object = nullptr;
+  };
+
   Node& node(uint32_t number);
   uint32_t pop(Head& head);
   void push(Head& head, uint32_t first, uint32_t last);
@@ -87,11 +96,13 @@ class Pool {
   void drain();
   void* take();
   void* take_inside();
+  void* take_ready();
   bool put(void* object);
   bool put_inside(void* object);
   void free_now(void* object);
   bool has_noted() const { return has_noted_.load(std::memory_order_relaxed); }
   bool note(void* object);
+  void* take_noted(bool is_inside);
   void free_noted();
   void* give(unsigned flags);
   void* wait(unsigned flags, long wait_ms, int& error);
@@ -115,8 +126,8 @@ class Pool {
   Waiter* last_ ASHLAR_GUARDED_BY(lock_) = nullptr;
   static constexpr unsigned kMostNoted = 64;
   std::atomic<bool> has_noted_{false};
-  std::atomic<void*> noted_[kMostNoted] = {};
-  std::atomic<uint64_t> process_{0};  // whose queue and notes these are
+  Place noted_[kMostNoted];
+  std::atomic<uint64_t> process_{0};  // whose queue this is
 };
 
 }  // namespace front

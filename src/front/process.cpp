@@ -34,6 +34,10 @@ ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
 ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
+// How often the gate was closed by this process and those that it comes from, and up to the fork
+// that has made it.
+ASHLAR_CACHE_DATA std::atomic<uint32_t> g_closings{0};
+ASHLAR_CACHE_DATA uint32_t g_closings_at_birth = 0;
 ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false, g_is_our_drain = false;
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
@@ -71,7 +75,8 @@ uint32_t endless_stays() {
 void close_gate() {
   os::ThreadState& me = os::this_thread();
   g_last_closing = g_last_closing == UINT8_MAX ? uint8_t{1} : uint8_t(g_last_closing + 1);
-  g_closing.store(g_last_closing, std::memory_order_relaxed);
+  g_closings.fetch_add(1, std::memory_order_relaxed);
+  g_closing.store(g_last_closing, std::memory_order_release);
   g_closer.store(&me, std::memory_order_seq_cst);
   // Whoever yields for long keeps a CPU from those that it waits for.
   for (unsigned looks = 0; endless_stays() == 0 && threads_inside() > 0; ++looks) {
@@ -144,6 +149,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   }
   if (!is_outermost()) return;
   ++g_forks;
+  g_closings_at_birth = g_closings.load(std::memory_order_relaxed);
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
   g_heap.for_each_lock(reset);
   if (base::kHasCaches) cache::g_registry.for_each_lock(reset);
@@ -242,6 +248,21 @@ void* take_freed_beside() {
 
 uint32_t fork_count() {
   return g_forks;
+}
+
+uint64_t fork_under_way() {
+  if (is_gate_open()) return 0;
+  return uint64_t{g_forks} << 32 | g_closings.load(std::memory_order_relaxed);
+}
+
+// A fork's child does not know, until our handler has run, that it is not the parent. Of forks
+// before the last one that led here the number is not known any more.
+bool is_whole_here(uint64_t noted_beside) {
+  if (noted_beside == 0) return false;
+  auto forks = static_cast<uint32_t>(noted_beside >> 32);
+  auto number = static_cast<uint32_t>(noted_beside);
+  if (forks == g_forks) return !is_forking() || number != g_closings;
+  return forks + 1 == g_forks && number != g_closings_at_birth;
 }
 
 void start_process() {

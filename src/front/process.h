@@ -109,6 +109,12 @@ void* take_freed_beside();
 /// How many forks of processes with other threads lie between the first process and this one.
 uint32_t fork_count();
 
+/// The fork under way, by a number below 2^63 that no other one has; 0 for none.
+uint64_t fork_under_way();
+/// Whether what was noted beside that fork is whole here. In that fork's child it is not: the
+/// memory was copied meanwhile. False for 0, and where this cannot be known.
+bool is_whole_here(uint64_t noted_beside);
+
 /// Registers the fork handlers, if that has not been done. A process without other threads needs
 /// none, and to register them at its start would cost each small process 30 pages of libc. So it is
 /// done by the first slow path that sees another thread, by a calloc that does (of pthread_create,

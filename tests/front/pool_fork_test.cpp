@@ -100,6 +100,32 @@ int fork_beside(Work work, Child child) {
   return test::wait_for(pid).exit_code;
 }
 
+// How many objects there are for who must not wait; they are freed again.
+int served(const Pool& pool) {
+  std::vector<void*> objects;
+  while (void* object = ashlar_pool_alloc(pool.get(), ASHLAR_NOWAIT, 0)) objects.push_back(object);
+  for (void* object : objects) ashlar_pool_free(pool.get(), object);
+  return static_cast<int>(objects.size());
+}
+
+TEST(PoolFork, WhatIsFreedBesideAForkServesAtOnceAndInTheChildrenOfLaterForks) {
+  Source source{5};
+  Pool pool = pool_over(source, 5);
+  void* objects[5];
+  for (void*& object : objects) object = ashlar_pool_alloc(pool.get(), 0, 0);
+  auto free_all = [&] {
+    for (void* object : objects) ashlar_pool_free(pool.get(), object);
+    EXPECT_EQ(served(pool), 5) << "beside the fork";
+  };
+  auto serve = [&] { return served(pool); };
+  EXPECT_EQ(fork_beside(free_all, serve), 0) << "what was copied meanwhile";
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), 0u);
+  EXPECT_EQ(fork_beside([] {}, serve), 5);
+  EXPECT_EQ(fork_beside([&] { EXPECT_EQ(served(pool), 0) << "the next child's"; }, serve), 5);
+  EXPECT_EQ(served(pool), 5);
+  EXPECT_EQ(ashlar_pool_ready(pool.get()), 5u);
+}
+
 TEST(PoolFork, IsMadeSmallerAfterALongFork) {
   Source source{100};
   Pool pool = pool_over(source, 100);

@@ -288,6 +288,31 @@ TEST(Pool, TheSourceIsToldHowHardToTry) {
   EXPECT_EQ(told, want);
 }
 
+TEST(Pool, WhatIsToBeZeroIsClearedOnce) {
+  static std::vector<unsigned> told;
+  static uint64_t s_object;
+  told.clear();
+  auto take = [](void*, unsigned flags) -> void* {
+    told.push_back(flags);
+    if (told.size() > 2) return nullptr;
+    s_object = 7;
+    return &s_object;
+  };
+  front::Pool* pool = front::Pool::create(
+      1, {.alloc = take, .free = [](void*, void*) {}, .data = nullptr, .size = sizeof s_object});
+  ASSERT_NE(pool, nullptr);
+  int error = 0;
+  EXPECT_EQ(pool->alloc(ASHLAR_ZERO, 0, error), &s_object);
+  EXPECT_EQ(s_object, 7u) << "the source clears what it gives";
+  EXPECT_EQ(pool->alloc(ASHLAR_ZERO, 0, error), &s_object);
+  EXPECT_EQ(s_object, 0u) << "the pool, what lay in the reserve";
+  EXPECT_EQ(pool->alloc(ASHLAR_ZERO, 0, error), nullptr);
+  std::vector<unsigned> want{0, ASHLAR_ZERO | ASHLAR_NORETRY, ASHLAR_ZERO | ASHLAR_NORETRY,
+                             ASHLAR_ZERO | ASHLAR_NORETRY, 0};
+  EXPECT_EQ(told, want);
+  pool->destroy();
+}
+
 // From here on the process may end, and nothing else.
 bool forbid_system_calls() {
   sock_filter rules[] = {
