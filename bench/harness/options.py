@@ -59,12 +59,17 @@ def _check_places(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     for text in options.allocator:
         if not all(text.partition("=")):
             parser.error(f"--allocator {text}: expected NAME=PATH")
-    for kind in ("json", "csv", "html"):
+    check_files(parser, options, "json", "csv", "html")
+    if options.ready and not server.is_address(options.ready):
+        parser.error(f"--ready: {options.ready} is neither tcp:PORT nor the path of a socket")
+
+
+def check_files(parser: argparse.ArgumentParser, options: argparse.Namespace, *kinds: str) -> None:
+    """That each file which is written in the end can be written; for bench/replay, too."""
+    for kind in kinds:
         path = getattr(options, kind)
         if path and not _can_write(path):
             parser.error(f"--{kind}: cannot write {path}")
-    if options.ready and not server.is_address(options.ready):
-        parser.error(f"--ready: {options.ready} is neither tcp:PORT nor the path of a socket")
 
 
 def _can_write(path: pathlib.Path) -> bool:

@@ -113,8 +113,6 @@ class Comparison:
 def run(options: argparse.Namespace) -> int:
     """Compares, prints the tables, and returns the exit status."""
     end_politely_by_signals()
-    if options.json and not result.can_write(options.json):
-        preparation.give_up(COMMAND, f"cannot write {options.json}")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
     folders = Folders(options.build.resolve())
     folders.made.mkdir(parents=True, exist_ok=True)

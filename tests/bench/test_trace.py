@@ -75,6 +75,10 @@ class TraceTest(unittest.TestCase):
             [REPLAY, *words], capture_output=True, text=True, env=environment, timeout=60
         )
 
+    def command(self, *words):
+        command = [TOP / "bench" / "replay", "--no-build", "--no-install", "--build", BUILD]
+        return subprocess.run([*command, *words], capture_output=True, text=True)
+
     def summary(self, path) -> dict:
         run = self.replay("--summary", path)
         self.assertEqual(run.returncode, 0, run.stderr)
@@ -281,6 +285,24 @@ class Replay(TraceTest):
         found = self.figures(self.written(trace(*records, ("end",))), "--passes", "1")
         self.assertEqual(found["live"], ["110"])
 
+    def test_command_writes_all_figures(self):
+        path = self.written(trace(*[("malloc", 100)] * 200, ("end",)))
+        json_file = self.folder / "test.json"
+        words = ["--runs", "1", "--allocators", "glibc,ashlar", "--json", json_file, path]
+        run = self.command(*words)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        document = json.loads(json_file.read_text())
+        json_file.unlink()
+        self.assertEqual([a["name"] for a in document["allocators"]], ["glibc", "ashlar"])
+
+    def test_command_tells_beforehand_what_it_cannot_write(self):
+        path = self.written(trace(("malloc", 100), ("end",)))
+        for bad in (self.folder, self.folder / "none" / "test.json"):
+            run = self.command("--json", bad, path)
+            self.assertEqual((run.returncode, run.stdout), (2, ""), run.stderr)
+            self.assertIn(f"--json: cannot write {bad}", run.stderr)
+            self.assertNotIn("Traceback", run.stderr)
+
 
 class Damage(TraceTest):
     def test_refusals(self):
@@ -311,9 +333,8 @@ class Damage(TraceTest):
         self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1))
 
     def test_command_tells_in_one_line(self):
-        command = [TOP / "bench" / "replay", "--no-build", "--no-install", "--build", BUILD]
         for path in (self.written(b"nonsense"), self.folder / "missing.trace"):
-            run = subprocess.run([*command, path], capture_output=True, text=True)
+            run = self.command(path)
             self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
 
     def test_no_damage_crashes_the_reader(self):
