@@ -150,6 +150,27 @@ class Capture(TraceTest):
             self.assertIn(reason, run.stderr)
             self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
 
+    def test_replaces_only_regular_files(self):
+        """Neither a device or the like nor a folder, nor a link: but what a link leads to."""
+        with tempfile.TemporaryDirectory() as folder:
+            pipe, link, loop = (pathlib.Path(folder) / name for name in ("pipe", "link", "loop"))
+            os.mkfifo(pipe)
+            loop.symlink_to(loop)
+            link.symlink_to(pipe)
+            for bad in (pipe, link, loop, pathlib.Path(folder)):
+                run = self.capture(self.program, output=bad)
+                self.assertEqual(run.returncode, 2, run.stderr)
+                self.assertRegex(run.stderr, f"{bad} is no regular file.*; choose another file")
+                self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
+            self.assertTrue(pipe.is_fifo() and loop.is_symlink())
+            link.unlink()
+            link.symlink_to("real")
+            for _ in range(2):  # It makes the file, then replaces it.
+                run = self.capture(self.program, output=link)
+                self.assertEqual(run.returncode, 0, run.stderr)
+                self.assertTrue(link.is_symlink())
+                self.assertTrue((pathlib.Path(folder) / "real").is_file())
+
     def test_leaves_no_files(self):
         self.captured(self.program)
         names = {path.name for path in self.folder.iterdir()}
