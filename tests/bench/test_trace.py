@@ -5,7 +5,12 @@ Run: python3 -m unittest tests/bench/test_trace.py
 after a build with -DASHLAR_BUILD_BENCH=ON. ASHLAR_BUILD names the build folder, if not build/.
 """
 
+import contextlib
+import errno
 import gzip
+import importlib.machinery
+import importlib.util
+import io
 import json
 import os
 import pathlib
@@ -13,6 +18,7 @@ import random
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ASHLAR_BUILD", TOP / "build")).resolve()
@@ -39,6 +45,15 @@ def trace(*records: tuple) -> bytes:
     for kind, *numbers in records:
         out += bytes([KINDS[kind]]) + b"".join(map(varint, numbers))
     return out
+
+
+def load_capture():
+    """bench/capture as a module."""
+    loader = importlib.machinery.SourceFileLoader("capture", str(TOP / "bench" / "capture"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("capture", loader))
+    with mock.patch("sys.dont_write_bytecode", True):
+        loader.exec_module(module)
+    return module
 
 
 class TraceTest(unittest.TestCase):
@@ -170,6 +185,25 @@ class Capture(TraceTest):
                 self.assertEqual(run.returncode, 0, run.stderr)
                 self.assertTrue(link.is_symlink())
                 self.assertTrue((pathlib.Path(folder) / "real").is_file())
+
+    def test_full_disk(self):
+        """What was recorded is kept uncompressed, or it is said what to do."""
+        content = trace(("malloc", 10), ("end",))
+        raw, output = self.written(content), self.folder / "test.trace"
+        full = mock.patch("shutil.copyfileobj", side_effect=OSError(errno.ENOSPC, "disk full"))
+        with full, contextlib.redirect_stderr(io.StringIO()) as told:
+            load_capture().store(raw, output)
+        self.assertEqual(output.read_bytes(), content)
+        self.assertEqual(self.summary(output)["objects"], 1)
+        self.assertIn(f"{output} is not compressed: disk full", told.getvalue())
+
+        raw = self.written(content)
+        quota = mock.patch("pathlib.Path.replace", side_effect=OSError(errno.EDQUOT, "over quota"))
+        with full, quota, contextlib.redirect_stderr(io.StringIO()) as told:
+            with self.assertRaises(SystemExit) as ended:
+                load_capture().store(raw, output)
+        self.assertEqual(ended.exception.code, 2)
+        self.assertRegex(told.getvalue(), "over quota; free room on its disk, .* -o, .*operations")
 
     def test_leaves_no_files(self):
         self.captured(self.program)
