@@ -158,15 +158,16 @@ bool Recording::map_piece() {
 }
 
 void Recording::write(Kind kind, std::optional<uint64_t> first, std::optional<uint64_t> second) {
-  // The byte behind the last record stays zero: it is the end, should the process be killed.
+  // Should the process be killed, the byte behind the last record is zero: the end. A record counts
+  // from its first byte on, which is therefore written last.
   if (cursor_ + kRecordBytes >= piece_ + kPieceBytes && !map_piece()) {
     stop("no room on the disk, or the file is gone; what was recorded so far is kept");
     return;
   }
-  uint8_t* out = cursor_;
-  *out++ = static_cast<uint8_t>(kind);
+  uint8_t* out = cursor_ + 1;
   if (first) out = put_varint(out, *first);
   if (second) out = put_varint(out, *second);
+  std::atomic_ref<uint8_t>(*cursor_).store(static_cast<uint8_t>(kind), std::memory_order_release);
   cursor_ = out;
 }
 

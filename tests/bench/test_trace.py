@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -139,6 +140,22 @@ class Capture(TraceTest):
 
     def test_killed(self):
         self.assert_program_is_recorded(self.captured(self.program, "kill"))
+
+    def test_killed_inside_a_record(self):
+        """All calls before that one are in the trace."""
+        source, program = TOP / "tests" / "bench" / "trace_killed.cpp", self.folder / "killed"
+        flags = ["-std=c++20", "-O1", "-pthread", "-I", TOP / "bench" / "trace"]
+        subprocess.run(["c++", *flags, source, "-o", program], check=True)
+        numbers = [2, 4, 6, 7]  # How many are written when each call is complete.
+        with tempfile.TemporaryDirectory() as folder:
+            for killed_at in range(1, 8):
+                environment = {"ASHLAR_CAPTURE": f"{folder}/{killed_at}"}
+                run = subprocess.run([program, str(killed_at)], env=environment)
+                self.assertEqual(run.returncode, 0 if killed_at == 7 else -signal.SIGKILL)
+                [written] = pathlib.Path(folder).glob(f"{killed_at}.*")
+                calls = sum(complete <= killed_at for complete in numbers)
+                self.assertEqual(self.summary(written)["operations"], calls)
+        program.unlink()
 
     def test_files_closed(self):
         self.assert_program_is_recorded(self.captured(self.program, "closed"), ROUNDS + 1)
