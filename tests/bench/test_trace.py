@@ -171,6 +171,21 @@ class Capture(TraceTest):
         found = self.captured("--process", "trace_program", "sh", "-c", '"$0"; true', self.program)
         self.assert_program_is_recorded(found)
 
+    def test_unreadable_trace_of_another_process(self):
+        script = 'echo none > "$ASHLAR_CAPTURE".99999999; "$0"; true'
+        for options in (["--process", "trace_program"], []):
+            run = self.capture(*options, "sh", "-c", script, self.program)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertIn("left out: the trace of process 99999999 cannot be read", run.stderr)
+            self.assertRegex(run.stderr, f"operations of {'trace_program' if options else 'sh'}")
+
+    def test_unreadable_trace_of_the_program(self):
+        """As if it had become a program whose trace is damaged."""
+        script = 'echo none > "$ASHLAR_CAPTURE".$$.2; "$0"; true'
+        run = self.capture("sh", "-c", script, self.program)
+        self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
+        self.assertRegex(run.stderr, r"^bench/capture: the trace of process \d+ cannot be read")
+
     def test_refusals(self):
         for words, reason in (
             (["no-such-program"], "there is no program no-such-program"),
