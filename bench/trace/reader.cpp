@@ -20,6 +20,11 @@ namespace {
 constexpr uint64_t kDead = UINT64_MAX;
 constexpr unsigned kMostAlignLog2 = 40;
 
+[[noreturn]] void damaged(const char* path, const char* how) {
+  fprintf(stderr, "replay: %s: damaged: %s; make it again with bench/capture\n", path, how);
+  exit(2);
+}
+
 /// zlib must not use the malloc that is to be measured. It needs a few blocks, once.
 void* map_for_zlib(void*, unsigned count, unsigned size) {
   return map_zeroed(size_t{count} * size);
@@ -61,8 +66,8 @@ void unpack(const char* path, MappedArray<uint8_t>& packed, MappedArray<uint8_t>
     result = inflate(&stream, Z_NO_FLUSH);
     made += room - stream.avail_out;
   }
-  if (result == Z_BUF_ERROR) refuse(path, "damaged: the file is cut short");
-  if (result != Z_STREAM_END) refuse(path, "damaged: cannot be unpacked");
+  if (result == Z_BUF_ERROR) damaged(path, "the file is cut short");
+  if (result != Z_STREAM_END) damaged(path, "cannot be unpacked");
   bytes.resize(made);
 }
 
@@ -90,7 +95,7 @@ Reader::Reader(const char* path, const MappedArray<uint8_t>& bytes)
   cursor_ += kMagicBytes;
   const uint64_t length = varint();
   if (length >= program_.size() || length > static_cast<size_t>(end_ - cursor_)) {
-    refuse(path_, "damaged: the program's name is too long");
+    damaged(path_, "the program's name is too long");
   }
   memcpy(program_.data(), cursor_, length);
   cursor_ += length;
@@ -99,42 +104,42 @@ Reader::Reader(const char* path, const MappedArray<uint8_t>& bytes)
 uint64_t Reader::varint() {
   uint64_t value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {
-    if (cursor_ == end_) refuse(path_, "damaged: the file is cut short");
+    if (cursor_ == end_) damaged(path_, "the file is cut short");
     const uint8_t byte = *cursor_++;
     value |= uint64_t{byte & 0x7fu} << shift;
     if (byte < 0x80) return value;
   }
-  refuse(path_, "damaged: a number is too long");
+  damaged(path_, "a number is too long");
 }
 
 uint64_t Reader::size() {
   const uint64_t size = varint();
-  if (size >= kMostBytes) refuse(path_, "damaged: a size is larger than any memory");
+  if (size >= kMostBytes) damaged(path_, "a size is larger than any memory");
   return size;
 }
 
 uint64_t Reader::living_object() {
   const uint64_t distance = varint();
   if (distance == 0 || distance > sizes_.size()) {
-    refuse(path_, "damaged: an object that was never allocated");
+    damaged(path_, "an object that was never allocated");
   }
   const uint64_t object = sizes_.size() - distance;
-  if (sizes_[object] == kDead) refuse(path_, "damaged: an object that was freed before");
+  if (sizes_[object] == kDead) damaged(path_, "an object that was freed before");
   return object;
 }
 
 void Reader::read_thread() {
   const uint64_t number = varint();
-  if (number > threads_) refuse(path_, "damaged: threads out of order");
+  if (number > threads_) damaged(path_, "threads out of order");
   thread_ = static_cast<uint32_t>(number);
   threads_ = std::max(threads_, thread_ + 1);
 }
 
 bool Reader::next(Record& record) {
   for (;;) {
-    if (cursor_ == end_) refuse(path_, "damaged: the file is cut short");
+    if (cursor_ == end_) damaged(path_, "the file is cut short");
     const uint8_t byte = *cursor_++;
-    if (byte >= kKinds) refuse(path_, "damaged: an unknown kind of record");
+    if (byte >= kKinds) damaged(path_, "an unknown kind of record");
     record = {static_cast<Kind>(byte), 0, thread_, 0, 0, 0};
     switch (record.kind) {
       case Kind::kEnd: return false;
@@ -142,7 +147,7 @@ bool Reader::next(Record& record) {
       case Kind::kThreadEnd: return true;
       case Kind::kAligned: {
         const uint64_t log2 = varint();
-        if (log2 > kMostAlignLog2) refuse(path_, "damaged: an impossible alignment");
+        if (log2 > kMostAlignLog2) damaged(path_, "an impossible alignment");
         record.align_log2 = static_cast<uint8_t>(log2);
         [[fallthrough]];
       }

@@ -111,6 +111,7 @@ class TraceTest(unittest.TestCase):
             self.assertEqual(run.returncode, 2, run.stderr)
             self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
             self.assertIn(reason, run.stderr)
+            self.assertIn("bench/capture", run.stderr)  # What to do.
 
 
 class Capture(TraceTest):
