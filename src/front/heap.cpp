@@ -148,7 +148,7 @@ large::Memory alloc_inside(const Request& request) {
     if (base::kHasCaches && memory.address == nullptr && g_heap.pages().retract())
       memory = alloc_once(request);
   }
-  leave();
+  finish_slow_path();
   return memory;
 }
 
@@ -205,7 +205,7 @@ ASHLAR_COLD large::Memory alloc_of_program(const Request& request) {
 
 }  // namespace
 
-void leave() {
+void finish_slow_path() {
   if (!is_gate_open()) [[unlikely]]
     return;  // a fork waits for us: what is to be tidied up can wait for it
   tidy_beside();
@@ -382,7 +382,7 @@ void free_slow(void* p) {
     GateEntry entry;
     if (entry.is_open()) {
       free_inside(*zone, p);
-      leave();
+      finish_slow_path();
       p = nullptr;
     }
   }

@@ -180,7 +180,7 @@ static_assert(sizeof(Request) == 2 * sizeof(size_t) + 8);
 large::Memory alloc_memory(const Request& request);
 
 /// On the way out of the slow path, inside the gate, with no lock held.
-void leave();
+void finish_slow_path();
 
 /// At least `size` bytes, 16-aligned; null when memory is out. errno is left alone.
 void* alloc_slow(size_t size);

@@ -31,6 +31,8 @@ ASHLAR_CACHE_DATA std::atomic<os::ThreadState*> g_closer{nullptr};
 // What waiters sleep on: 0, or the number of this closing, from 1 to 255.
 ASHLAR_START_DATA std::atomic<uint32_t> g_closing{0};
 ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
+// This closing, where it has outlasted a Stay's wait; else 0, or one that is over just now.
+std::atomic<uint8_t> g_long_closing{0};
 ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
@@ -94,6 +96,7 @@ void close_gate() {
 
 void open_gate() {
   g_closer.store(nullptr, std::memory_order_release);
+  g_long_closing.store(0, std::memory_order_relaxed);
   g_closing.store(0, std::memory_order_release);
   os::futex_wake_all(g_closing);
 }
@@ -113,7 +116,8 @@ bool is_outermost() {
 
 // Taken here and released in one of the next two: beyond what the analysis can follow.
 void before_fork() ASHLAR_UNCHECKED {
-  if (!os::has_other_threads() || !is_heap_started()) return;
+  // Heaps in buffers come through the gate before there is malloc's.
+  if (!os::has_other_threads() || !start_heap()) return;
   if (g_fork_lock.is_mine()) {
     g_nested += is_forking();
     return;
@@ -122,6 +126,8 @@ void before_fork() ASHLAR_UNCHECKED {
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   if (!base::kHasCaches) return;
+  // What has been put off for an earlier fork is the child's, too.
+  if (endless_stays() == 0) catch_up_in_fork();
   // A drain that we have interrupted goes on afterwards, and ends it itself. So does, but in the
   // parent alone, one of a thread that waits for what we hold. Neither may have fenced yet.
   g_was_drained = cache::is_drained();
@@ -156,11 +162,11 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_heap.pages().for_each_lock(reset);
   g_heap.pages().reset_in_child();
   if (base::kHasCaches) {
+    reset_upkeep_in_child();
     SmallHeap::reset_in_child();
     g_shrinkers.reset_in_child();
     os::forget_endless_stays();
     forget_reaper();
-    reset_upkeep_in_child();
   }
   os::ThreadState& me = os::this_thread();
   for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
@@ -177,11 +183,11 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
 }  // namespace
 
 GateEntry::GateEntry(Waiting) {
-  for (enter(); !is_open_; enter()) {
-    leave();
+  auto wait = [] {
     if (uint32_t closing = g_closing.load(std::memory_order_acquire); closing != 0)
       os::futex_wait(g_closing, closing, 0);
-  }
+  };
+  for (enter(); !is_open_;) reenter_after(wait);
 }
 
 void GateEntry::enter() {
@@ -217,6 +223,28 @@ bool wait_for_gate(bool again) {
   me.last_closing = static_cast<uint8_t>(closing);
   os::futex_wait(g_closing, closing, kWaitUs);
   return is_gate_open();
+}
+
+namespace {
+
+// Waits for the gate to open. False where it stays closed for too long.
+bool wait_long_for_gate() {
+  const uint8_t& closing = os::this_thread().last_closing;
+  constexpr auto kMostWaits = static_cast<uint32_t>(GateWait::kTenSeconds);
+  for (uint32_t waits = 0; waits < kMostWaits; ++waits) {
+    if (wait_for_gate(true)) return true;
+    if (closing == g_long_closing.load(std::memory_order_relaxed)) return false;
+  }
+  g_long_closing.store(closing, std::memory_order_relaxed);
+  return false;
+}
+
+}  // namespace
+
+Stay::Stay() {
+  bool goes_on = true;
+  while (goes_on && !entry_.is_open())
+    entry_.reenter_after([&] { goes_on = wait_long_for_gate(); });
 }
 
 void* alloc_beside(size_t size, size_t align) {

@@ -52,6 +52,14 @@ class GateEntry {
   /// False where the gate was closed: then the heap must not be changed.
   bool is_open() const { return is_open_; }
 
+  /// Comes in anew when wait() is over.
+  template <class Wait>
+  void reenter_after(Wait wait) {
+    leave();
+    wait();
+    enter();
+  }
+
  private:
   void enter();
   void leave();
@@ -89,6 +97,31 @@ bool inside_gate(GateWait wait, What what) {
     if (waits == static_cast<uint32_t>(wait)) return false;
     wait_for_gate(true);
   }
+}
+
+/// A stay inside the gate for who has no way beside it. The fork may be waiting for this very
+/// thread, so the wait is given up after ten seconds; and at once where another one has been, for
+/// the same fork. Not inside the gate.
+class Stay {
+ public:
+  Stay();
+  bool is_open() const { return entry_.is_open(); }
+
+ private:
+  GateEntry entry_;
+};
+
+template <class What>
+bool inside_sometime(What what) {
+  Stay stay;
+  if (stay.is_open()) what();
+  return stay.is_open();
+}
+/// The same for who has one: it waits the moment that malloc waits, once for each fork.
+template <class What>
+bool inside_soon(What what) {
+  auto try_now = [&] { return inside_gate(GateWait::kNot, what); };
+  return try_now() || (wait_for_gate(false) && try_now());
 }
 
 /// A block beside the heap, which may be freed like any other once the gate is open; null where

@@ -40,7 +40,7 @@ void* resize_inside(Zone& zone, Frame& frame, void* p, size_t& have, size_t size
     resized = size < slob::kEnd ? resize_by_slob(frame, p, &have, size) : nullptr;
   else if (stays_in_frames(zone, base::Pages(frame.count).bytes(), size))
     resized = large::try_resize(g_heap.pages(), {&zone, &frame}, size);
-  leave();
+  finish_slow_path();
   return resized;
 }
 
@@ -59,7 +59,7 @@ ASHLAR_COLD void* alloc_on(unsigned node, size_t size) {
     Zone& zone = *pages.zone_of(block);
     zone.advise_huge(zone.frame_of(block));
   }
-  leave();
+  finish_slow_path();
   return block;
 }
 

@@ -24,10 +24,10 @@ constinit os::Lock SmallHeap::list_lock_{os::LockRank::kHeaps};
 constinit base::List<SmallHeap> SmallHeap::list_;
 constinit SmallHeap* SmallHeap::visited_ = nullptr;
 constinit std::atomic<const os::ThreadState*> SmallHeap::visitor_{nullptr};
-constinit std::atomic<SmallHeap*> SmallHeap::ended_{nullptr};
+constinit std::atomic<bool> SmallHeap::wants_visit_{false};
+constinit PutOff SmallHeap::visit_{nullptr, catch_up};
 
 SmallHeap* SmallHeap::create(size_t limit) {
-  if (base::kHasCaches) end_noted();
   void* memory = front::alloc(sizeof(SmallHeap));
   if (memory == nullptr) return nullptr;
   SmallHeap* heap = new (memory) SmallHeap;
@@ -40,8 +40,8 @@ SmallHeap* SmallHeap::create(size_t limit) {
     heap->meta_.donate(heap->zone_.spare(), page::Zone::kSpare);
     heap->slob_.start(heap->zone_, heap->meta_);
     if (!base::kHasCaches || heap->try_join_list()) return heap;
-    heap->meta_.stop();
-    heap->zone_.stop();
+    heap->end();
+    return nullptr;
   }
   front::free(memory);
   return nullptr;
@@ -62,6 +62,7 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
   SmallHeap* heap = new (first) SmallHeap;
   if (!heap->zone_.start_within(rest, static_cast<size_t>(end - rest))) return nullptr;
   heap->is_in_buffer_ = true;
+  if (base::kHasCaches) heap->process_.store(fork_count(), std::memory_order_relaxed);
   heap->meta_.donate(static_cast<char*>(std::memset(records, 0, records_size)), records_size);
   heap->slob_.start(heap->zone_, heap->meta_);
   return heap;
@@ -69,28 +70,15 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
 
 void SmallHeap::destroy() {
   if (is_in_buffer_) return;
-  if (base::kHasCaches) end_noted();
-  if (base::kHasCaches && !try_leave_list()) {
-    SmallHeap* top = ended_.load(std::memory_order_relaxed);
-    do {
-      noted_.store(top, std::memory_order_relaxed);
-    } while (!ended_.compare_exchange_weak(top, this, std::memory_order_release));
-    return;
-  }
+  if (!base::kHasCaches || try_leave_list()) return end();
+  has_ended_.store(true, std::memory_order_relaxed);
+  want_visit();
+}
+
+void SmallHeap::end() {
   meta_.stop();
   zone_.stop();
   front::free(this);
-}
-
-// Ends those that a fork has kept from it.
-void SmallHeap::end_noted() {
-  if (ended_.load(std::memory_order_relaxed) == nullptr || !is_gate_open()) return;
-  SmallHeap* heap = ended_.exchange(nullptr, std::memory_order_acquire);
-  while (heap != nullptr) {
-    auto* next = static_cast<SmallHeap*>(heap->noted_.load(std::memory_order_relaxed));
-    heap->destroy();
-    heap = next;
-  }
 }
 
 // False where a fork keeps the list as it is.
@@ -109,18 +97,50 @@ bool SmallHeap::try_leave_list() {
     Stay stay;
     if (!stay.is_open()) return false;
     os::Locked held(list_lock_);
-    if (visited_ == this) continue;
-    list_.remove(*this);
-    count_.fetch_sub(1, std::memory_order_relaxed);
-    return true;
+    if (try_remove()) return true;
   }
 }
 
-// No lock is held meanwhile: the kernel may be asked for long.
+// False where it is just visited.
+bool SmallHeap::try_remove() {
+  if (visited_ == this) return false;
+  list_.remove(*this);
+  count_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
+// Has all of them visited once the gate is open.
+void SmallHeap::want_visit() {
+  if (!wants_visit_.exchange(true, std::memory_order_acq_rel)) put_off(visit_);
+}
+
+void SmallHeap::catch_up(PutOff&) {
+  wants_visit_.exchange(false, std::memory_order_acq_rel);  // what comes from here on counts anew
+  bool is_done = visit_all([](SmallHeap& heap) { heap.free_noted(); });
+  if (!is_done || !try_end_marked()) want_visit();
+}
+
+// Ends those that a fork has kept from it. False where one of them is just visited.
+bool SmallHeap::try_end_marked() {
+  for (;;) {
+    SmallHeap* marked = nullptr;
+    {
+      os::Locked held(list_lock_);
+      list_.for_each([&](SmallHeap& heap) {
+        if (heap.has_ended_.load(std::memory_order_relaxed)) marked = &heap;
+      });
+      if (marked == nullptr) return true;
+      if (!marked->try_remove()) return false;
+    }
+    marked->end();
+  }
+}
+
+// No lock is held meanwhile: the kernel may be asked for long. False where somebody else visits.
 template <class Visit>
-void SmallHeap::visit_all(Visit visit) {
+bool SmallHeap::visit_all(Visit visit) {
   const os::ThreadState* nobody = nullptr;
-  if (!visitor_.compare_exchange_strong(nobody, &os::this_thread())) return;
+  if (!visitor_.compare_exchange_strong(nobody, &os::this_thread())) return false;
   for (bool is_first = true;; is_first = false) {
     SmallHeap* heap = nullptr;
     {
@@ -131,6 +151,7 @@ void SmallHeap::visit_all(Visit visit) {
     visit(*heap);
   }
   visitor_.store(nullptr, std::memory_order_release);
+  return true;
 }
 
 void SmallHeap::trim_all() {
@@ -161,15 +182,42 @@ bool SmallHeap::are_others_returning() {
 // Only what differs is written: pages are shared with the parent.
 void SmallHeap::reset_in_child() ASHLAR_UNCHECKED {
   list_lock_.reset_in_child();
+  wants_visit_.store(false, std::memory_order_relaxed);
   list_.for_each([](SmallHeap& heap) {
-    for (os::Lock* lock : {&heap.slob_.lock(), &heap.zone_.lock(), &heap.meta_.lock()})
-      if (!lock->is_free()) lock->reset_in_child();
+    heap.forget_others();
     if (heap.zone_.is_purging()) heap.zone_.reset_in_child();
+    if (heap.has_ended_.load(std::memory_order_relaxed)) want_visit();
   });
-  ended_.store(nullptr, std::memory_order_relaxed);
   if (visitor_.load(std::memory_order_relaxed) == &os::this_thread()) return;
   visited_ = nullptr;
   visitor_.store(nullptr, std::memory_order_relaxed);
+}
+
+// The locks of threads that the child does not have, and what they noted.
+void SmallHeap::forget_others() ASHLAR_UNCHECKED {
+  for (os::Lock* lock : {&slob_.lock(), &zone_.lock(), &meta_.lock()})
+    if (!lock->is_free()) lock->reset_in_child();
+  if (noted_.load(std::memory_order_relaxed) != nullptr)
+    noted_.store(nullptr, std::memory_order_relaxed);
+}
+
+// Where the heap stands in a buffer: in the child of a fork the first call has to do that.
+void SmallHeap::find_process() {
+  if (!base::kHasCaches || !is_in_buffer_) return;
+  constexpr uint32_t kForgetting = 1u << 31;
+  const uint32_t mine = fork_count();
+  uint32_t seen = process_.load(std::memory_order_acquire);
+  while (seen != mine) {
+    if (seen == (mine | kForgetting)) {
+      os::yield_cpu();  // another thread is just doing it
+      seen = process_.load(std::memory_order_acquire);
+    } else if (process_.compare_exchange_strong(seen, mine | kForgetting,
+                                                std::memory_order_acquire)) {
+      forget_others();
+      process_.store(mine, std::memory_order_release);
+      return;
+    }
+  }
 }
 
 Frame& SmallHeap::frame_of(const void* p) {
@@ -236,28 +284,28 @@ inline void SmallHeap::note(void* p) {
   frame_of(p);  // tells what is no block
   void* top = noted_.load(std::memory_order_relaxed);
   do {
-    if (top == nullptr) noted_in_.store(fork_count(), std::memory_order_relaxed);
     *static_cast<void**>(p) = top;
   } while (!noted_.compare_exchange_weak(top, p, std::memory_order_release));
+  if (!is_in_buffer_) want_visit();
 }
 
-// Not while a fork is under way: in a child whose handlers have not all run, the list may be torn.
-inline void SmallHeap::free_noted() {
-  if (!is_gate_open()) return;
-  bool is_whole = noted_in_.load(std::memory_order_relaxed) == fork_count();
+void SmallHeap::free_noted() {
   void* p = noted_.exchange(nullptr, std::memory_order_acquire);
-  while (is_whole && p != nullptr) {
+  while (p != nullptr) {
     void* next = *static_cast<void**>(p);
     free_inside(p);
     p = next;
   }
+  if (zone_.wants_trim()) zone_.trim();
 }
 
-// What malloc's slow path does, too, on its way out of the gate, and behind it.
+// What malloc's slow path does, too, on its way out of the gate, and behind it. What is noted stays
+// so while a fork is under way: in a child whose handlers have not all run, it may be torn.
 void SmallHeap::keep_up() {
-  if (base::kHasCaches && noted_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+  bool has_noted = base::kHasCaches && noted_.load(std::memory_order_relaxed) != nullptr;
+  if (has_noted && is_gate_open()) [[unlikely]]
     free_noted();
-  if (base::kHasCaches && !is_in_buffer_) leave();
+  if (base::kHasCaches && !is_in_buffer_) finish_slow_path();
 }
 
 void SmallHeap::answer() {
@@ -268,6 +316,7 @@ void SmallHeap::answer() {
 }
 
 void* SmallHeap::alloc_once(size_t size, size_t align) {
+  find_process();
   Stay stay;
   if (!stay.is_open()) return nullptr;
   keep_up();
@@ -299,6 +348,7 @@ void* SmallHeap::alloc_zeroed(size_t size) {
 
 void SmallHeap::free(void* p) {
   if (p == nullptr) return;
+  find_process();
   // In the small library, which notes nothing, it stays in use where a fork lasts too long.
   std::conditional_t<base::kHasCaches, GateEntry, Stay> entry;
   if (!entry.is_open()) {
@@ -311,6 +361,7 @@ void SmallHeap::free(void* p) {
 }
 
 void* SmallHeap::resize_in_place(void* p, size_t size) {
+  find_process();
   Stay stay;
   if (!stay.is_open()) return nullptr;
   keep_up();
@@ -346,12 +397,14 @@ void* SmallHeap::resize(void* p, size_t size) {
 // However long a fork lasts: it changes nothing.
 size_t SmallHeap::usable_size(const void* p) {
   if (p == nullptr) return 0;
+  find_process();
   Stay stay;
   const Frame& frame = frame_of(p);
   return frame.kind == FrameKind::kSlob ? slob_.usable_size(frame, p) : Pages(frame.count).bytes();
 }
 
 size_t SmallHeap::live_bytes() {
+  find_process();
   Stay stay;
   return slob_.stats().live_bytes + Pages(zone_.stats().large).bytes();
 }

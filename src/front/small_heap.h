@@ -14,7 +14,10 @@
 //
 //   Calls go through the gate, so that a fork finds no heap half changed. Beside the gate there is
 //   nothing to be had of a heap: a request waits for the fork, as long as a Stay does. What is
-//   freed meanwhile is noted, and so are heaps that end; the next call sees to them.
+//   freed meanwhile is noted, and heaps that end are marked, and somebody sees to them as soon as
+//   the gate is open (upkeep.h: PutOff). For a heap in a buffer its own next call does that; should
+//   there be another fork before, its child goes without what was noted. There the first call also
+//   frees its locks, which no list tells.
 //
 // Invariants (audit())
 //   1. Those of the zone and of SLOB.
@@ -35,6 +38,7 @@
 
 #include "base/attributes.h"
 #include "base/list.h"
+#include "front/upkeep.h"
 #include "os/lock.h"
 #include "os/thread.h"
 #include "page/page_heap.h"
@@ -85,8 +89,11 @@ class SmallHeap {
   void* alloc_once(size_t size, size_t align);
   ASHLAR_INLINE void* try_alloc(size_t size, size_t align);
   void free_inside(void* p);
+  void end();
   ASHLAR_INLINE void note(void* p);
-  ASHLAR_INLINE void free_noted();
+  void free_noted();
+  void forget_others();
+  void find_process();
   bool make_room(base::Pages pages);
   void* refuse(size_t size);
   void keep_up();
@@ -95,10 +102,13 @@ class SmallHeap {
 
   bool try_join_list() ASHLAR_EXCLUDES(list_lock_);
   bool try_leave_list() ASHLAR_EXCLUDES(list_lock_);
-  static void end_noted();
+  bool try_remove() ASHLAR_REQUIRES(list_lock_);
+  static bool try_end_marked() ASHLAR_EXCLUDES(list_lock_);
+  static void want_visit();
+  static void catch_up(PutOff& work) ASHLAR_EXCLUDES(list_lock_);
 
   template <class Visit>
-  static void visit_all(Visit visit) ASHLAR_EXCLUDES(list_lock_);
+  static bool visit_all(Visit visit) ASHLAR_EXCLUDES(list_lock_);
 
   // A process without such heaps looks at no more of them than their count.
   static std::atomic<uint32_t> count_;
@@ -106,15 +116,17 @@ class SmallHeap {
   static os::Lock list_lock_;
   static base::List<SmallHeap> list_ ASHLAR_GUARDED_BY(list_lock_);
   static SmallHeap* visited_ ASHLAR_GUARDED_BY(list_lock_);
-  static std::atomic<SmallHeap*> ended_;  // while the gate was closed; linked through noted_
+  static std::atomic<bool> wants_visit_;  // some have noted blocks, or have ended
+  static PutOff visit_;
 
   page::Zone zone_{};
   page::MetaArena meta_{};
   slob::Slob slob_{};
-  // Blocks that were freed while the gate was closed, each holding the address of the next; and the
-  // fork_count() of then: in the child of that fork they may not be whole.
+  // Blocks that were freed while the gate was closed, each holding the address of the next. In the
+  // child of that fork they may not be whole.
   std::atomic<void*> noted_{nullptr};
-  std::atomic<uint32_t> noted_in_{0};
+  std::atomic<uint32_t> process_{0};  // of a heap in a buffer: the fork_count() that it knows of
+  std::atomic<bool> has_ended_{false};
   bool is_in_buffer_ = false;
   SmallHeap *next, *prev;  // in the list
 };

@@ -31,21 +31,9 @@ constexpr size_t kMostKeptBytes = size_t{16} << 20;
 constexpr size_t kEmptyShare = 8;
 // Live objects are counted so often, a millisecond apart, before their number is believed.
 constexpr unsigned kMostLooks = 50;
-// What asking for everything is told by.
-constexpr size_t kEverything = SIZE_MAX / 2 + 1;
-
 // What alloc gets where a constructor has failed: that more memory would not help.
 constexpr char kCancelledMark = 0;
 void* const kCancelled = const_cast<char*>(&kCancelledMark);
-
-// Does `what` inside the gate, as slow paths do. False where a fork has kept that closed for long.
-template <class What>
-bool inside(What what) {
-  return inside_sometime([&] {
-    what();
-    leave();
-  });
-}
 
 // What the slabs' rounding allows: objects that share a line do so with their like alone.
 size_t alignment_for(size_t size, const ashlar_cache_args& args) {
@@ -68,34 +56,36 @@ bool is_allowed(size_t size, const ashlar_cache_args& args) {
 
 TypedCache::Made TypedCache::create(const char* name, size_t size, const ashlar_cache_args& args) {
   if (name == nullptr || !is_allowed(size, args)) return {nullptr, EINVAL};
-  page::MetaArena& meta = g_heap.pages().meta();
-  void* record = nullptr;
-  auto alloc = [&] {
+  Made made{nullptr, ENOMEM};
+  auto make = [&] {
+    page::MetaArena& meta = g_heap.pages().meta();
+    void* record = nullptr;
     if (g_heap.promote()) record = meta.alloc(sizeof(TypedCache), base::kCacheLine);
+    if (record == nullptr) return;
+    auto* cache = new (record) TypedCache(name, size, args);
+    made = cache->settle() ? Made{cache, 0} : Made{nullptr, ENOSPC};
+    if (made.cache == nullptr) meta.free(record, sizeof(TypedCache));
   };
-  if (!start_heap() || !inside(alloc) || record == nullptr) return {nullptr, ENOMEM};
-  auto* cache = new (record) TypedCache;
-  cache->made_in_ = fork_count();
-  std::copy_n(name, std::min(base::length_of(name), sizeof cache->name_ - 1), cache->name_);
-  cache->flags_ = args.flags;
-  cache->size_ = size;
-  cache->align_ = alignment_for(size, args);
-  cache->construct_ = args.construct;
-  cache->destruct_ = args.destruct;
-  cache->data_ = args.data;
-  if ((args.flags & ASHLAR_CACHE_ZERO) != 0) cache->ways_ |= kZero;
-  if ((args.flags & ASHLAR_CACHE_POISON) != 0) cache->ways_ |= kPoison;
-  if ((args.flags & ASHLAR_CACHE_COUNT) != 0) cache->ways_ |= kCount;
-  bool is_settled = false;
-  inside([&] { is_settled = cache->settle(); });
-  if (!is_settled) {
-    inside([&] { meta.free(record, sizeof(TypedCache)); });
-    return {nullptr, ENOSPC};
-  }
-  cache->open_fast_path();
-  bool waits = cache->is(kBlocks) && cache->construct_ != nullptr;
-  if (cache->keeps_slabs() || waits) cache->add_shrinker();
-  return {cache, 0};
+  if (!start_heap() || !inside(make) || made.cache == nullptr) return made;
+  TypedCache& cache = *made.cache;
+  cache.open_fast_path();
+  bool waits = cache.is(kBlocks) && cache.construct_ != nullptr;
+  if (cache.keeps_slabs() || waits) cache.add_shrinker();
+  return made;
+}
+
+TypedCache::TypedCache(const char* name, size_t size, const ashlar_cache_args& args)
+    : made_in_(fork_count()),
+      flags_(args.flags),
+      size_(size),
+      align_(alignment_for(size, args)),
+      construct_(args.construct),
+      destruct_(args.destruct),
+      data_(args.data) {
+  std::copy_n(name, std::min(base::length_of(name), sizeof name_ - 1), name_);
+  if ((flags_ & ASHLAR_CACHE_ZERO) != 0) ways_ |= kZero;
+  if ((flags_ & ASHLAR_CACHE_POISON) != 0) ways_ |= kPoison;
+  if ((flags_ & ASHLAR_CACHE_COUNT) != 0) ways_ |= kCount;
 }
 
 // Each object is malloc's from now on.
@@ -153,19 +143,6 @@ void TypedCache::open_fast_path() {
   if (is_free_fast) map_ = cache_ != nullptr ? cache_->stock().cache_id() : class_;
 }
 
-void TypedCache::destroy() {
-  if (shrinker_ != Shrinkers::kNone) g_shrinkers.remove(shrinker_);
-  // In the child of a fork they may be other threads' of the parent.
-  size_t live = made_in_ == fork_count() ? count_live() : 0;
-  if (live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
-  end_waiting();
-  if (keeps_slabs() && cache_ != nullptr) end_empties(0, true);
-  inside([&] {
-    if (cache_ != nullptr) g_registry.end_own(*cache_);
-    g_heap.pages().meta().free(this, sizeof(TypedCache));
-  });
-}
-
 // Objects that the program holds; SIZE_MAX where nobody knows.
 size_t TypedCache::count_live() {
   if (is(kCount)) {
@@ -221,7 +198,7 @@ void* TypedCache::take_once() {
   auto take = [&] {
     handle = cache_->alloc_slow(makes() ? cache::Source::kReady : cache::Source::kAll);
     if (handle == nullptr && makes()) cache_->take_raw(batch);
-    leave();
+    finish_slow_path();
   };
   if (!inside_soon(take)) {
     if (void* object = take_beside()) return object;
@@ -291,14 +268,26 @@ void* TypedCache::make_some(Batch& batch) {
 void TypedCache::make_batch(Batch& batch) {
   unsigned made = 0;
   while (made < batch.count && make(batch.objects[made])) ++made;
-  if (made < batch.count)
-    inside([&] { cache_->stock().flush(batch.objects + made, batch.count - made); });
+  void** unmade = batch.objects + made;
+  unsigned count = batch.count - made;
+  if (count > 0 && !inside([&] { cache_->stock().flush(unmade, count); }))
+    for (unsigned i = 0; i < count; ++i) put_off(*new (unmade[i]) PutOff{nullptr, flush_late});
   batch.count = made;
 }
 
+// An object that could not be made, whose handle holds the work.
+void TypedCache::flush_late(PutOff& work) {
+  static_assert(sizeof(PutOff) <= sizeof(FreeObject));
+  void* handle = &work;
+  slab_of(handle).stock->flush(&handle, 1);
+}
+
+slab::Slab& TypedCache::slab_of(const void* handle) {
+  return *static_cast<slab::Slab*>(g_heap.pages().slabs().frame_of(handle).tenant);
+}
+
 bool TypedCache::make(void* handle) {
-  page::Zone& zone = g_heap.pages().slabs();
-  slab::Slab& slab = *static_cast<slab::Slab*>(zone.frame_of(handle).tenant);
+  slab::Slab& slab = slab_of(handle);
   const slab::SlabLayout& layout = cache_->stock().layout();
   if (slab.is_made(layout, handle)) return true;
   if (is(kPoison))
@@ -392,59 +381,6 @@ void TypedCache::free_block(void* object) {
 void TypedCache::end_block(void* object) {
   if (ends()) destruct_(object, data_);
   front::free(object);
-}
-
-size_t TypedCache::end_waiting() {
-  size_t ended = 0;
-  for (std::atomic<void*>& place : waiting_) {
-    void* object = place.exchange(nullptr);
-    if (object == nullptr) continue;
-    end_block(object);
-    ended += size_;
-  }
-  return ended;
-}
-
-// Ends the objects of empty slabs, but for `spared` of these, and retires them; of no more slabs
-// than there are, for those that destructors empty. How many bytes. Only at the cache's end does it
-// wait for a fork.
-size_t TypedCache::end_empties(size_t spared, bool is_last) {
-  slab::SlabStock& stock = cache_->stock();
-  auto end = [&](void* handle) { destruct_(object_of(handle), data_); };
-  size_t ended = 0;
-  for (size_t slabs = stock.stats().slabs; slabs > 0; --slabs) {
-    slab::Slab* slab = nullptr;
-    auto take = [&] { slab = stock.take_empty(spared); };
-    is_last ? inside(take) : inside_soon(take);
-    if (slab == nullptr) break;
-    if (ends()) slab->for_each_made(stock.layout(), end);
-    ended += slab->bytes();
-    inside([&] { stock.retire_taken(*slab); });
-  }
-  return ended;
-}
-
-size_t TypedCache::shrink() {
-  size_t ended = end_waiting();
-  if (cache_ == nullptr) return ended;
-  slab::SlabStock& stock = cache_->stock();
-  size_t before = stock.stats().frames;
-  if (!inside_gate(GateWait::kSecond, [&] { g_registry.empty(*cache_); })) return ended;
-  if (keeps_slabs()) return ended + end_empties(0);
-  inside_soon([&] { stock.reap(true); });
-  return ended + ((before - std::min(before, stock.stats().frames)) << base::kFrameShift);
-}
-
-size_t TypedCache::shrink_asked(void* cache, size_t) {
-  return static_cast<TypedCache*>(cache)->shrink();
-}
-
-size_t TypedCache::shrink_kept(void* cache, size_t bytes) {
-  return bytes >= kEverything ? static_cast<TypedCache*>(cache)->shrink() : 0;
-}
-
-size_t TypedCache::shrink_all() {
-  return g_shrinkers.ask_all(shrink_asked) + g_shrinkers.ask_all(shrink_kept);
 }
 
 ashlar_cache_info TypedCache::info() {

@@ -37,6 +37,7 @@
 #include "ashlar/cache.h"
 #include "cache/registry.h"
 #include "front/heap.h"
+#include "front/upkeep.h"
 
 namespace front {
 
@@ -112,6 +113,17 @@ class TypedCache {
   };
   static constexpr uint8_t kNoMap = 255;  // which no frame says
 
+  TypedCache(const char* name, size_t size, const ashlar_cache_args& args);
+  // Does `what` inside the gate, as slow paths do, and first what has been put off: it may be this
+  // cache's. False where a fork has kept the gate closed for long.
+  template <class What>
+  static bool inside(What what) {
+    return inside_sometime([&] {
+      catch_up();
+      what();
+      finish_slow_path();
+    });
+  }
   bool settle();
   void use_blocks();
   void add_shrinker();
@@ -162,8 +174,16 @@ class TypedCache {
   }
   size_t end_empties(size_t spared, bool is_last = false);
   size_t end_waiting();
+  size_t shrink_now();
+  void end();
   void count(long more);
   size_t count_live();
+
+  // What a fork has kept from being done at once.
+  static slab::Slab& slab_of(const void* handle);
+  static void end_late(PutOff& work);
+  static void flush_late(PutOff& work);
+  static void retire_late(PutOff& work);
 
   static size_t shrink_asked(void* cache, size_t bytes);
   static size_t shrink_kept(void* cache, size_t bytes);
@@ -185,6 +205,10 @@ class TypedCache {
   std::atomic<size_t> made_{0};
   static constexpr unsigned kMostWaiting = 16;
   std::atomic<void*> waiting_[kMostWaiting] = {};
+  struct End : PutOff {
+    TypedCache* cache;
+  };
+  End end_{{nullptr, end_late}, this};
   char name_[32] = {};
   // Counted on two lines: threads that use the cache at once meet less often.
   static constexpr unsigned kCounts = 2;

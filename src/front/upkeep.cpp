@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <new>
+#include <utility>
 
 #include "base/bits.h"
 #include "cache/registry.h"
@@ -33,23 +33,7 @@ ASHLAR_START_DATA std::atomic<bool> g_has_nodes{false};  // looked for, and foun
 // The heap has been so large, or above its bound, that pressure counts.
 ASHLAR_START_DATA std::atomic<bool> g_has_pressure{false};
 
-// The closing of the gate (os::ThreadState::last_closing) that has outlasted a Stay's wait, or 0.
-std::atomic<uint8_t> g_long_closing{0};
-
-// Waits for the gate to open. False where it stays closed for too long.
-bool wait_long_for_gate() {
-  const uint8_t& closing = os::this_thread().last_closing;
-  constexpr auto kMostWaits = static_cast<uint32_t>(GateWait::kTenSeconds);
-  for (uint32_t waits = 0; waits < kMostWaits; ++waits) {
-    if (wait_for_gate(true)) {
-      g_long_closing.store(0, std::memory_order_relaxed);
-      return true;
-    }
-    if (closing == g_long_closing.load(std::memory_order_relaxed)) return false;
-  }
-  g_long_closing.store(closing, std::memory_order_relaxed);
-  return false;
-}
+ASHLAR_START_DATA std::atomic<PutOff*> g_put_off{nullptr};
 
 // Where the heap grows by so much, it is looked whether objects of other sizes lie idle.
 constexpr size_t kMuchGrown = (size_t{4} << 20) / base::kFrameSize;
@@ -296,6 +280,7 @@ namespace {
 enum class Others : uint8_t { kPassBy, kWaitFor };
 
 bool give_back_beside(Others others) {
+  if (base::kHasCaches) catch_up();
   reap_caches();
   bool has_purged = false;
   for (unsigned tries = 0; tries < kReturnTries; ++tries) {
@@ -321,6 +306,8 @@ bool give_back() {
 
 void maintain() {
   bool is_look_due = g_heap.count_call();
+  if (base::kHasCaches && g_put_off.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    catch_up();
   // Slabs first: what they leave empty is the zone's.
   if (g_heap.is_promoted() && cache::g_remnants.has_wish()) g_registry.dissolve();
   if (base::kHasCaches && g_heap.pages().vacancy().wants_trim()) g_registry.trim(now_ms());
@@ -328,22 +315,41 @@ void maintain() {
   if (is_look_due) reap_idle();
 }
 
+void put_off(PutOff& work) {
+  work.next = g_put_off.load(std::memory_order_relaxed);
+  while (!g_put_off.compare_exchange_weak(work.next, &work, std::memory_order_release)) {
+  }
+}
+
+// Within another slow path locks may be held. In a child whose handlers have not all run the list
+// may be torn.
+void catch_up() {
+  if (os::this_thread().gate_depth <= 1 && is_gate_open()) catch_up_in_fork();
+}
+
+// In the order in which it was put off.
+void catch_up_in_fork() {
+  PutOff* last = g_put_off.exchange(nullptr, std::memory_order_acquire);
+  PutOff* first = nullptr;
+  while (last != nullptr) {
+    PutOff* before = std::exchange(last->next, first);
+    first = std::exchange(last, before);
+  }
+  while (first != nullptr) {
+    PutOff& work = *first;
+    first = work.next;  // the work may end what it stands in
+    work.run(work);
+  }
+}
+
 void attend(Start start) {
   if (base::kHasCaches && g_heap.has_reaper() && os::has_other_threads()) [[unlikely]]
     wake_reaper(start == Start::kAllowed);
 }
 
-Stay::Stay() {
-  for (bool goes_on = true; goes_on && !entry_.is_open();) {
-    entry_.~GateEntry();
-    goes_on = wait_long_for_gate();
-    new (&entry_) GateEntry;
-  }
-}
-
 void reset_upkeep_in_child() {
   g_pressure.reset_in_child();
-  g_long_closing.store(0, std::memory_order_relaxed);
+  g_put_off.store(nullptr, std::memory_order_relaxed);
 }
 
 // While a fork is under way, or a shrinker is asked already, the wish stays for others to see to.

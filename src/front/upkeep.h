@@ -41,30 +41,19 @@ void sleep_a_moment();
 /// still. Not inside the gate; from within the slow path it does nothing.
 void answer_wish();
 
-/// A stay inside the gate for who has no way beside it. The fork may be waiting for this very
-/// thread, so the wait is given up after ten seconds; and at once where another one has been, for
-/// the same fork. Not inside the gate.
-class Stay {
- public:
-  Stay();
-  bool is_open() const { return entry_.is_open(); }
-
- private:
-  GateEntry entry_;
+/// Work that a fork keeps from being done, in memory of whoever wants it done: the next slow path
+/// does it, inside the gate, or the next fork before it copies the memory. The child of the fork
+/// that is under way forgets it. Not in the small library.
+struct PutOff {
+  PutOff* next;
+  void (*run)(PutOff& work);
 };
+void put_off(PutOff& work);
 
-template <class What>
-bool inside_sometime(What what) {
-  Stay stay;
-  if (stay.is_open()) what();
-  return stay.is_open();
-}
-/// The same for who has one: it waits the moment that malloc waits, once for each fork.
-template <class What>
-bool inside_soon(What what) {
-  auto try_now = [&] { return inside_gate(GateWait::kNot, what); };
-  return try_now() || (wait_for_gate(false) && try_now());
-}
+/// Does what has been put off, unless a fork is under way. Inside the gate with no lock held.
+void catch_up();
+/// The fork itself does it, while nobody else is inside.
+void catch_up_in_fork();
 
 /// In the child of a fork.
 void reset_upkeep_in_child();
