@@ -63,9 +63,9 @@ struct alignas(base::kCacheLine) CpuArea {
   uint64_t words[2 * base::kMaxCaches];
 };
 
-/// What every malloc and free looks at. Nothing of it changes but the window's size, and in the child
-/// of a fork cached_end. All zero until whoever fills it has started. In the shared library it lies in the page that every process
-/// writes to: a small one needs no other for it.
+/// What every malloc and free looks at. Nothing of it changes but the window's size, and in the
+/// child of a fork cached_end. All zero until whoever fills it has started. In the shared library
+/// it lies in the page that every process writes to: a small one needs no other for it.
 struct alignas(base::kCacheLine) FastLine {
   size_t cached_end;  ///< requests below this size have a class
   char* window;       ///< where slabs live
