@@ -15,9 +15,10 @@
  * Threads: every function may be called from every thread; the end of a cache must be its last use.
  * Fork: safe; while another thread forks, a request that finds nothing ready gets an object of 4
  * KiB or more, made for it and ended when it is freed; what makes, looks at, shrinks or ends caches
- * waits for that, ten seconds at most, so better not with a lock that an atfork handler takes. What
- * other threads held is lost to the child; so there the end of a cache made before is no misuse,
- * whatever lives. Signals: not to be called from a handler.
+ * waits for that, ten seconds at most, so better not with a lock that an atfork handler takes: of a
+ * cache that ends then, what is left goes when the fork is over, and is not destructed. What other
+ * threads held is lost to the child; so there the end of a cache made before is no misuse, whatever
+ * lives. Signals: not to be called from a handler.
  *
  * Misuse that shows ends the process by SIGABRT and one line on standard error: an object freed
  * twice, given to another cache (but constructed ones above 32 KiB), or that is none; the end of a

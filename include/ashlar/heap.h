@@ -15,8 +15,9 @@
  * its last use. Fork: safe; while another thread forks, a request waits for that, ten seconds at
  * most: then it is refused, as where there is no room, and so are others until the fork is over.
  * So do not call with a lock that the fork waits for, one that an atfork handler takes, or one of
- * stdio's (flockfile). What is freed or ended meanwhile goes when the fork is over, with the next
- * call; in the small library (ASHLAR_SLOB_ONLY) it stays in use where the fork takes longer.
+ * stdio's (flockfile). What is freed or ended meanwhile goes when the fork is over (in a buffer
+ * with the heap's next call); in the small library (ASHLAR_SLOB_ONLY) it stays in use where the
+ * fork takes longer.
  * Signals: not to be called from a handler.
  *
  * A block belongs to the heap it came from: to give it to free(), to another heap, or twice is
