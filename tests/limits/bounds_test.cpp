@@ -206,7 +206,7 @@ TEST(Bounds, AboveTheSoftLimitNothingIsKept) {
 
 TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
   run([] {
-    set_limits(ASHLAR_UNLIMITED, 128 * kMiB);
+    set_limits(ASHLAR_UNLIMITED, 64 * kMiB);
     test::Rng rng(7);
     std::vector<Chain> survivors(8);
     for (int burst = 0; burst < 16; ++burst) {
@@ -216,7 +216,7 @@ TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
       // Each burst has sizes of its own; of 2,000 objects one stays for eight bursts, and keeps the
       // page that it lies in.
       const size_t least = size_t{64} << (burst % 8);
-      while (chain.bytes < 80 * kMiB) {
+      while (chain.bytes < 40 * kMiB) {
         const size_t size = least + rng.below(least * 3);
         const bool is_given = (rng.below(2000) == 0 ? stays : chain).add(size);
         HOLDS(is_given, chain.bytes);
@@ -226,7 +226,7 @@ TEST(Bounds, FragmentedMemoryServesOtherSizesWithinTheLimit) {
     }
     for (Chain& chain : survivors) chain.clear();
     Chain large;
-    HOLDS(large.add(100 * kMiB));
+    HOLDS(large.add(50 * kMiB));
     return 0;
   });
 }
@@ -240,7 +240,7 @@ TEST(Bounds, ManyThreadsKeepToItTogether) {
       threads.emplace_back([&most, &refused, seed] {
         test::Rng rng(seed);
         Chain chain;
-        for (int i = 0; i < 20000; ++i) {
+        for (int i = 0; i < 10000; ++i) {
           const size_t size = rng.below(20) == 0 ? rng.below(kMiB) + 16 : rng.below(2000) + 16;
           if (!chain.add(size)) {
             ++refused;

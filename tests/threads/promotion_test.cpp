@@ -83,7 +83,7 @@ TEST(Promotion, DISABLED_WhileThisProcessForks) {
 }
 
 TEST(Promotion, WhileThisProcessForks) {
-  run_fresh("WhileThisProcessForks", 20);
+  run_fresh("WhileThisProcessForks", 12);
 }
 
 TEST(Promotion, DISABLED_OfTheChildAlone) {

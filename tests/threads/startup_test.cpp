@@ -10,7 +10,7 @@
 namespace {
 
 TEST(Startup, SixtyFourThreadsRaceTheFirstMalloc) {
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 25; ++i) {
     const test::Ending ending = test::run({BLACKBOX_DIR "/startup_stampede"});
     ASSERT_TRUE(ending.clean()) << "start number " << i << " " << ending.text();
   }
