@@ -233,11 +233,11 @@ endforeach()
 
 blackbox_program(hungry ${bb}/fault/hungry.c)
 foreach(threads 1 2)
-  blackbox_test(fault.sweep_${threads} VARIANTS sweep LABELS fault slow TIMEOUT 900
+  blackbox_test(fault.sweep_${threads} VARIANTS sweep LABELS fault slow TIMEOUT 2400
     COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST}
       --threads ${threads} $<TARGET_FILE:hungry>)
 endforeach()
-blackbox_test(fault.sweep_1 VARIANTS sweep_fallback LABELS fault slow TIMEOUT 900
+blackbox_test(fault.sweep_1 VARIANTS sweep_fallback LABELS fault slow TIMEOUT 2400
   COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST} --fallback
     $<TARGET_FILE:hungry>)
 blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/blackbox_main.cpp)
