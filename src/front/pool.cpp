@@ -21,12 +21,6 @@ uint32_t top_of(uint64_t head) {
   return static_cast<uint32_t>(head);
 }
 
-// The fork is counted by a handler: the program's may come before it, and other processes have been
-// of this number.
-uint64_t this_process() {
-  return uint64_t{fork_count()} << 32 | os::process_id();
-}
-
 // In the place of a note: a thread of this process is just at it.
 uint64_t at_it() {
   return uint64_t{1} << 63 | fork_count();
@@ -267,22 +261,11 @@ bool Pool::sleep(Waiter& me, uint64_t& left_ms, uint64_t began_ms) {
 // that does not exist. And who forks in a handler must not wait for the section which that
 // interrupted.)
 void Pool::forget_other_process() ASHLAR_UNCHECKED {
-  constexpr uint64_t kForgetting = uint64_t{1} << 31;
-  const uint64_t mine = this_process();
-  uint64_t seen = process_.load(std::memory_order_acquire);
-  while (seen != mine) {
-    if (seen == (mine | kForgetting)) {
-      os::yield_cpu();  // another thread is just doing it
-      seen = process_.load(std::memory_order_acquire);
-    } else if (process_.compare_exchange_strong(seen, mine | kForgetting,
-                                                std::memory_order_acquire)) {
-      lock_.release();
-      first_ = last_ = nullptr;
-      waiting_.store(0, std::memory_order_relaxed);
-      process_.store(mine, std::memory_order_release);
-      return;
-    }
-  }
+  once_in_process(process_, [&]() ASHLAR_UNCHECKED {
+    lock_.release();
+    first_ = last_ = nullptr;
+    waiting_.store(0, std::memory_order_relaxed);
+  });
 }
 
 // Keeps an object that was freed while the gate was closed. False where there is no place left.

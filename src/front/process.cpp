@@ -278,6 +278,10 @@ uint32_t fork_count() {
   return g_forks;
 }
 
+uint64_t this_process() {
+  return uint64_t{g_forks} << 32 | os::process_id();
+}
+
 uint64_t fork_under_way() {
   if (is_gate_open()) return 0;
   return uint64_t{g_forks} << 32 | g_closings.load(std::memory_order_relaxed);

@@ -142,6 +142,27 @@ void* take_freed_beside();
 /// How many forks of processes with other threads lie between the first process and this one.
 uint32_t fork_count();
 
+/// A number that no process before this one has had. (Forks are counted by a handler, and the
+/// program's may come before it.)
+uint64_t this_process();
+/// For what a fork's child finds as another thread has left it, and no list tells: forget() is
+/// called by the first call of a process, and further ones wait for it.
+template <class Forget>
+void once_in_process(std::atomic<uint64_t>& known, Forget forget) {
+  constexpr uint64_t kForgetting = uint64_t{1} << 31;
+  const uint64_t mine = this_process();
+  for (uint64_t seen = known.load(std::memory_order_acquire); seen != mine;) {
+    if (seen == (mine | kForgetting)) {
+      os::yield_cpu();
+      seen = known.load(std::memory_order_acquire);
+    } else if (known.compare_exchange_strong(seen, mine | kForgetting, std::memory_order_acquire)) {
+      forget();
+      known.store(mine, std::memory_order_release);
+      return;
+    }
+  }
+}
+
 /// The fork under way, by a number below 2^63 that no other one has; 0 for none.
 uint64_t fork_under_way();
 /// Whether what was noted beside that fork is whole here. In that fork's child it is not: the

@@ -62,7 +62,7 @@ SmallHeap* SmallHeap::create_in(void* memory, size_t size) {
   SmallHeap* heap = new (first) SmallHeap;
   if (!heap->zone_.start_within(rest, static_cast<size_t>(end - rest))) return nullptr;
   heap->is_in_buffer_ = true;
-  if (base::kHasCaches) heap->process_.store(fork_count(), std::memory_order_relaxed);
+  if (base::kHasCaches) heap->process_.store(this_process(), std::memory_order_relaxed);
   heap->meta_.donate(static_cast<char*>(std::memset(records, 0, records_size)), records_size);
   heap->slob_.start(heap->zone_, heap->meta_);
   return heap;
@@ -204,20 +204,12 @@ void SmallHeap::forget_others() ASHLAR_UNCHECKED {
 // Where the heap stands in a buffer: in the child of a fork the first call has to do that.
 void SmallHeap::find_process() {
   if (!base::kHasCaches || !is_in_buffer_) return;
-  constexpr uint32_t kForgetting = 1u << 31;
-  const uint32_t mine = fork_count();
-  uint32_t seen = process_.load(std::memory_order_acquire);
-  while (seen != mine) {
-    if (seen == (mine | kForgetting)) {
-      os::yield_cpu();  // another thread is just doing it
-      seen = process_.load(std::memory_order_acquire);
-    } else if (process_.compare_exchange_strong(seen, mine | kForgetting,
-                                                std::memory_order_acquire)) {
-      forget_others();
-      process_.store(mine, std::memory_order_release);
-      return;
-    }
-  }
+  once_in_process(process_, [&]() ASHLAR_UNCHECKED {
+    // Whoever's name a lock bears: a new thread may have that of one that does not exist.
+    for (os::Lock* lock : {&slob_.lock(), &zone_.lock(), &meta_.lock()})
+      if (!lock->is_free()) lock->release();
+    noted_.store(nullptr, std::memory_order_relaxed);
+  });
 }
 
 Frame& SmallHeap::frame_of(const void* p) {

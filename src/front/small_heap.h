@@ -125,7 +125,7 @@ class SmallHeap {
   // Blocks that were freed while the gate was closed, each holding the address of the next. In the
   // child of that fork they may not be whole.
   std::atomic<void*> noted_{nullptr};
-  std::atomic<uint32_t> process_{0};  // of a heap in a buffer: the fork_count() that it knows of
+  std::atomic<uint64_t> process_{0};  // of a heap in a buffer: the one that it knows of
   std::atomic<bool> has_ended_{false};
   bool is_in_buffer_ = false;
   SmallHeap *next, *prev;  // in the list
