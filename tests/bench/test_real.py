@@ -32,6 +32,7 @@ PACKAGES = {package for row in ROWS for package in row["package"].split()}
 ON_REQUEST = {row["name"] for row in ROWS if row.get("on_request")}
 SECONDS = 300
 TIMES = 50  # of a program that its row starts more often
+LOOKS = 50  # at a program, a fiftieth of a second apart: it has started, though it only waits
 TICKS = os.sysconf("SC_CLK_TCK") // 20  # of its own that a program has at least when it has started
 
 # The process that allocates, where it is not the one that the row starts, and how many there are.
@@ -58,6 +59,7 @@ class Watch:
 
     def __init__(self, library: str):
         self.library = library
+        self.seen = collections.Counter()
         self.started = set()
         self.loaded = set()
         self._ended = threading.Event()
@@ -84,13 +86,14 @@ class Watch:
             maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
         except OSError:
             return  # It has ended meanwhile.
-        if int(fields[11]) + int(fields[12]) >= TICKS:
+        self.seen[pid, program] += 1
+        if int(fields[11]) + int(fields[12]) >= TICKS or self.seen[pid, program] > LOOKS:
             self.started.add((pid, program))
         if self.library in maps:
             self.loaded.add((pid, program))
 
     def without(self) -> set[str]:
-        """Programs that worked longer than they take to start, and never had the library."""
+        """Programs that worked or stayed longer than they take to start, without the library."""
         return {program for _, program in self.started - self.loaded if program}
 
 
