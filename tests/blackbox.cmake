@@ -42,6 +42,21 @@ function(blackbox_program target)
   target_link_libraries(${target} PRIVATE GTest::gtest Threads::Threads ${CMAKE_DL_LIBS})
 endfunction()
 
+# Programs of GoogleTest's. What it takes to compile one is mostly gtest.h, and their main() is the
+# same: both are compiled once, as programs are, which is not as libraries are.
+add_library(blackbox_main OBJECT ${bb}/support/blackbox_main.cpp)
+blackbox_options(blackbox_main)
+set_target_properties(blackbox_main PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_compile_options(blackbox_main PRIVATE -fPIE)
+target_precompile_headers(blackbox_main PRIVATE <gtest/gtest.h>)
+target_link_libraries(blackbox_main PUBLIC GTest::gtest Threads::Threads ${CMAKE_DL_LIBS})
+
+function(blackbox_tests target)
+  blackbox_program(${target} ${ARGN})
+  target_precompile_headers(${target} REUSE_FROM blackbox_main)
+  target_link_libraries(${target} PRIVATE blackbox_main)
+endfunction()
+
 # blackbox_test(<name> VARIANTS glibc ... LABELS ... TIMEOUT seconds ENV A=b ... COMMAND ...)
 function(blackbox_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "VARIANTS;LABELS;ENV;COMMAND" ${ARGN})
@@ -77,12 +92,15 @@ set(conform_sources errno_test zero_size_test too_large_test alignment_test cont
   statistics_test mixed_free_test operator_new_test)
 list(TRANSFORM conform_sources PREPEND ${bb}/conform/)
 list(TRANSFORM conform_sources APPEND .cpp)
-add_library(conform_objects OBJECT ${bb}/support/blackbox_main.cpp ${conform_sources})
+add_library(conform_objects OBJECT ${conform_sources})
 blackbox_options(conform_objects)
-target_link_libraries(conform_objects PUBLIC GTest::gtest Threads::Threads ${CMAKE_DL_LIBS})
+set_target_properties(conform_objects PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_compile_options(conform_objects PRIVATE -fPIE)
+target_precompile_headers(conform_objects REUSE_FROM blackbox_main)
+target_link_libraries(conform_objects PRIVATE GTest::gtest Threads::Threads)
 
 add_executable(conform_tests)
-target_link_libraries(conform_tests PRIVATE conform_objects)
+target_link_libraries(conform_tests PRIVATE conform_objects blackbox_main)
 set_target_properties(conform_tests PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
 set(conform_suites Errno ZeroSize TooLarge Alignment Content Statistics MixedFree OperatorNew)
@@ -94,7 +112,7 @@ if(TARGET ashlar_static)
   # Linked into an ordinary program, and into one without any shared library.
   foreach(kind static all_static)
     add_executable(conform_${kind})
-    target_link_libraries(conform_${kind} PRIVATE conform_objects ashlar_static)
+    target_link_libraries(conform_${kind} PRIVATE conform_objects blackbox_main ashlar_static)
     set_target_properties(conform_${kind} PROPERTIES
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/blackbox)
     blackbox_test(conform.${kind} VARIANTS static LABELS conform COMMAND conform_${kind})
@@ -161,7 +179,7 @@ set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform
 
 foreach(name cross_thread_free many_threads abort_storm exit_paths fork fork_handlers fork_in_signal
     spawn no_rseq_threads promotion startup shared_lines)
-  blackbox_program(${name}_test ${bb}/threads/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+  blackbox_tests(${name}_test ${bb}/threads/${name}_test.cpp)
   target_compile_definitions(${name}_test PRIVATE
     BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
   blackbox_test(threads.${name} VARIANTS preload fallback LABELS threads TIMEOUT 600
@@ -221,7 +239,7 @@ if(TARGET ashlar_static)
   list(APPEND misuse_targets misuse_option_reader_static)
 endif()
 foreach(name misuse options)
-  blackbox_program(${name}_test ${bb}/misuse/${name}_test.cpp ${bb}/support/blackbox_main.cpp)
+  blackbox_tests(${name}_test ${bb}/misuse/${name}_test.cpp)
   target_compile_definitions(${name}_test PRIVATE MISUSE_DIR="${misuse_dir}"
     MISUSE_DEBUG_BUILD=$<IF:$<CONFIG:Debug>,true,false>)
   add_dependencies(${name}_test ${misuse_targets})
@@ -240,27 +258,26 @@ endforeach()
 blackbox_test(fault.sweep_1 VARIANTS sweep_fallback LABELS fault slow TIMEOUT 2400
   COMMAND ${ASHLAR_PYTHON} ${bb}/fault/sweep.py --library ${ASHLAR_UNDER_TEST} --fallback
     $<TARGET_FILE:hungry>)
-blackbox_program(exhaustion_test ${bb}/fault/exhaustion_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(exhaustion_test ${bb}/fault/exhaustion_test.cpp)
 blackbox_test(fault.exhaustion VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
   COMMAND exhaustion_test)
 
-blackbox_program(refused_test ${bb}/fault/refused_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(refused_test ${bb}/fault/refused_test.cpp)
 blackbox_test(fault.refused VARIANTS preload fallback slabs slob LABELS fault TIMEOUT 600
   COMMAND refused_test)
 
 # ---- memory: what is freed goes back -----------------------------------------------------------
 
-blackbox_program(returned_test ${bb}/memory/returned_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(returned_test ${bb}/memory/returned_test.cpp)
 blackbox_test(memory.returned VARIANTS preload fallback LABELS memory COMMAND returned_test)
 # What is kept depends on what is wanted again within a second: beside another test that is more.
 set_tests_properties(memory.returned.preload memory.returned.fallback PROPERTIES RUN_SERIAL ON)
-blackbox_program(shifting_sizes_test ${bb}/memory/shifting_sizes_test.cpp
-  ${bb}/support/blackbox_main.cpp)
+blackbox_tests(shifting_sizes_test ${bb}/memory/shifting_sizes_test.cpp)
 blackbox_test(memory.shifting_sizes VARIANTS preload fallback slabs LABELS memory
   COMMAND shifting_sizes_test)
-blackbox_program(locked_test ${bb}/memory/locked_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(locked_test ${bb}/memory/locked_test.cpp)
 blackbox_test(memory.locked VARIANTS preload slob LABELS memory COMMAND locked_test)
-blackbox_program(mappings_test ${bb}/memory/mappings_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(mappings_test ${bb}/memory/mappings_test.cpp)
 blackbox_test(memory.mappings VARIANTS preload LABELS memory COMMAND mappings_test)
 blackbox_test(memory.mappings VARIANTS slob LABELS memory slow COMMAND mappings_test)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_ASSERTS)
@@ -269,31 +286,30 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_AS
     COMMAND start_pages ${ASHLAR_UNDER_TEST})
 endif()
 
-blackbox_program(forked_test ${bb}/memory/forked_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(forked_test ${bb}/memory/forked_test.cpp)
 blackbox_test(memory.forked VARIANTS preload LABELS memory COMMAND forked_test)
 
-blackbox_program(growth_test ${bb}/memory/growth_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(growth_test ${bb}/memory/growth_test.cpp)
 blackbox_test(memory.growth VARIANTS preload fallback slob LABELS memory COMMAND growth_test)
-blackbox_program(huge_pages_test ${bb}/memory/huge_pages_test.cpp
-  ${bb}/support/blackbox_main.cpp)
+blackbox_tests(huge_pages_test ${bb}/memory/huge_pages_test.cpp)
 blackbox_test(memory.huge_pages VARIANTS preload fallback slob LABELS memory
   COMMAND huge_pages_test)
 blackbox_program(crashing ${bb}/memory/crashing.c)
-blackbox_program(manners_test ${bb}/memory/manners_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(manners_test ${bb}/memory/manners_test.cpp)
 target_compile_definitions(manners_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
 add_dependencies(manners_test crashing)
 blackbox_test(memory.manners VARIANTS preload fallback slabs LABELS memory COMMAND manners_test)
 
 # ---- limits: ulimit, mlockall, dlopen ----------------------------------------------------------
 
-blackbox_program(limits_test ${bb}/limits/limits_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(limits_test ${bb}/limits/limits_test.cpp)
 blackbox_program(locked ${bb}/limits/locked.c)
 target_compile_definitions(limits_test PRIVATE BLACKBOX_DIR="${CMAKE_CURRENT_BINARY_DIR}/blackbox")
 add_dependencies(limits_test locked)
 blackbox_test(limits.limits VARIANTS glibc preload fallback slabs slob LABELS limits
   COMMAND limits_test)
 
-blackbox_program(stack_test ${bb}/limits/stack_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(stack_test ${bb}/limits/stack_test.cpp)
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ASHLAR_SANITIZE AND NOT ASHLAR_ASSERTS)
   target_compile_definitions(stack_test PRIVATE STACK_IS_BOUNDED=true)
 else()
@@ -302,21 +318,21 @@ endif()
 blackbox_test(limits.stack VARIANTS glibc preload fallback slabs fallback_slabs slob LABELS limits
   COMMAND stack_test)
 
-blackbox_program(bounds_test ${bb}/limits/bounds_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(bounds_test ${bb}/limits/bounds_test.cpp)
 target_include_directories(bounds_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.bounds VARIANTS preload fallback slabs slob LABELS limits TIMEOUT 300
   COMMAND bounds_test)
 
-blackbox_program(zones_test ${bb}/limits/zones_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(zones_test ${bb}/limits/zones_test.cpp)
 target_include_directories(zones_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.zones VARIANTS preload slabs slob LABELS limits COMMAND zones_test)
 
-blackbox_program(hugetlb_test ${bb}/limits/hugetlb_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(hugetlb_test ${bb}/limits/hugetlb_test.cpp)
 target_include_directories(hugetlb_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.hugetlb VARIANTS preload fallback slabs slob LABELS limits
   COMMAND hugetlb_test)
 
-blackbox_program(nodes_test ${bb}/limits/nodes_test.cpp ${bb}/support/blackbox_main.cpp)
+blackbox_tests(nodes_test ${bb}/limits/nodes_test.cpp)
 target_include_directories(nodes_test PRIVATE ${PROJECT_SOURCE_DIR}/include)
 blackbox_test(limits.nodes VARIANTS preload fallback LABELS limits
   ENV "ASHLAR_CONF=nodes:2,slob_max:0" COMMAND nodes_test)
