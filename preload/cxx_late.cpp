@@ -35,7 +35,7 @@ namespace std {
 asm(".weak _ZSt15get_new_handlerv\n"
     ".weak _ZSt17__throw_bad_allocv\n");
 
-namespace cxx {
+namespace ashlar::cxx {
 namespace {
 
 // Through a volatile pointer, since the compiler holds that no function's address is null.
@@ -96,7 +96,7 @@ void throw_bad_alloc(const void* caller) {
   end_without_runtime();
 }
 
-}  // namespace cxx
+}  // namespace ashlar::cxx
 
 extern "C" {
 
@@ -104,17 +104,17 @@ ASHLAR_HIDDEN _Unwind_Reason_Code __gxx_personality_v0(int version, _Unwind_Acti
                                                        _Unwind_Exception_Class kind,
                                                        _Unwind_Exception* exception,
                                                        _Unwind_Context* context) {
-  const void* thrower = cxx::thrower_of(exception);
-  auto* theirs = cxx::find<decltype(__gxx_personality_v0)>(thrower, "__gxx_personality_v0");
+  const void* thrower = ashlar::cxx::thrower_of(exception);
+  auto* theirs = ashlar::cxx::find<decltype(__gxx_personality_v0)>(thrower, "__gxx_personality_v0");
   if (theirs == nullptr) return _URC_CONTINUE_UNWIND;
   return theirs(version, actions, kind, exception, context);
 }
 
 // Ends the handler, too: what ends it is not told of which exception, and none here looks at it.
 ASHLAR_HIDDEN void* __cxa_begin_catch(void* header) noexcept {
-  const void* thrower = cxx::thrower_of(static_cast<_Unwind_Exception*>(header));
-  auto* begin = cxx::find<void*(void*)>(thrower, "__cxa_begin_catch");
-  auto* end = cxx::find<void()>(thrower, "__cxa_end_catch");
+  const void* thrower = ashlar::cxx::thrower_of(static_cast<_Unwind_Exception*>(header));
+  auto* begin = ashlar::cxx::find<void*(void*)>(thrower, "__cxa_begin_catch");
+  auto* end = ashlar::cxx::find<void()>(thrower, "__cxa_end_catch");
   if (begin == nullptr || end == nullptr) __builtin_trap();  // though it had a personality routine
   begin(header);
   end();

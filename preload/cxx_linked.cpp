@@ -5,7 +5,7 @@ namespace std {
 [[noreturn]] void __throw_bad_alloc();  // libstdc++'s and libc++'s way to throw without a type
 }
 
-namespace cxx {
+namespace ashlar::cxx {
 
 std::new_handler new_handler(const void*) {
   return std::get_new_handler();
@@ -15,4 +15,4 @@ void throw_bad_alloc(const void*) {
   std::__throw_bad_alloc();
 }
 
-}  // namespace cxx
+}  // namespace ashlar::cxx

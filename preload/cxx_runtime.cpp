@@ -1,6 +1,6 @@
 #include "preload/cxx_runtime.h"
 
-namespace cxx {
+namespace ashlar::cxx {
 
 bool run_new_handler(const void* caller) {
   std::new_handler handler = new_handler(caller);
@@ -34,4 +34,4 @@ void* call_nothrow(AlignedNew* form, size_t size, std::align_val_t align) {
   }
 }
 
-}  // namespace cxx
+}  // namespace ashlar::cxx

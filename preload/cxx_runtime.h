@@ -13,7 +13,7 @@
 #include <cstddef>
 #include <new>
 
-namespace cxx {
+namespace ashlar::cxx {
 
 using New = void*(size_t size);
 using AlignedNew = void*(size_t size, std::align_val_t align);
@@ -34,4 +34,4 @@ bool run_new_handler_nothrow(const void* caller);
 void* call_nothrow(New* form, size_t size);
 void* call_nothrow(AlignedNew* form, size_t size, std::align_val_t align);
 
-}  // namespace cxx
+}  // namespace ashlar::cxx

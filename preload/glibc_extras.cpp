@@ -17,6 +17,8 @@
 #include "inspect/format.h"
 #include "inspect/stats.h"
 
+using namespace ashlar;
+
 namespace {
 
 bool write_to_error(void*, const char* bytes, size_t count) {

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace loaded {
+namespace ashlar::loaded {
 namespace {
 
 // What the dynamic section of an object names. Null where it has no such thing.
@@ -152,4 +152,4 @@ void* find_any(const char* name) {
   return search.found;
 }
 
-}  // namespace loaded
+}  // namespace ashlar::loaded

@@ -12,7 +12,7 @@
 //   A walk over all loaded objects, or two.
 #pragma once
 
-namespace loaded {
+namespace ashlar::loaded {
 
 /// The function `name` of the object (the program, or a library) that has `user` in its code; null
 /// where it exports none.
@@ -24,4 +24,4 @@ void* find_for(const void* user, const char* name);
 /// Of the first object that has one.
 void* find_any(const char* name);
 
-}  // namespace loaded
+}  // namespace ashlar::loaded

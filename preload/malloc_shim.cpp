@@ -12,6 +12,8 @@
 #include "front/contract.h"
 #include "front/heap.h"
 
+using namespace ashlar;
+
 namespace {
 
 // Whoever takes malloc from libashlar.a takes the rest of the family, and the fork handlers, too.

@@ -22,6 +22,8 @@
 #include "front/heap.h"
 #include "preload/cxx_runtime.h"
 
+using namespace ashlar;
+
 // The eight that others call, declared as weak before any of them does: they may be the program's.
 // NOLINTBEGIN(readability-redundant-declaration)
 ASHLAR_EXPORT ASHLAR_WEAK void* operator new(size_t);

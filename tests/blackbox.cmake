@@ -171,8 +171,12 @@ blackbox_test(conform.late_cxx_aligned VARIANTS glibc preload fallback slabs slo
 set(line "ashlar: operator new has no memory, and no C++ runtime to throw")
 blackbox_test(conform.late_cxx_none VARIANTS preload slabs slob LABELS conform
   COMMAND sh -c "$<TARGET_FILE:late_cxx> 2>&1 | grep -x '${line}'")
+set(archive)
+if(TARGET ashlar_static)
+  set(archive $<TARGET_FILE:ashlar_static>)
+endif()
 add_test(NAME conform.exports
-  COMMAND ${ASHLAR_PYTHON} ${bb}/conform/exports_test.py ${ASHLAR_UNDER_TEST})
+  COMMAND ${ASHLAR_PYTHON} ${bb}/conform/exports_test.py ${ASHLAR_UNDER_TEST} ${archive})
 set_tests_properties(conform.exports PROPERTIES LABELS "blackbox;preload;conform")
 
 # ---- threads: other threads, forks, signals, start and end of processes ------------------------

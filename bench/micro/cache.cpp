@@ -17,6 +17,7 @@
 #include "os/env.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::FreeObject;
 using cache::g_registry;

@@ -15,6 +15,7 @@
 #include "micro.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr int64_t kMiB = 1 << 20;
 

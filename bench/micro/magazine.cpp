@@ -16,6 +16,7 @@
 #include "os/rseq.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::Area;
 using cache::FreeObject;

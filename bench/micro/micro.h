@@ -12,6 +12,7 @@
 #include "page/page_heap.h"
 
 namespace micro {
+using namespace ashlar;
 
 /// Pseudo-random numbers from a fixed seed: Marsaglia's xorshift with shifts 13, 7, 17.
 class Rng {

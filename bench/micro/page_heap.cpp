@@ -15,6 +15,7 @@
 #include "page/zone.h"
 
 namespace {
+using namespace ashlar;
 
 using base::Order;
 using base::Pages;

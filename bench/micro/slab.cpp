@@ -12,6 +12,7 @@
 #include "slab/slab_stock.h"
 
 namespace {
+using namespace ashlar;
 
 // A stock of its own for each benchmark. Never destroyed, as in the library.
 slab::SlabStock& new_stock(size_t size) {

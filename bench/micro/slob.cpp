@@ -10,6 +10,7 @@
 #include "slob/slob.h"
 
 namespace {
+using namespace ashlar;
 
 // A heap of `pages` pages of mixed small blocks, a fifth of which have come free again.
 void churn(benchmark::State& state) {

@@ -23,6 +23,7 @@
 #include "micro.h"
 
 namespace {
+using namespace ashlar;
 
 int construct(void* object, void* size) {
   std::memset(object, 0, *static_cast<size_t*>(size));

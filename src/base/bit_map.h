@@ -13,7 +13,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 
-namespace base {
+namespace ashlar::base {
 
 class BitMap {
  public:
@@ -60,4 +60,4 @@ class BitMap {
   uint64_t* words_ = nullptr;
 };
 
-}  // namespace base
+}  // namespace ashlar::base

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace base {
+namespace ashlar::base {
 
 constexpr bool is_power_of_two(size_t n) {
   return std::has_single_bit(n);
@@ -55,4 +55,4 @@ constexpr uint64_t low_mask(unsigned count) {
 static_assert(round_up(1, 16) == 16 && round_up(16, 16) == 16 && round_down(31, 16) == 16);
 static_assert(log2_floor(1) == 0 && log2_ceil(1) == 0 && log2_ceil(5) == 3 && log2_floor(5) == 2);
 
-}  // namespace base
+}  // namespace ashlar::base

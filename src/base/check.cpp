@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 
-namespace base {
+namespace ashlar::base {
 
 void write_error(const char* bytes, unsigned long size) {
   int saved_errno = errno;
@@ -29,4 +29,4 @@ void check_failed(const char* condition, const char* file, int line) {
   abort();
 }
 
-}  // namespace base
+}  // namespace ashlar::base

@@ -10,7 +10,7 @@
 #include "base/attributes.h"
 #include "base/config.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// Prints "ashlar: <file>:<line>: check failed: <condition>" and aborts. Async-signal-safe.
 [[noreturn]] ASHLAR_COLD void check_failed(const char* condition, const char* file, int line);
@@ -19,20 +19,20 @@ namespace base {
 void write_error(const char* bytes, unsigned long size);
 
 /// What a failure tells: in the small library only its place.
-#define ASHLAR_CONDITION(condition) (base::kHasCaches ? #condition : "")
+#define ASHLAR_CONDITION(condition) (::ashlar::base::kHasCaches ? #condition : "")
 
-}  // namespace base
+}  // namespace ashlar::base
 
-#define ASHLAR_CHECK(condition)                                            \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]]                                         \
-      base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
+#define ASHLAR_CHECK(condition)                                                      \
+  do {                                                                               \
+    if (!(condition)) [[unlikely]]                                                   \
+      ::ashlar::base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
   } while (false)
 
-#define ASHLAR_ASSERT(condition)                                             \
-  do {                                                                       \
-    if constexpr (base::kAsserts) {                                          \
-      if (!(condition)) [[unlikely]]                                         \
-        base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
-    }                                                                        \
+#define ASHLAR_ASSERT(condition)                                                       \
+  do {                                                                                 \
+    if constexpr (::ashlar::base::kAsserts) {                                          \
+      if (!(condition)) [[unlikely]]                                                   \
+        ::ashlar::base::check_failed(ASHLAR_CONDITION(condition), __FILE__, __LINE__); \
+    }                                                                                  \
   } while (false)

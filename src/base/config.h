@@ -10,7 +10,7 @@
 
 #include "base/build_config.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// A frame is the page heap's unit. It stays 4 KiB where the system's page is 16 or 64 KiB: only
 /// commit and purge round to the system's page.
@@ -64,4 +64,4 @@ static_assert(kBesideGiants > kMaxCached, "what shares a zone with giants is a c
 static_assert(kMaxCaches < 255, "a cache's id is one byte in the class map, 255 is no id");
 static_assert(kMaxOrder + kFrameShift < 40, "a block fits a zone");
 
-}  // namespace base
+}  // namespace ashlar::base

@@ -7,7 +7,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 
-namespace base {
+namespace ashlar::base {
 namespace {
 
 // The first grain from `from` on whose bit is set in the words that word(i) gives.
@@ -179,4 +179,4 @@ void GrainMap::audit() const {
   ASHLAR_CHECK(!is_taken(0) || begins(0));
 }
 
-}  // namespace base
+}  // namespace ashlar::base

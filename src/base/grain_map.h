@@ -35,7 +35,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// A page has so many grains.
 inline constexpr unsigned kGrains = kFrameSize / kGrain;
@@ -106,4 +106,4 @@ class GrainMap {
   uint16_t longest_;
 };
 
-}  // namespace base
+}  // namespace ashlar::base

@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// A list of `T`, which has the members `T* next` and `T* prev`. Owns nothing.
 template <class T>
@@ -58,4 +58,4 @@ class List {
   T* head_ = nullptr;
 };
 
-}  // namespace base
+}  // namespace ashlar::base

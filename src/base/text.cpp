@@ -1,6 +1,6 @@
 #include "base/text.h"
 
-namespace base {
+namespace ashlar::base {
 
 void Text::flush() {
   if (!cut_) cut_ = !outlet_.sink(outlet_.to, buffer_, size_);
@@ -72,4 +72,4 @@ Number parse_decimal(const char* first, const char* last) {
   return {value, true};
 }
 
-}  // namespace base
+}  // namespace ashlar::base

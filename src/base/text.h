@@ -18,7 +18,7 @@
 
 #include "base/config.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// Bytes of a text without the zero byte at its end. (libc's strlen would be one more name to bind
 /// at the start of each process, as memcmp would.)
@@ -98,4 +98,4 @@ struct Number {
 };
 Number parse_decimal(const char* first, const char* last);
 
-}  // namespace base
+}  // namespace ashlar::base

@@ -12,7 +12,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 
-namespace base {
+namespace ashlar::base {
 
 /// A count of 4 KiB frames.
 struct Pages {
@@ -47,4 +47,4 @@ static_assert(Pages::ceil(0).n == 0 && Pages::ceil(1).n == 1 && Pages::ceil(4097
 static_assert(Pages::ceil(SIZE_MAX).n == (SIZE_MAX >> kFrameShift) + 1);
 static_assert(Order::ceil(Pages(5)).n == 3 && Order::ceil(Pages(8)).n == 3);
 
-}  // namespace base
+}  // namespace ashlar::base

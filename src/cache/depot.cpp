@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 
-namespace cache {
+namespace ashlar::cache {
 namespace {
 
 constexpr unsigned kFirstRoom = 4;  // one cache line of slots
@@ -69,4 +69,4 @@ void Depot::audit() {
   for (unsigned i = 0; i < count_; ++i) ASHLAR_CHECK(!is_empty(slots_[i].magazine));
 }
 
-}  // namespace cache
+}  // namespace ashlar::cache

@@ -30,7 +30,7 @@
 #include "os/lock.h"
 #include "page/meta_arena.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 /// A magazine with the number of its objects, as far as that is known: what it counts for.
 struct Full {
@@ -84,4 +84,4 @@ class Depot {
   page::MetaArena* meta_ = nullptr;
 };
 
-}  // namespace cache
+}  // namespace ashlar::cache

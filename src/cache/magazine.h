@@ -20,7 +20,7 @@
 #include "base/attributes.h"
 #include "os/rseq.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 /// No magazine holds more objects; as large as the batches that move between it and the stock.
 inline constexpr unsigned kMaxMagazine = 128;
@@ -86,4 +86,4 @@ struct Batch {
   unsigned count = 0;
 };
 
-}  // namespace cache
+}  // namespace ashlar::cache

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "harden/misuse.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 ASHLAR_CACHE_DATA constinit slab::Remnants g_remnants;
 
@@ -477,4 +477,4 @@ void ObjectCache::audit() {
   stock_.audit();
 }
 
-}  // namespace cache
+}  // namespace ashlar::cache

@@ -54,7 +54,7 @@
 #include "cache/seat.h"
 #include "slab/slab_stock.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 struct CacheStats {
   const char* name = nullptr;
@@ -192,4 +192,4 @@ class ObjectCache {
   slab::SlabStock stock_{};
 };
 
-}  // namespace cache
+}  // namespace ashlar::cache

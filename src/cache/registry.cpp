@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/text.h"
 
-namespace cache {
+namespace ashlar::cache {
 namespace {
 
 // Magazines of one CPU that hold less than this together need no thought.
@@ -356,4 +356,4 @@ void Registry::audit() {
   }
 }
 
-}  // namespace cache
+}  // namespace ashlar::cache

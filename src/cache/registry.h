@@ -24,7 +24,7 @@
 #include "cache/object_cache.h"
 #include "page/page_heap.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 class Registry {
  public:
@@ -144,4 +144,4 @@ class Registry {
 /// The process's caches.
 ASHLAR_HIDDEN extern Registry g_registry;
 
-}  // namespace cache
+}  // namespace ashlar::cache

@@ -5,7 +5,7 @@
 #include "os/lock.h"
 #include "slab/slab_stock.h"
 
-namespace cache {
+namespace ashlar::cache {
 namespace {
 
 ASHLAR_CACHE_DATA constinit os::Lock g_lock;
@@ -178,4 +178,4 @@ bool Seat::push(size_t cache, void* object) const {
   return true;
 }
 
-}  // namespace cache
+}  // namespace ashlar::cache

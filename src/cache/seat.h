@@ -27,7 +27,7 @@
 #include "cache/magazine.h"
 #include "page/meta_arena.h"
 
-namespace cache {
+namespace ashlar::cache {
 
 /// What the slow path has learnt of one magazine.
 struct alignas(2) Habit {
@@ -137,4 +137,4 @@ void close_words(Area& area);
 
 os::Lock& seat_lock();
 
-}  // namespace cache
+}  // namespace ashlar::cache

@@ -11,6 +11,8 @@
 #include "front/contract.h"
 #include "front/small_heap.h"
 
+using namespace ashlar;
+
 using front::or_errno;
 using front::SmallHeap;
 

@@ -14,6 +14,8 @@
 #include "front/effort.h"
 #include "front/typed_cache.h"
 
+using namespace ashlar;
+
 using front::or_errno;
 using front::TypedCache;
 

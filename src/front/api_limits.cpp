@@ -12,6 +12,8 @@
 #include "front/shrinkers.h"
 #include "front/upkeep.h"
 
+using namespace ashlar;
+
 namespace {
 
 // A C function's result: 0, or -1 and errno.

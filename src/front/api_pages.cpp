@@ -14,6 +14,8 @@
 #include "front/heap.h"
 #include "front/process.h"
 
+using namespace ashlar;
+
 using front::or_errno;
 
 namespace {

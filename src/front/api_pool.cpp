@@ -13,6 +13,8 @@
 #include "front/pool.h"
 #include "front/typed_cache.h"
 
+using namespace ashlar;
+
 using front::Pool;
 
 namespace {

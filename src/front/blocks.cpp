@@ -4,7 +4,7 @@
 #include "front/upkeep.h"
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 // How much of SLOB's pages must be free before objects are served there. Smaller objects are left
@@ -96,4 +96,4 @@ bool free_alone(const page::Zone& zone, void* p) {
   return true;
 }
 
-}  // namespace front
+}  // namespace ashlar::front

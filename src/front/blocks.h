@@ -20,7 +20,7 @@
 #include "large/large.h"
 #include "page/zone.h"
 
-namespace front {
+namespace ashlar::front {
 
 large::Memory alloc_by_slob(size_t size, size_t align);
 /// The same for an object, while there is one thread, where much of what SLOB held when the process
@@ -44,4 +44,4 @@ void* alloc_alone(size_t size);
 /// The same the other way round. False where nothing has been freed.
 bool free_alone(const page::Zone& zone, void* p);
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -12,7 +12,7 @@
 
 #include "base/bits.h"
 
-namespace front {
+namespace ashlar::front {
 
 /// More than this can never be given: two pointers into it could not be subtracted. (C 6.5.6)
 inline constexpr size_t kMaxRequest = PTRDIFF_MAX;
@@ -53,4 +53,4 @@ T* or_errno(T* result, int error) {
 static_assert(!product(SIZE_MAX, 2).fits && product(3, 5).value == 15 && product(0, 9).fits);
 static_assert(!is_alignment(0) && !is_alignment(24) && is_alignment(1) && !is_posix_alignment(4));
 
-}  // namespace front
+}  // namespace ashlar::front

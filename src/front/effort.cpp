@@ -6,7 +6,7 @@
 #include "cache/registry.h"
 #include "front/contract.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 page::Manners::Where where_of(unsigned flags) {
@@ -58,4 +58,4 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
   return std::memset(memory.address, 0, usable_size(memory.address));
 }
 
-}  // namespace front
+}  // namespace ashlar::front

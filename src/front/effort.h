@@ -17,7 +17,7 @@
 #include "front/heap.h"
 #include "front/upkeep.h"
 
-namespace front {
+namespace ashlar::front {
 
 /// Whether flags have bits that no version so far gives a meaning: what they ask for cannot be had.
 constexpr bool has_unknown(unsigned flags) {
@@ -55,4 +55,4 @@ void* try_hard(unsigned flags, size_t bytes, Once once,
 /// and in `error` why.
 void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error);
 
-}  // namespace front
+}  // namespace ashlar::front

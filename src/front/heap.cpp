@@ -15,7 +15,7 @@
 #include "os/lock.h"
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 
 constinit Heap g_heap;
 
@@ -436,4 +436,4 @@ size_t usable_size_slow(const void* p) {
   return base::Pages(frame.count).bytes();
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -39,7 +39,7 @@
 #include "page/page_heap.h"
 #include "slob/slob.h"
 
-namespace front {
+namespace ashlar::front {
 
 class Heap {
  public:
@@ -270,4 +270,4 @@ ASHLAR_INLINE void* resize(void* p, size_t size) {
   return size <= have && size > have / 2 ? p : resize_slow(p, size);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

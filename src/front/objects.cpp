@@ -6,7 +6,7 @@
 #include "harden/misuse.h"
 #include "harden/poison.h"
 
-namespace front {
+namespace ashlar::front {
 
 using cache::g_registry;
 
@@ -70,4 +70,4 @@ void free_object(const page::Zone& zone, const page::Frame& frame, void* p) {
   cache.free_slow(handle);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

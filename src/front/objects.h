@@ -19,7 +19,7 @@
 #include "page/zone.h"
 #include "slab/slab.h"
 
-namespace front {
+namespace ashlar::front {
 
 /// Whether an object, or its handle, bears the key of a free one.
 inline bool bears_key(const void* handle) {
@@ -43,4 +43,4 @@ void free_remnant(void* p);
 /// The same by this CPU's magazine alone, as the fast path does. False where that does not succeed.
 bool free_to_magazine(void* p);
 
-}  // namespace front
+}  // namespace ashlar::front

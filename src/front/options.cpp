@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "os/env.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 // Names stand in the tables themselves: pointers to them would have to be relocated in each
@@ -189,4 +189,4 @@ Options options_from_environment() {
   return text == nullptr ? Options{} : read_options(text);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -14,7 +14,7 @@
 
 #include "base/text.h"
 
-namespace front {
+namespace ashlar::front {
 
 struct Options {
   uint64_t retain_percent = 10;
@@ -49,4 +49,4 @@ bool parse_options(const char* text, When when, Options& options, base::Text& fa
 /// The options of this process, from the environment. Faults are written to standard error.
 Options options_from_environment();
 
-}  // namespace front
+}  // namespace ashlar::front

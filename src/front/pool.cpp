@@ -9,7 +9,7 @@
 #include "front/effort.h"
 #include "front/process.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 // Who waits asks the source again so often.
@@ -386,4 +386,4 @@ void Pool::audit() {
   ASHLAR_CHECK(full == ready() && full <= least());
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -39,7 +39,7 @@
 #include "ashlar/pool.h"
 #include "os/lock.h"
 
-namespace front {
+namespace ashlar::front {
 
 class Pool {
  public:
@@ -130,4 +130,4 @@ class Pool {
   std::atomic<uint64_t> process_{0};  // whose queue this is
 };
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -5,7 +5,7 @@
 #include "base/config.h"
 #include "page/retention.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 // The container's bound is read each so many looks: that takes a file or two for each folder.
@@ -69,4 +69,4 @@ size_t Pressure::wish(const page::Budget& budget) const {
   return std::max(budget.over() * base::kFrameSize, is_system_short() ? kModestWish : size_t{0});
 }
 
-}  // namespace front
+}  // namespace ashlar::front

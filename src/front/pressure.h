@@ -26,7 +26,7 @@
 #include "os/cgroup.h"
 #include "page/budget.h"
 
-namespace front {
+namespace ashlar::front {
 
 class Pressure {
  public:
@@ -61,4 +61,4 @@ class Pressure {
   os::Cgroup group_{};
 };
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -14,7 +14,7 @@
 #include "os/lock.h"
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 
 ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
 
@@ -303,4 +303,4 @@ void start_process() {
   os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -34,7 +34,7 @@
 #include "base/attributes.h"
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 
 ASHLAR_HIDDEN extern std::atomic<bool> g_is_registered;
 
@@ -192,4 +192,4 @@ inline void start_process_beside_threads() {
     start_process();
 }
 
-}  // namespace front
+}  // namespace ashlar::front

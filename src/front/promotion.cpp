@@ -1,6 +1,6 @@
 #include "front/promotion.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 // Where many classes have nearly as many, this many of one once SLOB has served so many more than
@@ -56,4 +56,4 @@ void Promotion::end_interval() {
   for (Class& counts : classes_) counts.calls.store(0, std::memory_order_relaxed);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

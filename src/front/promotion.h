@@ -31,7 +31,7 @@
 
 #include "base/config.h"
 
-namespace front {
+namespace ashlar::front {
 
 /// What is known when a class is asked for that is not known to have a cache.
 struct Demand {
@@ -141,4 +141,4 @@ class Promotion {
   Class classes_[base::kHasCaches ? base::kMaxClasses : 1]{};
 };
 
-}  // namespace front
+}  // namespace ashlar::front

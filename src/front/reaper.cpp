@@ -7,7 +7,7 @@
 #include "os/lock.h"
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 enum State : uint32_t { kNone, kRunning, kParked, kRefused };
@@ -68,4 +68,4 @@ void forget_reaper() {
   g_only_thread.store(&os::this_thread(), std::memory_order_relaxed);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -21,7 +21,7 @@
 
 #include <cstdint>
 
-namespace front {
+namespace ashlar::front {
 
 /// Wakes the reaper where it has parked, and starts it where there is none yet and that is allowed.
 /// Where it cannot be started it is not tried again.
@@ -30,4 +30,4 @@ void wake_reaper(bool may_start);
 /// In the child of a fork.
 void forget_reaper();
 
-}  // namespace front
+}  // namespace ashlar::front

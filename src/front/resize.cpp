@@ -18,7 +18,7 @@
 #include "front/upkeep.h"
 #include "harden/misuse.h"
 
-namespace front {
+namespace ashlar::front {
 
 using page::Frame;
 using page::FrameKind;
@@ -149,4 +149,4 @@ void* resize_slow(void* p, size_t size, size_t align) {
   return fresh;
 }
 
-}  // namespace front
+}  // namespace ashlar::front

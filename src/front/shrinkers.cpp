@@ -4,7 +4,7 @@
 
 #include "os/thread.h"
 
-namespace front {
+namespace ashlar::front {
 
 constinit Shrinkers g_shrinkers;
 
@@ -101,4 +101,4 @@ void Shrinkers::reset_in_child() {
   if (count_.load() != ready) count_.store(ready);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -30,7 +30,7 @@
 #include "base/attributes.h"
 #include "base/config.h"
 
-namespace front {
+namespace ashlar::front {
 
 class Shrinkers {
  public:
@@ -85,4 +85,4 @@ class Shrinkers {
 /// The process's shrinkers.
 ASHLAR_HIDDEN extern Shrinkers g_shrinkers;
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -21,7 +21,7 @@
 #include "base/config.h"
 #include "slab/slab_layout.h"
 
-namespace front {
+namespace ashlar::front {
 
 using base::kGrain;
 using base::kMaxCached;
@@ -161,4 +161,4 @@ static_assert(class_of(0) == 1 && class_of(16) == 1 && class_of(17) == 2);
 static_assert(kClassSize[class_of_aligned(100, 64)] == 128);
 static_assert(class_of_aligned(1, 4096) == class_of(4096) && class_of_aligned(1, 8192) == 0);
 
-}  // namespace front
+}  // namespace ashlar::front

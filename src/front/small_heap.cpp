@@ -12,7 +12,7 @@
 #include "front/upkeep.h"
 #include "harden/misuse.h"
 
-namespace front {
+namespace ashlar::front {
 
 using base::Order;
 using base::Pages;
@@ -406,4 +406,4 @@ void SmallHeap::audit() {
   slob_.audit();
 }
 
-}  // namespace front
+}  // namespace ashlar::front

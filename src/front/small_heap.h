@@ -44,7 +44,7 @@
 #include "page/page_heap.h"
 #include "slob/slob.h"
 
-namespace front {
+namespace ashlar::front {
 
 class SmallHeap {
  public:
@@ -131,4 +131,4 @@ class SmallHeap {
   SmallHeap *next, *prev;  // in the list
 };
 
-}  // namespace front
+}  // namespace ashlar::front

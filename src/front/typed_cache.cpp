@@ -12,7 +12,7 @@
 #include "harden/misuse.h"
 #include "harden/poison.h"
 
-namespace front {
+namespace ashlar::front {
 namespace {
 
 using cache::Batch;
@@ -405,4 +405,4 @@ ashlar_cache_info TypedCache::info() {
   return info;
 }
 
-}  // namespace front
+}  // namespace ashlar::front

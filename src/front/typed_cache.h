@@ -39,7 +39,7 @@
 #include "front/heap.h"
 #include "front/upkeep.h"
 
-namespace front {
+namespace ashlar::front {
 
 class TypedCache {
  public:
@@ -218,4 +218,4 @@ class TypedCache {
   Count counts_[kCounts];
 };
 
-}  // namespace front
+}  // namespace ashlar::front

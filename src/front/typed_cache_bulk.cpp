@@ -4,7 +4,7 @@
 #include "front/objects.h"
 #include "front/typed_cache.h"
 
-namespace front {
+namespace ashlar::front {
 
 using cache::FreeObject;
 
@@ -62,4 +62,4 @@ void TypedCache::free_bulk(void* const* objects, size_t count) {
   }
 }
 
-}  // namespace front
+}  // namespace ashlar::front

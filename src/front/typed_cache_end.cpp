@@ -14,7 +14,7 @@
 #include "front/typed_cache.h"
 #include "harden/misuse.h"
 
-namespace front {
+namespace ashlar::front {
 
 using cache::g_registry;
 
@@ -114,4 +114,4 @@ size_t TypedCache::shrink_all() {
   return g_shrinkers.ask_all(shrink_asked) + g_shrinkers.ask_all(shrink_kept);
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -16,7 +16,7 @@
 #include "os/env.h"
 #include "os/lock.h"
 
-namespace front {
+namespace ashlar::front {
 
 using cache::g_registry;
 
@@ -412,4 +412,4 @@ bool set_limits(page::Budget::Bounds bounds) {
   return true;
 }
 
-}  // namespace front
+}  // namespace ashlar::front

@@ -24,7 +24,7 @@
 #include "page/budget.h"
 #include "page/manners.h"
 
-namespace front {
+namespace ashlar::front {
 
 /// What the slow path does on its way out: gives back what need not be kept.
 void maintain();
@@ -103,4 +103,4 @@ bool configure(const char* text, base::Text& faults);
 /// Sets what the heap may hold. False where the kernel gives no address space for it at all.
 bool set_limits(page::Budget::Bounds bounds);
 
-}  // namespace front
+}  // namespace ashlar::front

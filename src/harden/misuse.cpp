@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "os/lock.h"
 
-namespace misuse {
+namespace ashlar::misuse {
 namespace {
 
 [[noreturn]] void die(base::Text& text) {
@@ -88,4 +88,4 @@ void corrupted(const void* object, const char* finding) {
   die(text);
 }
 
-}  // namespace misuse
+}  // namespace ashlar::misuse

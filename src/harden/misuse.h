@@ -16,7 +16,7 @@
 
 #include "base/attributes.h"
 
-namespace misuse {
+namespace ashlar::misuse {
 
 /// An object was freed that is already free. `cache` names its object cache.
 [[noreturn]] ASHLAR_COLD void double_free(const void* object, const char* cache, size_t size);
@@ -41,4 +41,4 @@ namespace misuse {
 /// A link inside a free object leads nowhere: somebody wrote into freed memory.
 [[noreturn]] ASHLAR_COLD void corrupted(const void* object, const char* finding);
 
-}  // namespace misuse
+}  // namespace ashlar::misuse

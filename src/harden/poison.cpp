@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace harden {
+namespace ashlar::harden {
 namespace {
 
 constexpr unsigned char kPattern = 0xa5;
@@ -20,4 +20,4 @@ size_t find_damage(const void* memory, size_t size) {
   return i;
 }
 
-}  // namespace harden
+}  // namespace ashlar::harden

@@ -11,7 +11,7 @@
 
 #include <cstddef>
 
-namespace harden {
+namespace ashlar::harden {
 
 /// Fills `size` bytes with the pattern.
 void poison(void* memory, size_t size);
@@ -19,4 +19,4 @@ void poison(void* memory, size_t size);
 /// The offset of the first byte that does not hold it; `size` where all do.
 size_t find_damage(const void* memory, size_t size);
 
-}  // namespace harden
+}  // namespace ashlar::harden

@@ -6,6 +6,8 @@
 #include "inspect/format.h"
 #include "inspect/stats.h"
 
+using namespace ashlar;
+
 extern "C" {
 
 ASHLAR_EXPORT const char* ashlar_version() {

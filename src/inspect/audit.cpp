@@ -8,7 +8,7 @@
 #include "front/process.h"
 #include "os/thread.h"
 
-namespace inspect {
+namespace ashlar::inspect {
 namespace {
 
 struct SlabCount {
@@ -58,8 +58,8 @@ void audit() {
   audit_slab_frames();
 }
 
-}  // namespace inspect
+}  // namespace ashlar::inspect
 
 extern "C" ASHLAR_EXPORT void ashlar_audit() {
-  inspect::audit();
+  ashlar::inspect::audit();
 }

@@ -8,9 +8,9 @@
 //   then it is looked again.
 #pragma once
 
-namespace inspect {
+namespace ashlar::inspect {
 
 /// Aborts with one line on standard error where something is wrong. Other threads may run.
 void audit();
 
-}  // namespace inspect
+}  // namespace ashlar::inspect

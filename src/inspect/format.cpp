@@ -2,7 +2,7 @@
 
 #include "front/heap.h"
 
-namespace inspect {
+namespace ashlar::inspect {
 namespace {
 
 // A column of numbers, right-aligned.
@@ -206,4 +206,4 @@ void describe_xml(base::Text& text) {
   text.add("\"/>\n</malloc>\n");
 }
 
-}  // namespace inspect
+}  // namespace ashlar::inspect

@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "inspect/stats.h"
 
-namespace inspect {
+namespace ashlar::inspect {
 
 /// A table of the caches in use, as /proc/slabinfo, and of free blocks, as /proc/buddyinfo.
 void describe(base::Text& text);
@@ -15,4 +15,4 @@ void describe(base::Text& text);
 /// The XML that malloc_info(3) promises: one <malloc> element, for programs to read.
 void describe_xml(base::Text& text);
 
-}  // namespace inspect
+}  // namespace ashlar::inspect

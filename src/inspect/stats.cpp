@@ -5,7 +5,7 @@
 #include "front/heap.h"
 #include "front/process.h"
 
-namespace inspect {
+namespace ashlar::inspect {
 namespace {
 
 using base::Pages;
@@ -76,4 +76,4 @@ Totals totals() {
   return take_snapshot().totals;
 }
 
-}  // namespace inspect
+}  // namespace ashlar::inspect

@@ -15,7 +15,7 @@
 #include "page/zone.h"
 #include "slob/slob.h"
 
-namespace inspect {
+namespace ashlar::inspect {
 
 /// In bytes, but for the counts.
 struct Totals {
@@ -61,4 +61,4 @@ void for_each_cache(const Snapshot& snapshot, Visit visit) {
 
 Totals totals();
 
-}  // namespace inspect
+}  // namespace ashlar::inspect

@@ -5,7 +5,7 @@
 
 #include "base/bits.h"
 
-namespace large {
+namespace ashlar::large {
 
 using base::Order;
 using base::Pages;
@@ -154,4 +154,4 @@ void* try_resize(PageHeap& heap, Block block, size_t size) {
   return move(heap, block, pages);
 }
 
-}  // namespace large
+}  // namespace ashlar::large

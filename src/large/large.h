@@ -22,7 +22,7 @@
 
 #include "page/page_heap.h"
 
-namespace large {
+namespace ashlar::large {
 
 using Block = page::PageHeap::Block;
 
@@ -64,4 +64,4 @@ inline size_t usable_size(Block block) {
 /// address, or null where that cannot be had without copying; then nothing has changed.
 void* try_resize(page::PageHeap& heap, Block block, size_t size);
 
-}  // namespace large
+}  // namespace ashlar::large

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "os/text_file.h"
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 constexpr size_t kUnbounded = SIZE_MAX;
@@ -117,4 +117,4 @@ unsigned Cgroup::pressure() {
   return number.is_number && number.value <= 100 ? static_cast<unsigned>(number.value) : 0;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

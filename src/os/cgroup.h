@@ -23,7 +23,7 @@
 #include "base/text.h"
 #include "os/text_file.h"
 
-namespace os {
+namespace ashlar::os {
 
 class Cgroup {
  public:
@@ -58,4 +58,4 @@ class Cgroup {
   char text_[kMostText]{};              // what it says
 };
 
-}  // namespace os
+}  // namespace ashlar::os

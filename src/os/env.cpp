@@ -8,7 +8,7 @@
 #include "base/attributes.h"
 #include "base/text.h"
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 ASHLAR_START_DATA bool g_is_secure = true;
@@ -44,4 +44,4 @@ uint64_t entropy(uint64_t salt) {
   return x ^ (x >> 31);
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace os {
+namespace ashlar::os {
 
 /// Reads the auxiliary vector. Called once, before the first of the functions below. Cheap, calls
 /// no allocating function.
@@ -25,4 +25,4 @@ const char* trusted_environment(const char* name);
 /// A number that differs between processes and between values of `salt`. From AT_RANDOM, mixed.
 uint64_t entropy(uint64_t salt);
 
-}  // namespace os
+}  // namespace ashlar::os

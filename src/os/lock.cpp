@@ -8,7 +8,7 @@
 #include "os/syscall.h"
 #include "os/thread.h"
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 constexpr unsigned kSpins = 64;  // about as long as a slab refill holds its lock
@@ -106,4 +106,4 @@ void futex_wake_all(const std::atomic<uint32_t>& word) {
   call(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -26,7 +26,7 @@
 #include "base/attributes.h"
 #include "base/config.h"
 
-namespace os {
+namespace ashlar::os {
 
 /// Outermost first. Whoever holds a lock may only take one further down this list.
 enum class LockRank : uint8_t {
@@ -97,4 +97,4 @@ void forget_endless_stays();
 void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected, unsigned microseconds);
 void futex_wake_all(const std::atomic<uint32_t>& word);
 
-}  // namespace os
+}  // namespace ashlar::os

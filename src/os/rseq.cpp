@@ -18,7 +18,7 @@ extern const ptrdiff_t __rseq_offset ASHLAR_WEAK;
 extern const unsigned int __rseq_size ASHLAR_WEAK;
 }
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 // Linux values that older headers lack.
@@ -106,4 +106,4 @@ bool rseq_fence() {
   return !is_error(call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0));
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -52,7 +52,7 @@
 #include "base/config.h"
 #include "os/thread.h"
 
-namespace os {
+namespace ashlar::os {
 
 /// Both empty (address 0) and full (the next height is negative).
 inline constexpr uint64_t kClosedWord = 0x8000;
@@ -133,7 +133,7 @@ bool rseq_fence();
 //   bool rseq_exchange(CpuArea* area, size_t index, uint64_t expected, uint64_t desired)
 //     Replaces a word of `area` if that is this CPU's area and the word is `expected`.
 
-}  // namespace os
+}  // namespace ashlar::os
 
 #if defined(__x86_64__)
 #include "os/rseq_x86_64.h"

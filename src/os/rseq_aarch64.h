@@ -24,7 +24,7 @@
   "   ldr %w[area], [%[id]]\n"                    /* area = rseq->mm_cid          */ \
   "   ldr %[area], [%[table], %[area], lsl #3]\n" /* area = table[area] */
 
-namespace os {
+namespace ashlar::os {
 
 inline char* thread_pointer() {
   return static_cast<char*>(__builtin_thread_pointer());
@@ -107,4 +107,4 @@ slow:
   return false;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -36,7 +36,7 @@
   "   mov %%fs:(%[id]), %k[area]\n"                  /* area = rseq->mm_cid          */ \
   "   mov %c[areas](%[page], %[area], 8), %[area]\n" /* area = page->areas[area] */
 
-namespace os {
+namespace ashlar::os {
 
 ASHLAR_INLINE void* rseq_pop(size_t cache) {
   void* object;
@@ -147,4 +147,4 @@ slow:
   return false;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -16,7 +16,7 @@
 #error "Ashlar speaks to Linux on x86-64 and aarch64; add os/syscall_<machine>.h"
 #endif
 
-namespace os {
+namespace ashlar::os {
 
 /// Whether a system call's answer is an error, -errno.
 constexpr bool is_error(long answer) {
@@ -38,4 +38,4 @@ long call(long number, A a = 0, B b = 0, C c = 0, D d = 0, E e = 0, F f = 0) {
   return raw_call(number, word(a), word(b), word(c), word(d), word(e), word(f));
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -1,7 +1,7 @@
 // os/syscall_aarch64.h -- `svc #0`: number in x8, arguments in x0 to x5, answer in x0.
 #pragma once
 
-namespace os {
+namespace ashlar::os {
 
 inline long raw_call(long number, long a, long b, long c, long d, long e, long f) {
   register long x8 asm("x8") = number;
@@ -18,4 +18,4 @@ inline long raw_call(long number, long a, long b, long c, long d, long e, long f
   return x0;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -2,7 +2,7 @@
 // r8, r9, answer in rax; rcx and r11 are lost. (x86-64 psABI, A.2.1)
 #pragma once
 
-namespace os {
+namespace ashlar::os {
 
 inline long raw_call(long number, long a, long b, long c, long d, long e, long f) {
   register long r10 asm("r10") = d;
@@ -16,4 +16,4 @@ inline long raw_call(long number, long a, long b, long c, long d, long e, long f
   return answer;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -7,7 +7,7 @@
 
 #include "os/syscall.h"
 
-namespace os {
+namespace ashlar::os {
 
 TextFile read_file(const char* path, char* buffer, size_t capacity) {
   TextFile content{.text = buffer, .capacity = capacity};
@@ -22,4 +22,4 @@ TextFile read_file(const char* path, char* buffer, size_t capacity) {
   return content;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -11,7 +11,7 @@
 
 #include <cstddef>
 
-namespace os {
+namespace ashlar::os {
 
 /// The beginning of a file, ended by a zero byte, in a buffer of the caller's.
 struct TextFile {
@@ -32,4 +32,4 @@ inline constexpr size_t kMostText = 4096;
 /// done. Three system calls.
 TextFile read_file(const char* path, char* buffer, size_t capacity);
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -21,7 +21,7 @@ extern decltype(pthread_attr_setstacksize) pthread_attr_setstacksize ASHLAR_WEAK
 }
 // NOLINTEND(readability-redundant-declaration)
 
-namespace os {
+namespace ashlar::os {
 
 ASHLAR_THREAD_LOCAL ThreadState t_state{};
 
@@ -100,4 +100,4 @@ void yield_cpu() {
   call(SYS_sched_yield);
 }
 
-}  // namespace os
+}  // namespace ashlar::os

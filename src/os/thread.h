@@ -18,7 +18,7 @@ extern "C" {
 extern char __libc_single_threaded ASHLAR_WEAK;
 }
 
-namespace os {
+namespace ashlar::os {
 
 struct ThreadState {
   void* fallback;       ///< cache/: the thread's own magazines where there is no rseq
@@ -85,4 +85,4 @@ inline void pause_cpu() {
 }
 void yield_cpu();
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -11,7 +11,7 @@
 #include "os/syscall.h"
 #include "os/text_file.h"
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 constexpr char kFolder[] = "/sys/devices/system/node/";
@@ -157,4 +157,4 @@ size_t machine_memory() {
   return is_error(call(SYS_sysinfo, &info)) ? 0 : size_t{info.totalram} * info.mem_unit;
 }
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -30,7 +30,7 @@
 #include "os/text_file.h"
 #include "os/thread.h"
 
-namespace os {
+namespace ashlar::os {
 
 class Topology {
  public:
@@ -76,4 +76,4 @@ class Topology {
 /// Bytes of memory that the machine has; 0 where the kernel does not tell.
 size_t machine_memory();
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -17,7 +17,7 @@
 #include "os/syscall.h"
 #include "os/text_file.h"
 
-namespace os {
+namespace ashlar::os {
 namespace {
 
 // Linux values that older headers lack.
@@ -414,4 +414,4 @@ constexpr Vm all_verbs() {
 
 constinit const Vm kVm = all_verbs();
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -24,7 +24,7 @@
 #include "base/attributes.h"
 #include "os/env.h"
 
-namespace os {
+namespace ashlar::os {
 
 /// A range of address space that is ours to commit.
 struct Place {
@@ -128,4 +128,4 @@ struct Vm {
 /// The real kernel. In the small library it has only the verbs that this calls.
 ASHLAR_HIDDEN extern const Vm kVm;
 
-}  // namespace os
+}  // namespace ashlar::os

@@ -6,7 +6,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::kMaxOrder;
 using base::Order;
@@ -398,4 +398,4 @@ void Buddy::audit() const {
   ASHLAR_CHECK(dirty == dirty_);
 }
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -41,7 +41,7 @@
 #include "base/units.h"
 #include "page/frame.h"
 
-namespace page {
+namespace ashlar::page {
 
 /// No frame.
 inline constexpr uint32_t kNone = UINT32_MAX;
@@ -186,4 +186,4 @@ class Buddy {
   Ends lists_[base::kMaxOrder + 1]{};
 };
 
-}  // namespace page
+}  // namespace ashlar::page

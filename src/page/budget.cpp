@@ -5,7 +5,7 @@
 
 #include "base/config.h"
 
-namespace page {
+namespace ashlar::page {
 namespace {
 
 // What a program may need to say that memory is out, and to free: a share of all, of 1 MiB at most.
@@ -42,4 +42,4 @@ void Budget::close_reserve() {
   if (hard == kUnlimited || held() + 2 * reserve_of(hard) <= hard) is_open_.store(false, kRelaxed);
 }
 
-}  // namespace page
+}  // namespace ashlar::page

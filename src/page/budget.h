@@ -34,7 +34,7 @@
 
 #include "base/config.h"
 
-namespace page {
+namespace ashlar::page {
 
 class Budget {
  public:
@@ -126,4 +126,4 @@ class Budget {
   std::atomic<bool> is_open_{false};
 };
 
-}  // namespace page
+}  // namespace ashlar::page

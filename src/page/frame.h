@@ -17,7 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace page {
+namespace ashlar::page {
 
 enum class FrameKind : uint8_t {
   kInside = 0,  ///< not the first of its block, or address space that was never used
@@ -57,4 +57,4 @@ struct Frame {
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -10,7 +10,7 @@
 
 #include "base/config.h"
 
-namespace page {
+namespace ashlar::page {
 
 /// What a zone says to the kernel of its memory, besides asking for it.
 struct Manners {
@@ -42,4 +42,4 @@ constexpr unsigned hugetlb_shift(Manners::Where where) {
   return where == Manners::Where::kHuge1G ? 30 : 0;
 }
 
-}  // namespace page
+}  // namespace ashlar::page

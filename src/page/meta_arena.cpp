@@ -6,7 +6,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 
-namespace page {
+namespace ashlar::page {
 namespace {
 
 // A multiple of every system's page. Only touched pages cost memory, so this bounds system calls.
@@ -64,4 +64,4 @@ void MetaArena::donate(char* memory, size_t size) {
   donated_end_ = memory + size;
 }
 
-}  // namespace page
+}  // namespace ashlar::page

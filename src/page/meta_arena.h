@@ -17,7 +17,7 @@
 #include "os/lock.h"
 #include "os/vm.h"
 
-namespace page {
+namespace ashlar::page {
 
 class MetaArena {
  public:
@@ -65,4 +65,4 @@ class MetaArena {
   Free* free_[kMostFreed / base::kCacheLine + 1] ASHLAR_GUARDED_BY(lock_) = {};  // by lines
 };
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -1,6 +1,6 @@
 #include "page/nodes.h"
 
-namespace page {
+namespace ashlar::page {
 
 Zone* Nodes::zone_of(const void* p) const {
   Zone* found = nullptr;
@@ -10,4 +10,4 @@ Zone* Nodes::zone_of(const void* p) const {
   return found;
 }
 
-}  // namespace page
+}  // namespace ashlar::page

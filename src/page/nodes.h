@@ -26,7 +26,7 @@
 #include "os/topology.h"
 #include "page/zone.h"
 
-namespace page {
+namespace ashlar::page {
 
 /// The zones of a node but the first.
 struct Node {
@@ -89,4 +89,4 @@ class Nodes {
   Table* table_ = nullptr;
 };
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -5,7 +5,7 @@
 
 #include "base/bits.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::Order;
 using base::Pages;
@@ -322,4 +322,4 @@ void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align) {
   return meta.alloc(size, align);
 }
 
-}  // namespace page
+}  // namespace ashlar::page

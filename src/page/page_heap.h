@@ -36,7 +36,7 @@
 #include "page/vacancy.h"
 #include "page/zone.h"
 
-namespace page {
+namespace ashlar::page {
 
 class PageHeap {
  public:
@@ -269,4 +269,4 @@ class PageHeap {
 /// out of reach for want of a record that describes it.
 void* alloc_record(Zone& zone, MetaArena& meta, size_t size, size_t align);
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -5,7 +5,7 @@
 
 #include "base/config.h"
 
-namespace page {
+namespace ashlar::page {
 namespace {
 
 // A frame that is purged and wanted again costs between half a microsecond, in a huge page, and
@@ -117,4 +117,4 @@ size_t Keeping::limit(const Frames& now, uint64_t now_ms) {
   return low_dirty_;
 }
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -42,7 +42,7 @@
 
 #include "base/config.h"
 
-namespace page {
+namespace ashlar::page {
 
 /// Whether a moment has come that was set `most_ms` ahead at most. One that lies further ahead has
 /// come, too: the clock has jumped back, as it may for a process that is moved to another machine.
@@ -128,4 +128,4 @@ class Keeping {
   uint64_t interval_begin_ = 0;
 };
 
-}  // namespace page
+}  // namespace ashlar::page

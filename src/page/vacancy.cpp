@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace page {
+namespace ashlar::page {
 
 void Vacancy::set(const Retention& retention) {
   os::Locked held(lock_);
@@ -42,4 +42,4 @@ void Vacancy::end(uint64_t now_ms, bool is_refused) {
   most_.store(SIZE_MAX, std::memory_order_relaxed);
 }
 
-}  // namespace page
+}  // namespace ashlar::page

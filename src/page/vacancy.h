@@ -27,7 +27,7 @@
 #include "os/lock.h"
 #include "page/retention.h"
 
-namespace page {
+namespace ashlar::page {
 
 class Vacancy {
  public:
@@ -81,4 +81,4 @@ class Vacancy {
   uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;
 };
 
-}  // namespace page
+}  // namespace ashlar::page

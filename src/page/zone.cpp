@@ -5,7 +5,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::kFrameSize;
 using base::Order;
@@ -488,4 +488,4 @@ void Zone::audit() {
   ASHLAR_CHECK(isolated_ != 0 || told_ == live_ - hollow_ + dirty_frames());
 }
 
-}  // namespace page
+}  // namespace ashlar::page

@@ -75,7 +75,7 @@
 #include "page/retention.h"
 #include "page/vacancy.h"
 
-namespace page {
+namespace ashlar::page {
 
 struct ZoneStats {
   size_t committed = 0, live = 0, free = 0, dirty = 0;  ///< frames
@@ -497,4 +497,4 @@ class Zone {
   std::atomic<bool> wants_trim_{false}, is_purging_{false};  // the second written under the lock
 };
 
-}  // namespace page
+}  // namespace ashlar::page

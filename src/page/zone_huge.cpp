@@ -7,7 +7,7 @@
 #include "base/bits.h"
 #include "page/zone.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::kFrameSize;
 using base::Pages;
@@ -194,4 +194,4 @@ void Zone::soil(size_t huge) {
   tell_budget();
 }
 
-}  // namespace page
+}  // namespace ashlar::page

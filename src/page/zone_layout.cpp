@@ -9,7 +9,7 @@
 
 #include "base/bits.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::kFrameSize;
 using base::Pages;
@@ -353,4 +353,4 @@ size_t Zone::retract() {
   return is_gone ? count : 0;
 }
 
-}  // namespace page
+}  // namespace ashlar::page

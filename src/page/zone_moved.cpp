@@ -17,7 +17,7 @@
 #include "base/bits.h"
 #include "page/zone.h"
 
-namespace page {
+namespace ashlar::page {
 
 using base::kFrameSize;
 using base::Pages;
@@ -151,4 +151,4 @@ void Zone::shrink_moved(Frame& block, Pages pages) {
   note_change();
 }
 
-}  // namespace page
+}  // namespace ashlar::page

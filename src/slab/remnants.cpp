@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "harden/misuse.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 using base::kGrain;
 using base::kGrains;
@@ -275,4 +275,4 @@ void Remnants::audit() {
   ASHLAR_CHECK(unused == unused_count_);
 }
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -39,7 +39,7 @@
 #include "page/page_heap.h"
 #include "slab/slab_layout.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 class Remnant : public base::GrainMap {
  public:
@@ -141,4 +141,4 @@ class Remnants {
   std::atomic<bool> wish_{false};
 };
 
-}  // namespace slab
+}  // namespace ashlar::slab

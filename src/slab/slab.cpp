@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "os/vm.h"
 
-namespace slab {
+namespace ashlar::slab {
 namespace {
 
 char* page_down(const char* p) {
@@ -219,4 +219,4 @@ void Slab::audit(const SlabLayout& layout) const {
   ASHLAR_CHECK(count_vacant(layout) == unsigned{vacant} + hollow);
 }
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -27,7 +27,7 @@
 
 #include "slab/slab_layout.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 class SlabStock;
 
@@ -149,4 +149,4 @@ class Slab {
 };
 static_assert(sizeof(Slab) == 48, "with its bitmap mostly one or two cache lines");
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -4,7 +4,7 @@
 
 #include "slab/slab_stock.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 using page::Frame;
 using page::FrameKind;
@@ -170,4 +170,4 @@ size_t SlabStock::dissolve(Remnants& remnants, size_t most) {
   return frames;
 }
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -30,7 +30,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 /// The most objects a slab may hold: what a slab's bitmap and a batch of work are sized for.
 inline constexpr unsigned kMaxObjects = 1024;
@@ -127,4 +127,4 @@ static_assert(layout_with_lead(100, 64).lead == 112 &&
               layout_with_lead(100, 64).object_size == 128);
 static_assert(divides_exactly(layout_for(16, 16)) && divides_exactly(layout_for(1040, 16)));
 
-}  // namespace slab
+}  // namespace ashlar::slab

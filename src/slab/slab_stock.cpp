@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "harden/misuse.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 using page::Frame;
 using page::FrameKind;
@@ -317,4 +317,4 @@ void SlabStock::audit() {
   ASHLAR_CHECK(slabs_ == 0 || live_ == held_ - free);
 }
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -70,7 +70,7 @@
 #include "slab/remnants.h"
 #include "slab/slab.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 struct StockStats {
   size_t slabs = 0, carved = 0, retired = 0;
@@ -269,4 +269,4 @@ class SlabStock {
   std::atomic<uint32_t> told_sparse_{0};          // frames of them, to the vacancy
 };
 
-}  // namespace slab
+}  // namespace ashlar::slab

@@ -5,7 +5,7 @@
 #include "os/thread.h"
 #include "slab/slab_stock.h"
 
-namespace slab {
+namespace ashlar::slab {
 
 unsigned SlabStock::yard_here(unsigned of_seat) const {
   const page::Nodes& nodes = heap_->nodes();
@@ -187,4 +187,4 @@ Slab* SlabStock::pick_whole() {
   return whole;
 }
 
-}  // namespace slab
+}  // namespace ashlar::slab

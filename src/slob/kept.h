@@ -27,7 +27,7 @@
 #include "base/check.h"
 #include "base/config.h"
 
-namespace slob {
+namespace ashlar::slob {
 
 /// The longest blocks that are kept, in grains, and the most of one length.
 inline constexpr unsigned kMostKept = 32, kKeptOfALength = 8;
@@ -107,4 +107,4 @@ class Kept {
   unsigned count_ = 0;  // of all lengths
 };
 
-}  // namespace slob
+}  // namespace ashlar::slob

@@ -34,7 +34,7 @@
 #include "base/config.h"
 #include "base/grain_map.h"
 
-namespace slob {
+namespace ashlar::slob {
 
 class alignas(base::kCacheLine) Row {
  public:
@@ -132,4 +132,4 @@ class alignas(base::kCacheLine) Row {
   static_assert(sizeof count_ + sizeof rooms_ <= base::kCacheLine);
 };
 
-}  // namespace slob
+}  // namespace ashlar::slob

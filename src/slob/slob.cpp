@@ -8,7 +8,7 @@
 #include "harden/misuse.h"
 
 // What is kept out of line here is so for the sake of size: preload/start.ld has few pages.
-namespace slob {
+namespace ashlar::slob {
 
 using page::Frame;
 using page::FrameKind;
@@ -403,4 +403,4 @@ void Slob::audit() {
   });
 }
 
-}  // namespace slob
+}  // namespace ashlar::slob

@@ -62,7 +62,7 @@
 #include "slob/row.h"
 #include "slob/slob_page.h"
 
-namespace slob {
+namespace ashlar::slob {
 
 /// The least request that is too large: what the rest of a frame would save is little there.
 inline constexpr size_t kEnd = size_t{32} << 10;
@@ -243,4 +243,4 @@ class Slob {
   Row* rows_ = nullptr;  // one for each shelf
 };
 
-}  // namespace slob
+}  // namespace ashlar::slob

@@ -19,7 +19,7 @@
 #include "base/grain_map.h"
 #include "page/frame.h"
 
-namespace slob {
+namespace ashlar::slob {
 
 using base::kGrains;
 using base::kNoGrain;
@@ -69,4 +69,4 @@ static_assert(sizeof(SlobPage) == 96, "2.3 % of a frame; a longer record needs a
 /// No record lies in more cache lines than it must.
 inline constexpr size_t kSlobPageAlign = 32;
 
-}  // namespace slob
+}  // namespace ashlar::slob

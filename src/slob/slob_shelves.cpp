@@ -4,7 +4,7 @@
 
 #include "slob/slob.h"
 
-namespace slob {
+namespace ashlar::slob {
 
 // Whether a page belongs behind another one: by address, but for what is inherited.
 bool Slob::is_behind(const SlobPage& page, const SlobPage& other) const {
@@ -105,4 +105,4 @@ void Slob::unshelve(SlobPage& page) {
   if (uses_rows() && pages.list.front() != nullptr) fill_row(page.shelf);
 }
 
-}  // namespace slob
+}  // namespace ashlar::slob

@@ -8,6 +8,7 @@
 #include <vector>
 
 namespace {
+using namespace ashlar;
 
 using base::BitMap;
 

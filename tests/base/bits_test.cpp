@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 namespace {
+using namespace ashlar;
 
 TEST(Bits, RoundingIsToTheNextMultiple) {
   for (size_t step = 1; step <= 65536; step *= 2)

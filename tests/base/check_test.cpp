@@ -11,6 +11,7 @@
 #include <string>
 
 namespace {
+using namespace ashlar;
 
 TEST(Check, SaysNothingWhileItHolds) {
   testing::internal::CaptureStderr();

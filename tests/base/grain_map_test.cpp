@@ -11,6 +11,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 using base::kGrains;
 using base::kNoGrain;

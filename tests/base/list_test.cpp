@@ -9,6 +9,7 @@
 #include <vector>
 
 namespace {
+using namespace ashlar;
 
 struct Member {
   int name = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 namespace {
+using namespace ashlar;
 
 using base::Line;
 using base::Number;

@@ -11,6 +11,7 @@
 #include "support/fake_vm.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::Depot;
 using cache::Full;

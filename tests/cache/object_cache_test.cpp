@@ -16,6 +16,7 @@
 #include "support/nodes_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::ObjectCache;
 using test::cache_alloc;

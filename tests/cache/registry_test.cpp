@@ -13,6 +13,7 @@
 #include "support/cache_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::g_registry;
 using cache::ObjectCache;

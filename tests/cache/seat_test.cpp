@@ -11,6 +11,7 @@
 #include "support/cache_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using cache::Area;
 using cache::Seat;

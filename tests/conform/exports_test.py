@@ -5,7 +5,10 @@ A user would notice a missing name as two heaps in one program, and a name too m
 the program's own functions. Thread-local storage is limited too: a library that wants much of it
 cannot be loaded late.
 
-usage: exports_test.py libashlar.so
+In a program that is linked with libashlar.a, every function of it stands beside the program's own:
+there, too, what is not of malloc's family bears our name.
+
+usage: exports_test.py libashlar.so [libashlar.a]
 """
 import re
 import subprocess
@@ -20,6 +23,9 @@ MANGLED = """_Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t _ZnwmSt11align_
     _ZdaPvSt11align_val_t _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t
     _ZdlPvSt11align_val_tRKSt9nothrow_t _ZdaPvSt11align_val_tRKSt9nothrow_t""".split()
 OWN = re.compile(r"ashlar_[a-z0-9_]+$")
+# Within namespace ashlar; and what each C++ program has a copy of: parts of the standard library,
+# and what exceptions are found by.
+LINKED = re.compile(r"ashlar_[a-z0-9_]+$|_ZZ?NK?6ashlar|_ZNK?St|_ZSt|DW\.ref\.")
 TLS_BYTES = 16
 
 
@@ -27,8 +33,15 @@ def output(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
-def main(library):
-    faults = []
+def linked_faults(archive):
+    lines = [line.split() for line in output("nm", "-g", "--defined-only", archive).splitlines()]
+    names = {words[-1] for words in lines if len(words) == 3}
+    strange = sorted(name for name in names - set(FAMILY) - set(MANGLED) if not LINKED.match(name))
+    return [f"may clash with the program's own, from the archive: {name}" for name in strange]
+
+
+def main(library, archive=None):
+    faults = linked_faults(archive) if archive else []
     exported = set()
     for line in output("nm", "-D", "--defined-only", library).splitlines():
         kind, name = line.split()[-2:]
@@ -54,4 +67,4 @@ def main(library):
     return bool(faults)
 
 
-sys.exit(main(sys.argv[1]))
+sys.exit(main(*sys.argv[1:]))

@@ -18,6 +18,7 @@
 #include "inspect/audit.h"
 
 namespace {
+using namespace ashlar;
 
 class BlocksTest : public testing::Test {
  protected:

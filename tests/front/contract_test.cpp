@@ -7,6 +7,7 @@
 #include <cerrno>
 
 namespace {
+using namespace ashlar;
 
 TEST(Contract, AProductThatDoesNotFitSaysSo) {
   EXPECT_TRUE(front::product(0, SIZE_MAX).fits);

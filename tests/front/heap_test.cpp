@@ -19,6 +19,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 

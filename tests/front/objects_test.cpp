@@ -20,6 +20,7 @@
 #include "support/remnants.h"
 
 namespace {
+using namespace ashlar;
 
 using test::Cache;
 using test::info_of;

@@ -14,6 +14,7 @@
 #include "support/auxv.h"
 
 namespace {
+using namespace ashlar;
 
 using front::Options;
 using front::When;

@@ -14,6 +14,7 @@
 #include "support/pools.h"
 
 namespace {
+using namespace ashlar;
 
 using test::audit;
 using test::Pool;

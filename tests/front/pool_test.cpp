@@ -24,6 +24,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 using test::audit;
 using test::Pool;

@@ -20,6 +20,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 namespace fs = std::filesystem;
 using page::Budget;

@@ -22,6 +22,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 // Registered before the heap's own handlers, so that it runs after their prepare handler.
 std::atomic<bool> is_held_up{false}, is_closed{false}, is_done{false};

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 namespace {
+using namespace ashlar;
 
 using front::Demand;
 using front::Promotion;

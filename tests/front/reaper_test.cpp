@@ -18,6 +18,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 

@@ -11,6 +11,7 @@
 #include "inspect/audit.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kFramesOfMib = 256;

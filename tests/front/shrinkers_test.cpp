@@ -15,6 +15,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 using front::Shrinkers;
 using Whose = Shrinkers::Whose;

@@ -8,6 +8,7 @@
 #include <string>
 
 namespace {
+using namespace ashlar;
 
 using base::kMaxCached;
 using front::class_of;

@@ -14,6 +14,7 @@
 #include "support/beside_fork.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 

@@ -21,6 +21,7 @@
 #include "support/subject.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 

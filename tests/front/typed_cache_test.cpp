@@ -23,6 +23,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 using test::Args;
 using test::Cache;

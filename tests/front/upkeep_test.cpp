@@ -31,6 +31,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kFramesOfMib = 256;

@@ -9,6 +9,7 @@
 #include <string>
 
 namespace {
+using namespace ashlar;
 
 const void* at(size_t address) {
   return reinterpret_cast<const void*>(address);

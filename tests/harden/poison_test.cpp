@@ -7,6 +7,7 @@
 #include <array>
 
 namespace {
+using namespace ashlar;
 
 TEST(Poison, AChangedByteIsFoundWhereverItIs) {
   std::array<unsigned char, 200> memory{};

@@ -14,6 +14,7 @@
 #include "slab/slab.h"
 
 namespace {
+using namespace ashlar;
 
 page::Frame& frame_of(void* p) {
   return front::g_heap.pages().zone_of(p)->frame_of(p);

@@ -17,6 +17,7 @@
 #include "front/upkeep.h"
 
 namespace {
+using namespace ashlar;
 
 std::string xml() {
   auto text = std::make_unique<base::Line<65536>>();

@@ -14,6 +14,7 @@
 #include "inspect/audit.h"
 
 namespace {
+using namespace ashlar;
 
 constexpr size_t kMiB = size_t{1} << 20;
 

@@ -10,6 +10,7 @@
 #include "support/model.h"
 
 namespace test {
+using namespace ashlar;
 
 struct BuddyModel {
   struct Take {

@@ -14,6 +14,7 @@
 #include "support/model.h"
 
 namespace test {
+using namespace ashlar;
 
 struct HeapModel {
   struct Alloc {

@@ -12,6 +12,7 @@
 #include "support/model.h"
 
 namespace test {
+using namespace ashlar;
 
 struct PageHeapModel {
   struct Alloc {

@@ -11,6 +11,7 @@
 #include "support/model.h"
 
 namespace test {
+using namespace ashlar;
 
 struct SlabModel {
   struct Refill {

@@ -13,6 +13,7 @@
 #include "support/model.h"
 
 namespace test {
+using namespace ashlar;
 
 struct SlobModel {
   struct Alloc {

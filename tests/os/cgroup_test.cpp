@@ -15,6 +15,7 @@
 #include <string>
 
 namespace {
+using namespace ashlar;
 
 namespace fs = std::filesystem;
 

@@ -14,6 +14,7 @@
 #include "support/auxv.h"
 
 namespace {
+using namespace ashlar;
 
 TEST(Env, KnowsThePageSize) {
   os::start_env();

@@ -15,6 +15,7 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
 using os::Lock;
 using os::Locked;

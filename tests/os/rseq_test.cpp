@@ -19,6 +19,7 @@
 #include "os/env.h"
 
 namespace {
+using namespace ashlar;
 
 using os::CpuArea;
 using os::kClosedWord;

@@ -13,6 +13,7 @@
 #include <string>
 
 namespace {
+using namespace ashlar;
 
 class TextFileTest : public testing::Test {
  protected:

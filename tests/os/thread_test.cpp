@@ -10,6 +10,7 @@
 #include <thread>
 
 namespace {
+using namespace ashlar;
 
 TEST(Thread, EachHasZeroedBytesOfItsOwn) {
   os::this_thread().gate_depth = 7;

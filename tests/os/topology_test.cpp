@@ -17,6 +17,7 @@
 #include "support/sysfs.h"
 
 namespace {
+using namespace ashlar;
 
 using os::Topology;
 

@@ -20,9 +20,9 @@
 #include "support/child.h"
 
 namespace {
+using namespace ashlar;
 
-constexpr size_t kMiB = size_t{1} << 20;
-constexpr size_t kGiB = size_t{1} << 30;
+constexpr size_t kMiB = size_t{1} << 20, kGiB = kMiB << 10;
 
 class VmTest : public testing::Test {
  protected:

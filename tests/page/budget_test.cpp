@@ -11,6 +11,7 @@
 #include "support/zone_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using base::Order;
 using base::Pages;

@@ -13,6 +13,7 @@
 #include "support/sysfs.h"
 
 namespace {
+using namespace ashlar;
 
 using base::Order;
 using base::Pages;

@@ -12,6 +12,7 @@
 #include "support/fake_vm.h"
 
 namespace {
+using namespace ashlar;
 
 using base::Order;
 using base::Pages;

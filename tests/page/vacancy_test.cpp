@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 namespace {
+using namespace ashlar;
 
 using page::Retention;
 using page::Vacancy;

@@ -10,6 +10,7 @@
 #include "support/zone_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using base::Order;
 using base::Pages;

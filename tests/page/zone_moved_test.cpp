@@ -9,6 +9,7 @@
 #include "support/zone_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using base::kFrameSize;
 using base::Pages;

@@ -12,6 +12,7 @@
 #include "support/stock_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using page::FrameKind;
 

@@ -8,6 +8,7 @@
 #include "slab/slab.h"
 
 namespace {
+using namespace ashlar;
 
 using slab::SlabLayout;
 

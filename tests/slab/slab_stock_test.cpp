@@ -15,6 +15,7 @@
 #include "support/stock_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using page::FrameKind;
 using slab::SlabStock;

@@ -13,6 +13,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 using slab::Slab;
 using slab::SlabLayout;

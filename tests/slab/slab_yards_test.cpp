@@ -14,6 +14,7 @@
 #include "support/stock_ground.h"
 
 namespace {
+using namespace ashlar;
 
 using slab::SlabStock;
 

@@ -6,6 +6,8 @@
 
 #include <set>
 
+using namespace ashlar;
+
 using slob::Keep;
 using slob::Kept;
 

@@ -10,6 +10,8 @@
 #include "base/grain_map.h"
 #include "support/rng.h"
 
+using namespace ashlar;
+
 using slob::Row;
 
 namespace {

@@ -8,6 +8,7 @@
 #include "support/slob_ground.h"
 
 namespace {
+using namespace ashlar;
 
 class SlobShelvesTest : public test::SlobGround {
  protected:

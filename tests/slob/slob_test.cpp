@@ -18,6 +18,7 @@
 #include "support/slob_ground.h"
 
 namespace {
+using namespace ashlar;
 
 class SlobTest : public test::SlobGround {};
 

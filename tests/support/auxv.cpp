@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 // The one symbol of os/ that is needed here; including its header would tie this file to a floor.
-namespace os {
+namespace ashlar::os {
 void start_env();
 }
 
@@ -53,13 +53,13 @@ AuxvAnswer::~AuxvAnswer() {
 }
 
 PageSize::PageSize(size_t size) : answer_(AT_PAGESZ, size) {
-  os::start_env();
+  ashlar::os::start_env();
 }
 
 PageSize::~PageSize() {
   // The member answers until after this body: ask for the real size while it is hidden.
   g_answers[AT_PAGESZ] = {};
-  os::start_env();
+  ashlar::os::start_env();
 }
 
 }  // namespace test

@@ -11,6 +11,7 @@
 #include "support/child.h"
 
 namespace test {
+using namespace ashlar;
 
 /// One at a time.
 class Fork {

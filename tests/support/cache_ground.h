@@ -12,6 +12,7 @@
 #include "support/fake_vm.h"
 
 namespace test {
+using namespace ashlar;
 
 struct CacheGround {
   FakeVm vm{size_t{64} << 30};

@@ -21,6 +21,7 @@
 #include "os/vm.h"
 
 namespace test {
+using namespace ashlar;
 
 class FakeVm {
  public:

@@ -5,6 +5,7 @@
 #include "support/sysfs.h"
 
 namespace test {
+using namespace ashlar;
 
 class TwoNodes {
  public:

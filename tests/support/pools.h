@@ -9,6 +9,7 @@
 #include "front/pool.h"
 
 namespace test {
+using namespace ashlar;
 
 struct PoolEnd {
   void operator()(ashlar_pool* pool) const { ashlar_pool_destroy(pool); }

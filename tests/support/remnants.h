@@ -9,6 +9,7 @@
 #include "front/heap.h"
 
 namespace test {
+using namespace ashlar;
 namespace {
 
 inline bool is_in_remnant(const void* object) {

@@ -8,6 +8,7 @@
 #include "support/fake_vm.h"
 
 namespace test {
+using namespace ashlar;
 
 // With and without rows: the process has them, the heaps that a program makes have none.
 class SlobGround : public testing::TestWithParam<bool> {

@@ -12,6 +12,7 @@
 #include "support/fake_vm.h"
 
 namespace test {
+using namespace ashlar;
 
 inline constexpr page::Retention kKeepEverything{
     .percent = 1000, .least_bytes = size_t{1} << 40, .interval_ms = 1000};

@@ -7,6 +7,7 @@
 #include "support/fake_vm.h"
 
 namespace test {
+using namespace ashlar;
 
 inline constexpr size_t kMiB = size_t{1} << 20;
 inline constexpr page::Retention kKeepAll{
