@@ -21,7 +21,7 @@
 namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
-constexpr size_t kLimit = 512 * kMiB;
+constexpr size_t kLimit = 256 * kMiB;
 
 void* (*volatile const ask)(size_t) = ::malloc;
 void* (*volatile const ask_again)(void*, size_t) = ::realloc;

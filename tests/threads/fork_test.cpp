@@ -148,7 +148,7 @@ TEST(Fork, WhileThreadsReadLinesAndFlushStreams) {
 TEST(Fork, OfAForkOfAFork) {
   test::Watchdog dog(110, "nested forks");
   test::Noise noise(2);
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < std::clamp(fork_count() / 4, 8, 30); ++i) {
     const pid_t pid = fork();
     if (pid == 0) {
       for (int depth = 0; depth < 4; ++depth) {
@@ -189,7 +189,7 @@ TEST(Fork, ByTwoThreadsAtOnce) {
 TEST(Fork, AThreadMayLiveOnInTheChild) {
   test::Watchdog dog(110, "a child with threads of its own");
   test::Noise noise(2);
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < std::min(fork_count() / 2, 50); ++i) {
     const pid_t pid = fork();
     if (pid == 0) {
       {
