@@ -21,13 +21,16 @@
  *   objects each time.
  *   A struct page has no members and no neighbours, there is none of a part of a block, and no
  *   count of references. Pages are 4 KiB.
+ *   kfree() takes the objects of all caches but two kinds, which count what lives: those of objects
+ *   above 32 KiB, and those that came after these dozens. They want kmem_cache_free().
  *   errno tells the reason of a NULL, beside what the kernel's functions return.
  *   Left out, so that what needs it does not compile: RCU (SLAB_TYPESAFE_BY_RCU, kfree_rcu), DMA
- *   caches, per-CPU memory, physical addresses.
+ *   caches, per-CPU memory, physical addresses, folios, pages' flags and counts, and what these
+ *   headers of a kernel declare for its own use.
  *
  * Where a name clashes with one of the program's own: functions and types can be renamed for the
  * time of the inclusion (`#define page kernel_page`, include, `#undef page`), macros undefined
- * after it. PAGE_SHIFT, PAGE_SIZE and PAGE_MASK are left as they are where they are defined.
+ * after it. What PAGE_SHIFT and the other three of its kind are defined as stays.
  *
  * Source: names, signatures and meanings are those of Linux's slab.h, gfp.h, mempool.h, vmalloc.h
  * and shrinker.h (5.x and 6.x).

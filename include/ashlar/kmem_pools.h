@@ -66,6 +66,19 @@ static inline int mempool_init(mempool_t* pool, int least, mempool_alloc_t* allo
   if (pool->pool != NULL) return 0;
   return least <= 0 ? -EINVAL : -errno;
 }
+static inline int mempool_init_slab_pool(mempool_t* pool, int least, struct kmem_cache* cache) {
+  return mempool_init(pool, least, mempool_alloc_slab, mempool_free_slab, cache);
+}
+static inline int mempool_init_kmalloc_pool(mempool_t* pool, int least, size_t size) {
+  return mempool_init(pool, least, mempool_kmalloc, mempool_kfree, (void*)(uintptr_t)size);
+}
+static inline int mempool_init_page_pool(mempool_t* pool, int least, int order) {
+  return mempool_init(pool, least, mempool_alloc_pages, mempool_free_pages, (void*)(intptr_t)order);
+}
+/* Of a record that was all zero before, as there. */
+static inline int mempool_initialized(mempool_t* pool) {
+  return pool->pool != NULL;
+}
 static inline void mempool_exit(mempool_t* pool) {
   ashlar_pool_destroy(pool->pool);
   pool->pool = NULL;
@@ -128,7 +141,7 @@ struct shrinker {
   int seeks;  /* without a meaning here */
   unsigned flags;
   void* private_data;
-  int number; /* Ashlar's */
+  int number; /* Ashlar's: 0, or one more than its number for it */
 };
 
 /* An object counts as 16 bytes, which is the least that it can be: rather too many go than too few
@@ -145,22 +158,23 @@ static inline size_t ashlar_kmem_shrink(void* data, size_t bytes) {
   if (left == SHRINK_EMPTY || left == SHRINK_STOP) return 0;
   while (left > 0 && freed < wanted) {
     control.nr_to_scan = control.nr_scanned = left < batch ? left : batch;
-    left -= control.nr_to_scan;
     const unsigned long gone = shrinker->scan_objects(shrinker, &control);
-    if (gone == SHRINK_STOP) break;
+    if (gone == SHRINK_STOP || control.nr_scanned == 0) break;
     freed += gone;
+    left -= control.nr_scanned < left ? control.nr_scanned : left; /* it may have looked further */
   }
   return (size_t)freed * 16;
 }
 
 /* Up to 6.6: 0 or a negative errno. What follows, the name, is taken and not kept. */
 static inline int register_shrinker(struct shrinker* shrinker, ...) {
-  shrinker->number = ashlar_shrinker_register(ashlar_kmem_shrink, shrinker);
-  return shrinker->number < 0 ? -errno : 0;
+  shrinker->number = ashlar_shrinker_register(ashlar_kmem_shrink, shrinker) + 1;
+  return shrinker->number == 0 ? -errno : 0;
 }
+/* One that has not been registered, or not any more, is left alone. */
 static inline void unregister_shrinker(struct shrinker* shrinker) {
-  if (shrinker->number >= 0) ashlar_shrinker_unregister(shrinker->number);
-  shrinker->number = -1;
+  if (shrinker->number > 0) ashlar_shrinker_unregister(shrinker->number - 1);
+  shrinker->number = 0;
 }
 /* From 6.7 on. */
 static inline struct shrinker* shrinker_alloc(unsigned flags, const char* name, ...) {
@@ -168,7 +182,6 @@ static inline struct shrinker* shrinker_alloc(unsigned flags, const char* name, 
   (void)name;
   if (shrinker == NULL) return NULL;
   shrinker->flags = flags;
-  shrinker->number = -1;
   return shrinker;
 }
 /* SIGABRT and one line where there are too many: a kernel knows no such failure. */

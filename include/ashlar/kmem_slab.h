@@ -45,6 +45,7 @@ typedef unsigned gfp_t;
 #define __GFP_THISNODE ((gfp_t)1 << 19)
 #define __GFP_ACCOUNT ((gfp_t)1 << 20)
 #define __GFP_WRITE ((gfp_t)1 << 21)
+#define __GFP_NOLOCKDEP ((gfp_t)1 << 22)
 
 #define GFP_KERNEL (__GFP_RECLAIM | __GFP_IO | __GFP_FS)
 #define GFP_KERNEL_ACCOUNT (GFP_KERNEL | __GFP_ACCOUNT)
@@ -81,12 +82,13 @@ static inline unsigned ashlar_kmem_flags(gfp_t gfp) {
 }
 
 /* And back, for functions that a pool calls: as long as a reserve stands behind them, they need not
- * try hard. */
+ * try hard, and must not wait. */
 static inline gfp_t ashlar_kmem_gfp(unsigned flags) {
   gfp_t gfp = GFP_KERNEL;
-  if (flags & ASHLAR_RESERVE) gfp = flags & ASHLAR_NORETRY ? GFP_ATOMIC : GFP_KERNEL | __GFP_HIGH;
+  if (flags & ASHLAR_NORETRY) gfp = __GFP_NORETRY;
+  if (flags & ASHLAR_RESERVE) gfp |= flags & ASHLAR_NORETRY ? GFP_ATOMIC : __GFP_HIGH;
   if (flags & ASHLAR_NOWAIT) gfp = GFP_NOWAIT;
-  if (flags & ASHLAR_NORETRY) gfp |= __GFP_NORETRY;
+  if (flags & ASHLAR_LOW32) gfp |= __GFP_DMA32;
   return gfp | __GFP_NOWARN;
 }
 
@@ -104,8 +106,9 @@ typedef unsigned slab_flags_t;
 
 #define SLAB_HWCACHE_ALIGN ((slab_flags_t)ASHLAR_CACHE_LINES)
 #define SLAB_NO_MERGE ((slab_flags_t)ASHLAR_CACHE_NO_MERGE)
-#define SLAB_POISON ((slab_flags_t)ASHLAR_CACHE_POISON) /* nothing with a constructor, as there */
-#define SLAB_PANIC ((slab_flags_t)1 << 31)              /* SIGABRT and one line where it fails */
+/* Nothing with a constructor, as there, nor for objects that ASHLAR_CACHE_POISON is not for. */
+#define SLAB_POISON ((slab_flags_t)ASHLAR_CACHE_POISON)
+#define SLAB_PANIC ((slab_flags_t)1 << 31) /* SIGABRT and one line where it fails */
 /* Without a meaning here. */
 #define SLAB_RED_ZONE ((slab_flags_t)0)
 #define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)0)
@@ -138,8 +141,8 @@ static inline struct kmem_cache* ashlar_kmem_create(const char* name, size_t siz
   memset(&args, 0, sizeof args);
   args.align = align;
   args.flags = flags & ~SLAB_PANIC;
+  if (ctor != NULL || size > 32768 - 32 || align > 4096) args.flags &= ~SLAB_POISON;
   if (ctor != NULL) {
-    args.flags &= ~SLAB_POISON;
     args.construct = ashlar_kmem_construct;
     args.data = (void*)(uintptr_t)ctor;
   }
@@ -216,9 +219,6 @@ static inline int kmem_cache_alloc_bulk(struct kmem_cache* cache, gfp_t gfp, siz
                                         void** objects) {
   return (int)ashlar_cache_alloc_bulk((ashlar_cache*)cache, ashlar_kmem_flags(gfp), count, objects);
 }
-static inline void kmem_cache_free_bulk(struct kmem_cache* cache, size_t count, void** objects) {
-  ashlar_cache_free_bulk((ashlar_cache*)cache, count, objects);
-}
 static inline int kmem_cache_shrink(struct kmem_cache* cache) {
   ashlar_cache_shrink((ashlar_cache*)cache);
   return 0;
@@ -256,8 +256,25 @@ static inline void* kmalloc_array(size_t count, size_t size, gfp_t gfp) {
 static inline void* kcalloc(size_t count, size_t size, gfp_t gfp) {
   return kmalloc_array(count, size, gfp | __GFP_ZERO);
 }
+static inline void* kmalloc_array_node(size_t count, size_t size, gfp_t gfp, int node) {
+  (void)node;
+  return kmalloc_array(count, size, gfp);
+}
+static inline void* kcalloc_node(size_t count, size_t size, gfp_t gfp, int node) {
+  return kmalloc_array_node(count, size, gfp | __GFP_ZERO, node);
+}
 static inline void kfree(const void* p) {
   if (!ZERO_OR_NULL_PTR(p)) ashlar_kfree((void*)(uintptr_t)p);
+}
+static inline void kfree_bulk(size_t count, void** blocks) {
+  for (size_t i = 0; i < count; ++i) kfree(blocks[i]);
+}
+/* Of no cache: objects of any, as there. */
+static inline void kmem_cache_free_bulk(struct kmem_cache* cache, size_t count, void** objects) {
+  if (cache == NULL)
+    kfree_bulk(count, objects);
+  else
+    ashlar_cache_free_bulk((ashlar_cache*)cache, count, objects);
 }
 static inline size_t ksize(const void* p) {
   return ZERO_OR_NULL_PTR(p) ? 0 : ashlar_ksize(p);
@@ -307,6 +324,13 @@ static inline char* kstrndup(const char* text, size_t most, gfp_t gfp) {
   const void* end = text == NULL ? NULL : memchr(text, 0, most);
   return kmemdup_nul(text, end == NULL ? most : (size_t)((const char*)end - text), gfp);
 }
+/* Every text is copied: what of a process is constant is not looked for. */
+static inline const char* kstrdup_const(const char* text, gfp_t gfp) {
+  return kstrdup(text, gfp);
+}
+static inline void kfree_const(const void* p) {
+  kfree(p);
+}
 
 /* Every block of a process is virtually contiguous: these are the same as without the v. */
 static inline void* kvmalloc(size_t size, gfp_t gfp) {
@@ -314,6 +338,12 @@ static inline void* kvmalloc(size_t size, gfp_t gfp) {
 }
 static inline void* kvzalloc(size_t size, gfp_t gfp) {
   return kzalloc(size, gfp);
+}
+static inline void* kvmalloc_node(size_t size, gfp_t gfp, int node) {
+  return kmalloc_node(size, gfp, node);
+}
+static inline void* kvzalloc_node(size_t size, gfp_t gfp, int node) {
+  return kzalloc_node(size, gfp, node);
 }
 static inline void* kvmalloc_array(size_t count, size_t size, gfp_t gfp) {
   return kmalloc_array(count, size, gfp);
@@ -351,6 +381,9 @@ static inline void vfree(const void* p) {
 #endif
 #ifndef PAGE_MASK
 #define PAGE_MASK (~(PAGE_SIZE - 1))
+#endif
+#ifndef PAGE_ALIGN
+#define PAGE_ALIGN(address) (((address) + PAGE_SIZE - 1) & PAGE_MASK)
 #endif
 
 struct page; /* an ashlar_page */

@@ -135,11 +135,11 @@ TEST(Kmem, AnObjectIsConstructedOnceAndStaysSo) {
   }
 }
 
-TEST(Kmem, NoArgumentsAtAllAreAChoice) {
-  kmem_cache* cache =
-      kmem_cache_create("plain", 40, static_cast<const kmem_cache_args*>(nullptr), 0);
-  EXPECT_EQ(kmem_cache_size(cache), 40u);
-  kmem_cache_destroy(cache);
+TEST(Kmem, NoArgumentsAtAllAreAChoiceAndPoisonForAnySize) {
+  kmem_cache* plain = kmem_cache_create("plain", 40, (const kmem_cache_args*)nullptr, 0);
+  kmem_cache* large = kmem_cache_create("large", 100000, 8192, SLAB_PANIC | SLAB_POISON, nullptr);
+  EXPECT_EQ(kmem_cache_size(plain), 40u);
+  for (kmem_cache* cache : {plain, large}) kmem_cache_destroy(cache);
 }
 
 TEST(Kmem, BulkGivesAllAndTakesAll) {

@@ -77,7 +77,21 @@ TEST(Mempool, TheSourceIsToldHowToServe) {
   EXPECT_TRUE(source.last_gfp & __GFP_HIGH);
   EXPECT_FALSE(gfpflags_allow_blocking(source.last_gfp));
   mempool_free(element, pool);
+  for (gfp_t gfp : {__GFP_NOWARN, GFP_ATOMIC | __GFP_NOMEMALLOC}) {
+    mempool_free(mempool_alloc(pool, gfp), pool);
+    EXPECT_FALSE(gfpflags_allow_blocking(source.last_gfp));
+    EXPECT_FALSE(source.last_gfp & __GFP_HIGH);
+  }
   mempool_destroy(pool);
+}
+
+TEST(Mempool, WhatWasNotMadeIsNotInitialized) {
+  mempool_t pool{};
+  EXPECT_FALSE(mempool_initialized(&pool));
+  ASSERT_EQ(mempool_init_kmalloc_pool(&pool, 2, 100), 0);
+  EXPECT_TRUE(mempool_initialized(&pool));
+  mempool_exit(&pool);
+  EXPECT_FALSE(mempool_initialized(&pool));
 }
 
 TEST(Mempool, WithAnEmptyReserveTheSourceTriesHarder) {
@@ -217,8 +231,11 @@ TEST(Shrinker, IsAskedBeforeARequestIsRefused) {
     static shrinker old_form;
     static Hoard hoard;
     if (register_shrinker(&old_form, "hoard:%d", 1) != 0) return 1;
+    shrinker stranger{};
+    unregister_shrinker(&stranger);  // as on the way out of what has failed: nobody's but its own
     if (fill_beside(&old_form, &hoard) != 0) return 2;
     if (hoard.largest_batch != 10) return 3;
+    unregister_shrinker(&old_form);
     unregister_shrinker(&old_form);
     shrinker* new_form = shrinker_alloc(SHRINKER_NUMA_AWARE, "hoard:%d", 2);
     shrinker_register(new_form);
@@ -233,6 +250,24 @@ TEST(Shrinker, IsAskedBeforeARequestIsRefused) {
 TEST(Shrinker, ThatWasNeverRegisteredMayGo) {
   shrinker_free(shrinker_alloc(0, "idle"));
   shrinker_free(nullptr);
+}
+
+// Of 100 objects it looks at 50 each time, however many it is asked to, and finds none to free.
+TEST(Shrinker, SaysItselfHowFarItHasLooked) {
+  const test::Ending ending = test::in_child([] {
+    static int looks = 0;
+    shrinker far_sighted{};
+    far_sighted.count_objects = [](shrinker*, shrink_control*) { return 100ul; };
+    far_sighted.scan_objects = [](shrinker*, shrink_control* control) {
+      ++looks;
+      control->nr_scanned = 50;
+      return 0ul;
+    };
+    far_sighted.batch = 1;
+    ashlar_kmem_shrink(&far_sighted, 1 << 20);
+    return looks == 2 ? 0 : 1;
+  });
+  EXPECT_TRUE(ending.clean()) << ending.text();
 }
 
 }  // namespace

@@ -89,7 +89,9 @@ bool is_bounded() {
 TEST(Stack, OrdinaryCallsNeedLittle) {
   const size_t bytes = more_for(allocate_all_over);
   printf("malloc and its like: %zu bytes\n", bytes);
-  if (is_bounded()) EXPECT_LE(bytes, 5120u);
+  if (is_bounded()) {
+    EXPECT_LE(bytes, 5120u);
+  }
 }
 
 TEST(Stack, StatisticsNeedLittle) {
@@ -116,7 +118,9 @@ TEST(Stack, TheTableNeedsLittle) {
   });
   ASSERT_TRUE(ending.clean()) << ending.text();
   printf("malloc_stats: %s bytes\n", ending.out.c_str());
-  if (is_bounded()) EXPECT_LE(std::stoul(ending.out), 4096u);
+  if (is_bounded()) {
+    EXPECT_LE(std::stoul(ending.out), 4096u);
+  }
 }
 
 // The least that a thread may have, of which it keeps some for itself.

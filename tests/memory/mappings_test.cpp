@@ -88,7 +88,9 @@ TEST(Mappings, AreNoMoreWhenLargeBlocksHaveBeenResizedForLong) {
     const size_t size = 2 * kMiB + rng.below(4 * kMiB);
     char* resized = static_cast<char*>(realloc(block, size));
     ASSERT_NE(resized, nullptr);
-    if (block != nullptr) ASSERT_EQ(resized[0], 1) << "lost on the way";
+    if (block != nullptr) {
+      ASSERT_EQ(resized[0], 1) << "lost on the way";
+    }
     block = resized;
     for (size_t at = 0; at < size; at += 128 * 1024) block[at] = 1;
   }

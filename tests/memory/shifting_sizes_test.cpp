@@ -118,7 +118,9 @@ TEST(ShiftingSizes, NeedNotTheMemoryOfAllSizesTogether) {
                  std::to_string(static_cast<double>(held) / static_cast<double>(live)));
   // Slabs that only their own size can use hold five times of what is live.
   EXPECT_LT(held, live * 3);
-  if (has_slabs()) EXPECT_NE(describe().find("left of slabs: "), std::string::npos);
+  if (has_slabs()) {
+    EXPECT_NE(describe().find("left of slabs: "), std::string::npos);
+  }
 }
 
 TEST(ShiftingSizes, SurvivorsCanBeMeasuredResizedAndFreed) {
