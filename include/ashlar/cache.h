@@ -157,11 +157,12 @@ void ashlar_cache_get_info(ashlar_cache* cache, struct ashlar_cache_info* info);
 
 /* General caches: objects of any size in bytes up to 512 GiB, from malloc's caches, which free(),
  * realloc() and malloc_usable_size() take, too. They are aligned to 16 bytes; where the size is a
- * power of two, to that, up to 2 MiB. NULL and ENOMEM where memory is out (EAGAIN with
- * ASHLAR_NOWAIT); size 0 counts as 1. errno is not changed on success. A few nanoseconds up to 32
- * KiB where one is ready. */
+ * power of two, to that, up to 4 KiB: larger powers are aligned to 4 KiB, too. NULL and ENOMEM
+ * where memory is out (EAGAIN with ASHLAR_NOWAIT); size 0 counts as 1. errno is not changed on
+ * success. A few nanoseconds up to 32 KiB where one is ready. */
 void* ashlar_kmalloc(size_t size, unsigned flags);
-/* The same at a multiple of `align`, a power of two. NULL and EINVAL where it is none. */
+/* The same at a multiple of `align`, a power of two, whatever the size. NULL and EINVAL where it is
+ * none. Above 4 KiB of alignment nothing lies ready: that costs what a large block does. */
 void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags);
 /* `count` times `size` bytes. NULL and ENOMEM where the product overflows. */
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);

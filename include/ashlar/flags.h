@@ -13,10 +13,11 @@ enum {
   ASHLAR_ZERO = 1,
   /* No system call and no lock that could be waited for: only what lies ready for this CPU. For
    * threads with deadlines, and for what must not block. NULL and EAGAIN where nothing does, which
-   * is no sign that memory is out; for requests above 32 KiB only what a cache keeps constructed,
-   * and, without restartable sequences, never for caches with slabs of their own. Malloc's sizes
-   * have nothing ready in a small process that SLOB serves (option slob_max). (A page of the memory
-   * may be touched for the first time, which the kernel serves: mlockall() sees to that.) */
+   * is no sign that memory is out; for requests above 32 KiB or aligned to more than 4 KiB, as
+   * blocks of several pages by order are, only what a cache keeps constructed; and, without
+   * restartable sequences, never for caches with slabs of their own. Malloc's sizes have nothing
+   * ready in a small process that SLOB serves (option slob_max). (A page of the memory may be
+   * touched for the first time, which the kernel serves: mlockall() sees to that.) */
   ASHLAR_NOWAIT = 2,
   /* May use what the hard limit holds back (ashlar/limits.h), without a refusal before: for what
    * frees memory once it has some. */

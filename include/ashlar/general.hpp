@@ -56,11 +56,9 @@ template <class Attempt>
 ///
 /// failure     std::bad_alloc, once there is no new_handler; or what that throws.
 /// threads     every thread.
-/// cost        a few nanoseconds up to 32 KiB, as malloc.
+/// cost        a few nanoseconds up to 32 KiB, as malloc; more where `align` is above 4 KiB.
 [[nodiscard]] inline void* allocate_bytes(std::size_t bytes, std::size_t align = kBlockAlign) {
-  auto attempt = [bytes, align] {
-    return align > kBlockAlign ? ashlar_kmalloc_aligned(bytes, align, 0) : ashlar_kmalloc(bytes, 0);
-  };
+  auto attempt = [bytes, align] { return ashlar_kmalloc_aligned(bytes, align, 0); };
   void* p = attempt();
   return __builtin_expect(p != nullptr, 1) ? p : detail::insist(attempt);
 }

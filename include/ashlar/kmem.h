@@ -14,6 +14,8 @@
  *   (always from a new cache, from kmalloc() in a small process, and from a cache with slabs of its
  *   own where the system has no restartable sequences). Carried-over code has to be prepared for
  *   that, and so is tested.
+ *   kmalloc() of a power of two is aligned to its size up to a page, and to a page beyond that; a
+ *   kernel's is aligned to its size however large. Who relies on that takes alloc_pages().
  *   Constructed objects are destructed by nobody, as in a kernel: they just go.
  *   kmem_cache_destroy() with live objects ends the process, if the cache has a constructor,
  *   SLAB_NO_MERGE or SLAB_POISON. Of these caches some dozens have slabs of their own (see

@@ -76,9 +76,9 @@ int ashlar_node_of(const void* block);
 
 /* Blocks of pages of 4 KiB by order: 2^order of them, at a multiple of their size. NULL and EINVAL
  * where order is above ASHLAR_PAGES_MOST_ORDER; ENOMEM where memory is out, EAGAIN with
- * ASHLAR_NOWAIT. Zero with ASHLAR_ZERO alone. errno is not changed on success. One page costs a few
- * nanoseconds where one is ready; more are cut from free blocks, or cost system calls where the
- * heap has to grow. */
+ * ASHLAR_NOWAIT, which never gives more than one page. Zero with ASHLAR_ZERO alone. errno is not
+ * changed on success. One page costs a few nanoseconds where one is ready; more are cut from free
+ * blocks, or cost system calls where the heap has to grow. */
 void* ashlar_pages_get(unsigned order, unsigned flags);
 /* `size` bytes in whole pages, neither rounded up to a power of two nor aligned beyond 4 KiB; 0
  * counts as 1. NULL, errno and cost as above; ENOMEM also above 512 GiB. */

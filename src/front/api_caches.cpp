@@ -4,7 +4,6 @@
 // Idea
 //   What the functions add to the front are C's rules: handles for records, and errno.
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -60,12 +59,16 @@ ASHLAR_NOINLINE void free_rest(ashlar_cache* cache, size_t count, void* const* o
   errno = kept;
 }
 
-// Beyond this a power of two is no alignment.
-constexpr size_t kMostNatural = base::kHugeSize;
-
+// What a size's class has by itself, asked of SLOB and of whole frames, too.
 size_t kmalloc_alignment(size_t size) {
-  return std::has_single_bit(size) && size <= kMostNatural ? std::max(size, base::kGrain)
-                                                           : base::kGrain;
+  return base::is_power_of_two(size) ? std::clamp(size, base::kGrain, base::kFrameSize)
+                                     : base::kGrain;
+}
+
+ASHLAR_NOINLINE void* kmalloc_otherwise(size_t size, size_t align, unsigned flags) {
+  int error = 0;
+  void* object = front::alloc_flagged(std::max(size, size_t{1}), align, flags, error);
+  return or_errno(object, error);
 }
 
 void* move(void* p, size_t had, size_t size, unsigned flags) {
@@ -136,22 +139,18 @@ ASHLAR_EXPORT void ashlar_cache_get_info(ashlar_cache* cache, ashlar_cache_info*
 }
 
 ASHLAR_EXPORT void* ashlar_kmalloc(size_t size, unsigned flags) {
-  size = std::max(size, size_t{1});
-  // Up to a page a class of a power of two is aligned to that already.
-  if (flags == 0 && (size <= base::kFrameSize || !std::has_single_bit(size)))
+  if (flags == 0) [[likely]]
     if (void* object = front::try_alloc(size)) [[likely]]
       return object;
-  int error = 0;
-  void* object = front::alloc_flagged(size, kmalloc_alignment(size), flags, error);
-  return or_errno(object, error);
+  return kmalloc_otherwise(size, kmalloc_alignment(size), flags);
 }
 
 ASHLAR_EXPORT void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags) {
   if (!front::is_alignment(align)) return or_errno<void>(nullptr, EINVAL);
-  size = std::max(size, size_t{1});
-  int error = 0;
-  void* object = front::alloc_flagged(size, std::max(align, kmalloc_alignment(size)), flags, error);
-  return or_errno(object, error);
+  if (flags == 0 && align <= base::kGrain) [[likely]]
+    if (void* object = front::try_alloc(size)) [[likely]]
+      return object;
+  return kmalloc_otherwise(size, std::max(align, base::kGrain), flags);
 }
 
 ASHLAR_EXPORT void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags) {
@@ -187,7 +186,7 @@ ASHLAR_EXPORT void ashlar_kfree(void* p) {
 }
 
 ASHLAR_EXPORT void ashlar_kfree_sized(void* p, size_t size, size_t align) {
-  front::free_aligned_sized(p, std::max(align, kmalloc_alignment(std::max(size, size_t{1}))), size);
+  front::free_aligned_sized(p, align, size);
 }
 
 ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
@@ -195,10 +194,8 @@ ASHLAR_EXPORT size_t ashlar_ksize(const void* p) {
 }
 
 ASHLAR_EXPORT size_t ashlar_kmalloc_size(size_t size) {
-  size = std::max(size, size_t{1});
-  if (size > front::kMaxRequest) return size;
-  uint8_t id = front::class_of_aligned(size, kmalloc_alignment(size));
-  return id != 0 ? front::kClassSize[id] : base::Pages::ceil(size).bytes();
+  if (size <= base::kMaxCached) return front::kClassSize[front::class_of(size)];
+  return size > front::kMaxRequest ? size : base::Pages::ceil(size).bytes();
 }
 
 }  // extern "C"

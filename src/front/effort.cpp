@@ -18,7 +18,10 @@ page::Manners::Where where_of(unsigned flags) {
 // Without a system call or a lock.
 void* take_ready(size_t size, size_t align) {
   uint8_t id = class_of_aligned(size, align);
-  if (id == 0 || !is_heap_started() || !g_heap.is_promoted()) return nullptr;
+  if (id == 0) return nullptr;
+  if (os::g_fast_line.cached_end != 0)
+    if (void* object = try_alloc_class(id)) return object;
+  if (!is_heap_started() || !g_heap.is_promoted()) return nullptr;
   void* object = cache::g_registry.at(id).take_ready_here();
   if (object != nullptr) static_cast<cache::FreeObject*>(object)->key = 0;
   return object;
@@ -35,11 +38,11 @@ void* alloc_flagged(size_t size, size_t align, unsigned flags, int& error) {
   large::Memory memory;
   error = has_unknown(flags) ? EINVAL : ENOMEM;
   if (has_unknown(flags) || size > kMaxRequest) return nullptr;
+  bool is_anywhere = where_of(flags) == page::Manners::Where::kAnywhere;
+  if (is_anywhere) memory.address = take_ready(size, align);
   if ((flags & ASHLAR_NOWAIT) != 0) {
     error = EAGAIN;
-    bool is_anywhere = where_of(flags) == page::Manners::Where::kAnywhere;
-    memory.address = is_anywhere ? take_ready(size, align) : nullptr;
-  } else {
+  } else if (memory.address == nullptr) {
     Request request{.size = size,
                     .align = align,
                     .where = where_of(flags),

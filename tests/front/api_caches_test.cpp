@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "ashlar/ashlar.h"
+#include "front/heap.h"
+#include "front/upkeep.h"
 #include "support/caches.h"
 #include "support/child.h"
 #include "support/rng.h"
@@ -351,11 +353,11 @@ TEST(CachePlaces, WhatNobodyEndsGoesBackAsWell) {
   EXPECT_GE(ashlar_caches_reap(), 40000u);
 }
 
-TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwo) {
+TEST(General, AnObjectsSizeIsItsAlignmentWhereThatIsAPowerOfTwoUpToAPage) {
   for (size_t size = 1; size <= size_t{1} << 20; size *= 2) {
     void* object = ashlar_kmalloc(size, ASHLAR_ZERO);
     ASSERT_NE(object, nullptr);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % size, 0u) << size;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % std::min(size, size_t{4096}), 0u) << size;
     for (size_t byte = 0; byte < size; byte += 101) ASSERT_EQ(static_cast<char*>(object)[byte], 0);
     EXPECT_GE(ashlar_ksize(object), size);
     EXPECT_EQ(ashlar_kmalloc_size(size), std::max(size, size_t{16}));
@@ -396,10 +398,34 @@ TEST(General, WhatMovesIsAlignedAsWhatIsNew) {
         void* before = ashlar_kmalloc(had, flags);
         void* after = ashlar_krealloc(before, size, flags);
         ASSERT_NE(after, nullptr);
-        EXPECT_TRUE(after == before || reinterpret_cast<uintptr_t>(after) % size == 0)
+        size_t align = std::min(size, size_t{4096});
+        EXPECT_TRUE(after == before || reinterpret_cast<uintptr_t>(after) % align == 0)
             << had << " to " << size;
         ashlar_kfree(after);
       }
+}
+
+// Whatever the flags, and whether the size is a power of two: what lies ready is taken.
+TEST(General, WhatLiesReadyTakesNoSlowPath) {
+  ashlar_kfree(ashlar_kmalloc(1, 0));
+  if (front::g_heap.options().slob_max != 0 && !front::g_heap.promotion().is_over())
+    GTEST_SKIP() << "not run: SLOB serves";
+  constexpr uint32_t kRounds = 1000;
+  for (size_t size : {64, 4096, 8000, 8192, 16384, 32768})
+    for (unsigned flags : {0, 1, 2, 4, 8, 16}) {
+      ashlar_kfree(ashlar_kmalloc(size, 0));
+      uint32_t before = front::slow_calls(), missed = 0;
+      for (uint32_t i = 0; i < kRounds; ++i) {
+        void* object = ashlar_kmalloc(size, flags);
+        void* other = ashlar_kmalloc_aligned(size, 16, flags);
+        missed += (object == nullptr) + (other == nullptr);
+        ashlar_kfree(object);
+        ashlar_kfree(other);
+      }
+      // But that another CPU may have nothing.
+      EXPECT_LT(front::slow_calls() - before, kRounds / 2) << size << " " << flags;
+      EXPECT_LT(missed, kRounds / 2) << size << " " << flags;
+    }
 }
 
 TEST(General, WhatGrowsIsZeroWhereThatIsAskedFor) {
