@@ -168,8 +168,9 @@ void* ashlar_kmalloc_aligned(size_t size, size_t align, unsigned flags);
 void* ashlar_kmalloc_array(size_t count, size_t size, unsigned flags);
 /* As realloc(), with flags; what is new is zero with ASHLAR_ZERO, where each request for this block
  * has had that. A block that moves is aligned as one of ashlar_kmalloc(); one that stays where it
- * is keeps its alignment and its zone, whatever the size and the flags. NULL and errno as
- * ashlar_kmalloc(), and then the block is as it was. size 0 frees and returns NULL. */
+ * is keeps its alignment and its zone, whatever the size and the flags. One that is long enough
+ * stays, as long as it is, where no other is to be had, and with ASHLAR_NOWAIT always. NULL and
+ * errno as ashlar_kmalloc(), and then the block is as it was. size 0 frees and returns NULL. */
 void* ashlar_krealloc(void* p, size_t size, unsigned flags);
 /* As free(): NULL does nothing, and errno is not changed. */
 void ashlar_kfree(void* p);

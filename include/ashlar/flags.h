@@ -23,14 +23,16 @@ enum {
    * frees memory once it has some. */
   ASHLAR_RESERVE = 4,
   /* Does not return NULL for want of memory: gives back, asks the shrinkers, waits, and tries
-   * again, for ever. Not with ASHLAR_NOWAIT (which is stronger) or a request that no limit lets
-   * through. */
+   * again, for ever. Not with ASHLAR_NOWAIT or ASHLAR_NORETRY, which are stronger, nor for more
+   * than the hard limit leaves beside its reserve, 512 GiB, or 1 GiB of ASHLAR_LOW32: that could
+   * never be had. */
   ASHLAR_NOFAIL = 8,
   /* Fails at once where there is no memory: nothing is given back for it, no shrinker is called.
    */
   ASHLAR_NORETRY = 16,
   /* Memory below 4 GiB of address space; memory that is locked (ashlar/pages.h). For pages and
-   * general caches; object caches ignore them. */
+   * general caches, which refuse both together (EINVAL); pools refuse each, object caches ignore
+   * them. */
   ASHLAR_LOW32 = 32,
   ASHLAR_PINNED = 64
 };

@@ -71,14 +71,6 @@ ASHLAR_NOINLINE void* kmalloc_otherwise(size_t size, size_t align, unsigned flag
   return or_errno(object, error);
 }
 
-void* move(void* p, size_t had, size_t size, unsigned flags) {
-  void* fresh = ashlar_kmalloc(size, flags & ~unsigned{ASHLAR_ZERO});
-  if (fresh == nullptr) return nullptr;
-  std::memcpy(fresh, p, std::min(had, size));
-  front::free(p);
-  return fresh;
-}
-
 }  // namespace
 
 extern "C" {
@@ -165,20 +157,21 @@ ASHLAR_EXPORT void* ashlar_krealloc(void* p, size_t size, unsigned flags) {
     return nullptr;
   }
   if (p == nullptr) return ashlar_kmalloc(size, flags);
-  if (front::has_unknown(flags)) return or_errno<void>(nullptr, EINVAL);
-  size_t had = front::usable_size(p);
-  // What the flags ask for beyond zeros is asked of the new block.
+  if (front::cannot_be(flags)) return or_errno<void>(nullptr, EINVAL);
+  size_t had = front::usable_size(p), align = kmalloc_alignment(size);
   bool is_plain = (flags & ~unsigned{ASHLAR_ZERO}) == 0;
-  bool stays = size <= had && size > had / 2;
+  bool stays = had <= base::kMaxCached && size <= had && size > had / 2;
+  int error = ENOMEM;
   void* resized = p;
-  if (!stays && is_plain) resized = front::resize_slow(p, size, kmalloc_alignment(size));
-  if (!stays && !is_plain) resized = move(p, had, size, flags);
+  if (!stays)
+    resized = is_plain ? front::resize_slow(p, size, align)
+                       : front::resize_flagged(p, size, align, flags, error);
   if (resized != nullptr && (flags & ASHLAR_ZERO) != 0) {
     // Also what is given up: it may be had again where the block stands.
     size_t kept = std::min(had, size);
     std::memset(static_cast<char*>(resized) + kept, 0, front::usable_size(resized) - kept);
   }
-  return is_plain ? or_errno(resized, ENOMEM) : resized;
+  return or_errno(resized, error);
 }
 
 ASHLAR_EXPORT void ashlar_kfree(void* p) {

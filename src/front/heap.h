@@ -198,6 +198,10 @@ void* alloc_zeroed_in(large::Place place, size_t size, bool is_last);
 /// As resize, for any block. What is copied comes to a multiple of `align`.
 void* resize_slow(void* p, size_t size, size_t align = kGrain);
 
+/// The same where that takes no copy; null otherwise, and then the block is as it was. Nothing is
+/// given back for it.
+void* resize_there(void* p, size_t size);
+
 /// Frees a block, or does nothing for null. Misuse that shows ends the process.
 void free_slow(void* p);
 

@@ -107,6 +107,15 @@ ASHLAR_COLD void* grow_by_program(Zone& zone, Frame& frame, void* p, size_t have
 
 }  // namespace
 
+void* resize_there(void* p, size_t size) {
+  Zone& zone = *g_heap.pages().zone_of(p);
+  Frame& frame = zone.frame_of(p);
+  FrameKind kind = frame.kind_now();
+  bool is_object = kind == FrameKind::kSlab || kind == FrameKind::kRemnant;
+  if (is_object || size > kMaxRequest) return nullptr;
+  return resize_in_gate(zone, frame, p, usable_size_slow(p), size);
+}
+
 void* resize_slow(void* p, size_t size, size_t align) {
   if (size > kMaxRequest) return nullptr;
   Zone* of = g_heap.pages().zone_of(p);

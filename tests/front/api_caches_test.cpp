@@ -428,6 +428,16 @@ TEST(General, WhatLiesReadyTakesNoSlowPath) {
     }
 }
 
+TEST(General, ALargeBlockGivesBackWhatItLoses) {
+  for (unsigned flags : {0u, unsigned{ASHLAR_ZERO}, unsigned{ASHLAR_NORETRY}}) {
+    void* block = ashlar_kmalloc(size_t{10} << 20, flags);
+    block = ashlar_krealloc(block, size_t{6} << 20, flags);
+    ASSERT_NE(block, nullptr);
+    EXPECT_EQ(ashlar_ksize(block), size_t{6} << 20) << flags;
+    ashlar_kfree(block);
+  }
+}
+
 TEST(General, WhatGrowsIsZeroWhereThatIsAskedFor) {
   auto* bytes = static_cast<unsigned char*>(ashlar_kmalloc(100, ASHLAR_ZERO));
   std::memset(bytes, 1, 100);

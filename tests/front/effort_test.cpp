@@ -89,6 +89,21 @@ TEST(Effort, WhatNoVersionKnowsIsRefused) {
   ashlar_pool_destroy(pool);
 }
 
+TEST(Effort, NoBlockIsBothLowAndPinned) {
+  constexpr unsigned kBoth = ASHLAR_LOW32 | ASHLAR_PINNED;
+  void* block = ashlar_kmalloc(100, 0);
+  for (int i = 0; i < 4; ++i) {
+    void* (*const ask[])(void*) = {[](void*) { return ashlar_kmalloc(100, kBoth); },
+                                   [](void* p) { return ashlar_krealloc(p, 90, kBoth); },
+                                   [](void*) { return ashlar_pages_get(0, kBoth); },
+                                   [](void*) { return ashlar_vmalloc(100, kBoth); }};
+    errno = 0;
+    EXPECT_EQ(ask[i](block), nullptr) << i;
+    EXPECT_EQ(errno, EINVAL) << i;
+  }
+  ashlar_kfree(block);
+}
+
 TEST(Effort, WithoutRetryNobodyIsAsked) {
   // More than what gives way above the soft limit, which is not for this request.
   constexpr size_t kMuch = size_t{8} << 20;
@@ -138,6 +153,50 @@ TEST(Effort, WhoCannotFailWaitsUntilSomebodyFrees) {
     waiter.join();
     return got != nullptr ? 0 : 2;
   });
+}
+
+TEST(Effort, WhatCanNeverBeHadIsNotWaitedFor) {
+  static test::Cache own = test::make_cache("large", size_t{64} << 20);
+  in_child_with(size_t{16} << 20, [] {
+    void* block = ashlar_kmalloc(1000, 0);
+    auto is_refused = [](const void* result) { return result == nullptr && errno == ENOMEM; };
+    ashlar_limits limits;
+    ashlar_get_limits(&limits);
+    if (!is_refused(ashlar_kmalloc(limits.hard + 1, ASHLAR_NOFAIL))) return 1;
+    if (!is_refused(ashlar_kmalloc(limits.hard, ASHLAR_NOFAIL))) return 2;  // without the reserve
+    if (!is_refused(ashlar_vmalloc(limits.hard + 1, ASHLAR_NOFAIL))) return 3;
+    if (!is_refused(ashlar_pages_get(ASHLAR_PAGES_MOST_ORDER, ASHLAR_NOFAIL))) return 4;
+    if (!is_refused(ashlar_krealloc(block, limits.hard + 1, ASHLAR_NOFAIL))) return 5;
+    if (!is_refused(ashlar_cache_alloc(own.get(), ASHLAR_NOFAIL))) return 6;
+    ashlar_set_limits(ASHLAR_UNLIMITED, ASHLAR_UNLIMITED);
+    if (!is_refused(ashlar_kmalloc(size_t{600} << 30, ASHLAR_NOFAIL))) return 7;
+    if (!is_refused(ashlar_kmalloc(size_t{2} << 30, ASHLAR_NOFAIL | ASHLAR_LOW32))) return 8;
+    return is_refused(ashlar_kmalloc_aligned(100, size_t{1} << 62, ASHLAR_NOFAIL)) ? 0 : 9;
+  });
+  own.reset();
+}
+
+// There is no room for two of it.
+TEST(Effort, ABlockIsResizedWhereItStands) {
+  for (unsigned flag : {ASHLAR_NORETRY, ASHLAR_RESERVE, ASHLAR_NOFAIL})
+    in_child_with(size_t{16} << 20, [=] {
+      constexpr size_t kLong = size_t{14} << 20, kShort = size_t{10} << 20;
+      void* block = ashlar_krealloc(ashlar_kmalloc(kShort, 0), kLong, flag);
+      if (block == nullptr || ashlar_ksize(block) != kLong) return 1;
+      block = ashlar_krealloc(block, kShort, flag);
+      return block != nullptr && ashlar_ksize(block) == kShort ? 0 : 2;
+    });
+}
+
+TEST(Effort, ABlockThatIsLongEnoughIsNotRefused) {
+  for (size_t size : {2000, 20000, 100000})
+    for (unsigned flag : {ASHLAR_NOWAIT, ASHLAR_NORETRY, ASHLAR_RESERVE, ASHLAR_NOFAIL})
+      in_child_with(size_t{16} << 20, [=] {
+        void* block = ashlar_kmalloc(size, 0);
+        exhaust(size / 4);
+        errno = 0;
+        return ashlar_krealloc(block, size / 4, flag) != nullptr && errno == 0 ? 0 : 1;
+      });
 }
 
 // Whoever has nothing to give at first is asked again.
