@@ -10,12 +10,11 @@
  *   Nothing here sleeps or is interrupted. A request may call shrinkers and wait for a lock where
  *   its gfp_t has __GFP_DIRECT_RECLAIM, as GFP_KERNEL has; GFP_ATOMIC makes a system call where
  *   memory has to grow, asks nobody to give back, and may use the reserve; GFP_NOWAIT makes no
- *   system call at all: it gives what lies ready, up to 32 KiB, and otherwise NULL, which is common
- *   (always from a new cache, from kmalloc() in a small process, and from a cache with slabs of its
- *   own where the system has no restartable sequences). Carried-over code has to be prepared for
- *   that, and so is tested.
- *   kmalloc() of a power of two is aligned to its size up to a page, and to a page beyond that; a
- *   kernel's is aligned to its size however large. Who relies on that takes alloc_pages().
+ *   system call at all: it gives what lies ready, up to 32 KiB (a power of two up to a page), and
+ *   otherwise NULL, which is common (always from a new cache, from kmalloc() in a small process,
+ *   and from a cache with slabs of its own where the system has no restartable sequences). Carried-
+ *   over code has to be prepared for that, and so is tested.
+ *   krealloc() aligns a power of two to its size up to a page, and to a page beyond that.
  *   Constructed objects are destructed by nobody, as in a kernel: they just go.
  *   kmem_cache_destroy() with live objects ends the process, if the cache has a constructor,
  *   SLAB_NO_MERGE or SLAB_POISON. Of these caches some dozens have slabs of their own (see

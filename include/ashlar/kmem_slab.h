@@ -236,8 +236,13 @@ static inline unsigned kmem_cache_size(struct kmem_cache* cache) {
 #define ZERO_SIZE_PTR ((void*)16)
 #define ZERO_OR_NULL_PTR(p) ((uintptr_t)(p) <= (uintptr_t)ZERO_SIZE_PTR)
 
+/* A power of two stands at a multiple of itself, up to 2 MiB: beyond a page it costs what pages do.
+ */
 static inline void* kmalloc(size_t size, gfp_t gfp) {
-  return size == 0 ? ZERO_SIZE_PTR : ashlar_kmalloc(size, ashlar_kmem_flags(gfp));
+  if (size == 0) return ZERO_SIZE_PTR;
+  if (size > 4096 && size <= (size_t)1 << 21 && (size & (size - 1)) == 0)
+    return ashlar_kmalloc_aligned(size, size, ashlar_kmem_flags(gfp));
+  return ashlar_kmalloc(size, ashlar_kmem_flags(gfp));
 }
 static inline void* kzalloc(size_t size, gfp_t gfp) {
   return kmalloc(size, gfp | __GFP_ZERO);
@@ -250,8 +255,10 @@ static inline void* kzalloc_node(size_t size, gfp_t gfp, int node) {
   return kmalloc_node(size, gfp | __GFP_ZERO, node);
 }
 static inline void* kmalloc_array(size_t count, size_t size, gfp_t gfp) {
-  if (count == 0 || size == 0) return ZERO_SIZE_PTR;
-  return ashlar_kmalloc_array(count, size, ashlar_kmem_flags(gfp));
+  size_t bytes;
+  if (!__builtin_mul_overflow(count, size, &bytes)) return kmalloc(bytes, gfp);
+  errno = ENOMEM;
+  return NULL;
 }
 static inline void* kcalloc(size_t count, size_t size, gfp_t gfp) {
   return kmalloc_array(count, size, gfp | __GFP_ZERO);
