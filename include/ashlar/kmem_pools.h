@@ -105,9 +105,10 @@ static inline void mempool_destroy(mempool_t* pool) {
 }
 
 /* Waits until an element is freed where gfp allows to, so that it does not return NULL; else what
- * the source or the reserve has. Not with __GFP_ZERO, as there. */
+ * the source or the reserve has. Not with __GFP_ZERO, as there; GFP_DMA means nothing, for where
+ * the elements lie is the source's business. */
 static inline void* mempool_alloc(mempool_t* pool, gfp_t gfp) {
-  return ashlar_pool_alloc(pool->pool, ashlar_kmem_flags(gfp),
+  return ashlar_pool_alloc(pool->pool, ashlar_kmem_flags(gfp & ~(__GFP_DMA | __GFP_DMA32)),
                            gfpflags_allow_blocking(gfp) ? ASHLAR_POOL_FOREVER : 0);
 }
 static inline void mempool_free(void* element, mempool_t* pool) {

@@ -88,7 +88,6 @@ static inline gfp_t ashlar_kmem_gfp(unsigned flags) {
   if (flags & ASHLAR_NORETRY) gfp = __GFP_NORETRY;
   if (flags & ASHLAR_RESERVE) gfp |= flags & ASHLAR_NORETRY ? GFP_ATOMIC : __GFP_HIGH;
   if (flags & ASHLAR_NOWAIT) gfp = GFP_NOWAIT;
-  if (flags & ASHLAR_LOW32) gfp |= __GFP_DMA32;
   return gfp | __GFP_NOWARN;
 }
 

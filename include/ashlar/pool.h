@@ -60,9 +60,10 @@ void ashlar_pool_destroy(ashlar_pool* pool);
  * milliseconds for one to be freed, what the source takes meanwhile counted, 0 not at all,
  * ASHLAR_POOL_FOREVER as long as it takes. The source is asked again ten times a second, and all
  * that can give back once in a second. NULL and ENOMEM where it was not to wait, ETIMEDOUT where it
- * has. With ASHLAR_NOWAIT it takes no system call, waits for no lock, and wait_ms counts as 0: then
- * NULL comes with EAGAIN, also while another thread forks. With ASHLAR_ZERO objects of known size
- * are zero: those of general caches, of pages, and of caches without a constructor. errno is not
+ * has. NULL and EINVAL with ASHLAR_LOW32 or ASHLAR_PINNED: the reserve lies in no such place. With
+ * ASHLAR_NOWAIT it takes no system call, waits for no lock, and wait_ms counts as 0: then NULL
+ * comes with EAGAIN, also while another thread forks. With ASHLAR_ZERO objects of known size are
+ * zero: those of general caches, of pages, and of caches without a constructor. errno is not
  * changed on success. Costs what the source does, which may be all that a request of its own costs
  * where memory is out; from the reserve some atomic steps. */
 void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms);

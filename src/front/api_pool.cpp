@@ -95,7 +95,9 @@ ASHLAR_EXPORT void ashlar_pool_destroy(ashlar_pool* pool) {
 
 ASHLAR_EXPORT void* ashlar_pool_alloc(ashlar_pool* pool, unsigned flags, long wait_ms) {
   int error = EINVAL, kept = errno;
-  void* object = front::has_unknown(flags) ? nullptr : real(pool).alloc(flags, wait_ms, error);
+  constexpr unsigned kZones = ASHLAR_LOW32 | ASHLAR_PINNED;  // the reserve is not there
+  bool is_refused = front::has_unknown(flags) || (flags & kZones) != 0;
+  void* object = is_refused ? nullptr : real(pool).alloc(flags, wait_ms, error);
   errno = object != nullptr ? kept : error;
   return object;
 }

@@ -68,6 +68,15 @@ TEST(Pool, WithoutAFullReserveThereIsNone) {
   EXPECT_EQ(errno, EINVAL);
 }
 
+TEST(Pool, NamesNoZone) {
+  Pool pool(ashlar_pool_create_size(1, 100));
+  for (unsigned flag : {ASHLAR_LOW32, ASHLAR_PINNED}) {
+    errno = 0;
+    EXPECT_EQ(ashlar_pool_alloc(pool.get(), flag, 0), nullptr);
+    EXPECT_EQ(errno, EINVAL);
+  }
+}
+
 TEST(Pool, IsResizedAsFarAsTheSourceGoes) {
   Source source{100};
   Pool pool = pool_over(source, 3);

@@ -94,6 +94,16 @@ TEST(Mempool, WhatWasNotMadeIsNotInitialized) {
   EXPECT_FALSE(mempool_initialized(&pool));
 }
 
+TEST(Mempool, WhereElementsLieIsTheSourcesBusiness) {
+  mempool_t* pool = mempool_create_kmalloc_pool(2, 100);
+  for (gfp_t where : {GFP_DMA, GFP_DMA32}) {
+    void* element = mempool_alloc(pool, GFP_KERNEL | where);
+    EXPECT_NE(element, nullptr);
+    mempool_free(element, pool);
+  }
+  mempool_destroy(pool);
+}
+
 TEST(Mempool, WithAnEmptyReserveTheSourceTriesHarder) {
   Source source;
   mempool_t* pool = mempool_create(1, Source::alloc, Source::free, &source);
