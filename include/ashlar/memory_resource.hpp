@@ -201,13 +201,14 @@ class cache_resource final : public std::pmr::memory_resource {
 };
 
 /// Memory that is given once and ends as a whole: deallocate() does nothing. Blocks of pages are
-/// taken as needed, each twice as large as the one before, up to 4 MiB; a request above half of the
-/// next one's size has a block of its own. An allocation costs an addition and a comparison.
+/// taken as needed, each twice as large as the one before, up to 4 MiB or what the first one has; a
+/// request above half of the next one's size has a block of its own. An allocation costs an
+/// addition and a comparison.
 class monotonic_resource final : public std::pmr::memory_resource {
  public:
   /// The first block has so many bytes, rounded up to 4 KiB, and is taken when it is needed.
   explicit monotonic_resource(std::size_t first_bytes = 16384) noexcept
-      : first_bytes_(std::min(std::max(first_bytes, kPage), kLargestBlock)),
+      : first_bytes_(std::min(std::max(first_bytes, kPage), kMostBytes)),
         next_bytes_(first_bytes_) {}
   ~monotonic_resource() override { release(); }
   monotonic_resource(const monotonic_resource&) = delete;
@@ -259,7 +260,7 @@ class monotonic_resource final : public std::pmr::memory_resource {
     std::size_t least = sizeof(block) + align + bytes;
     if (least < bytes || least > kMostBytes) detail::throw_bad_alloc();
     std::size_t usual = next_bytes_;
-    next_bytes_ = std::min(2 * next_bytes_, kLargestBlock);
+    next_bytes_ = std::min(2 * next_bytes_, std::max(first_bytes_, kLargestBlock));
     bool is_alone = least > usual / 2;
     std::size_t size = ((is_alone ? least : usual) + kPage - 1) & ~(kPage - 1);
     if (is_alone) {

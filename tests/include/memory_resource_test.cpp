@@ -193,6 +193,15 @@ TEST(MemoryResource, MonotonicGrowsGeometricallyAndEndsAsAWhole) {
   EXPECT_EQ(memory.held_bytes(), 4096u);
 }
 
+TEST(MemoryResource, MonotonicBlocksAreAsLargeAsTheFirst) {
+  constexpr size_t kFirst = size_t{8} << 20;
+  ashlar::monotonic_resource memory(kFirst);
+  (void)memory.allocate(48);
+  EXPECT_EQ(memory.held_bytes(), kFirst);
+  for (int i = 0; i < 4; ++i) (void)memory.allocate(kFirst / 4);
+  EXPECT_EQ(memory.held_bytes(), 2 * kFirst);
+}
+
 TEST(MemoryResource, ALargeRequestDoesNotWasteWhatIsLeft) {
   ashlar::monotonic_resource memory(65536);
   auto* before = static_cast<char*>(memory.allocate(16));
