@@ -80,7 +80,8 @@ class pool {
   [[nodiscard]] T* try_make(Args&&... args) {
     return make_within(0, std::forward<Args>(args)...);
   }
-  /// Waits up to `patience`, rounded up to milliseconds; then null and ETIMEDOUT.
+  /// Waits up to `patience`, rounded up to milliseconds; then null and ETIMEDOUT. Without any
+  /// patience as try_make().
   template <class Rep, class Period, class... Args>
   [[nodiscard]] T* try_make_for(std::chrono::duration<Rep, Period> patience, Args&&... args) {
     return make_within(milliseconds(patience), std::forward<Args>(args)...);
