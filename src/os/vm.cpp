@@ -272,14 +272,35 @@ bool is_one_mapping(char* from, size_t size) {
   return call(SYS_mremap, from, size, reach, 0, 0) == -ENOMEM;
 }
 
+// How a kernel answers that lacks a call or one of its flags, or a filter of system calls.
+bool is_refusal(long answer) {
+  return answer == -EINVAL || answer == -EPERM || answer == -ENOSYS;
+}
+
+// With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
+// mmap could take the hole.
+constexpr int kMoves = MREMAP_MAYMOVE | kDontUnmap;
+
+std::atomic<bool> g_cannot_move{false};
+
+// Such an answer may also be due to what was to be moved (mseal), when some of it was. Then the
+// kernel only finds nothing where it is asked for what cannot be there.
+bool cannot_move(long answer) {
+  if (!is_refusal(answer)) return false;
+  size_t last_page = size_t{0} - page_size();
+  if (!is_refusal(call(SYS_mremap, last_page, page_size(), page_size(), kMoves, 0))) return false;
+  g_cannot_move.store(true, std::memory_order_relaxed);
+  return true;
+}
+
 Moved vm_move(char* from, char* to, size_t size) {
-  // With DONTUNMAP the source stays mapped and empty: there is no moment in which another thread's
-  // mmap could take the hole.
-  int flags = MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap;
+  if (base::kHasCaches && g_cannot_move.load(std::memory_order_relaxed)) return Moved::kNo;
   // Where something is locked, what was moved could not be told from what was there.
   if (base::kHasCaches ? !vm_purge(to, size) : !is_one_mapping(from, size)) return Moved::kNo;
-  if (!is_error(call(SYS_mremap, from, size, size, flags, to))) return Moved::kYes;
-  return base::kHasCaches ? take_back(from, to, size) : refused_at(to, size);
+  long answer = call(SYS_mremap, from, size, size, kMoves | MREMAP_FIXED, to);
+  if (!is_error(answer)) return Moved::kYes;
+  if (!base::kHasCaches) return refused_at(to, size);
+  return cannot_move(answer) ? Moved::kNo : take_back(from, to, size);
 }
 
 void vm_advise_huge(char* at, size_t size, bool huge) {
@@ -323,8 +344,7 @@ ASHLAR_START_DATA std::atomic<bool> g_cannot_fetch{false};
 void vm_fetch(char* at, size_t size) {
   if (g_cannot_fetch.load(std::memory_order_relaxed)) return;
   long answer = call(SYS_madvise, at, size, kPopulateWrite);
-  if (answer == -EINVAL || answer == -EPERM || answer == -ENOSYS)
-    g_cannot_fetch.store(true, std::memory_order_relaxed);
+  if (is_refusal(answer)) g_cannot_fetch.store(true, std::memory_order_relaxed);
 }
 
 std::atomic<bool> g_cannot_tell{false};

@@ -72,7 +72,8 @@ struct Vm {
   /// Moves the pages of [from, from + size) to `to`, whose own content is lost in any case; `from`
   /// reads as zero if they were moved. Both are committed, and all is in whole system pages. Costs
   /// page-table work, no copying. Nothing is moved to where memory is locked (the small library
-  /// does not look), nor, in the small library, what is more than one mapping.
+  /// does not look), nor, in the small library, what is more than one mapping. Where the kernel
+  /// cannot (before Linux 5.7) it is asked once.
   Moved (*move)(char* from, char* to, size_t size);
   /// Asks for huge pages behind [at, at + size), or for none.
   void (*advise_huge)(char* at, size_t size, bool huge);
