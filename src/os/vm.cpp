@@ -110,14 +110,14 @@ void vm_release(const Place& place) {
 
 // What is obviously too much, more than all memory, the kernel refuses only where it counts. Of
 // shared memory it counts also what nobody may touch, so that nothing is fetched for this question,
-// not even where all that is mapped is locked (mlockall).
+// not even where all that is mapped is locked (mlockall). Such memory takes a file, and may be
+// refused for want of that.
 bool is_promised(size_t size) {
   constexpr size_t kAsked = size_t{64} << 20;  // no machine of interest has less
   if (size < kAsked) return true;
   long answer = call(SYS_mmap, 0, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (is_error(answer)) return false;
-  unmap(answer, size);
-  return true;
+  if (!is_error(answer)) unmap(answer, size);
+  return answer != -ENOMEM && answer != -EAGAIN;
 }
 
 bool vm_commit(const Place& place, char* at, size_t size) {

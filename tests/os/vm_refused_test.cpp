@@ -100,4 +100,14 @@ TEST(VmRefused, OneMoveThatCannotBeIsNotTakenForAll) {
   });
 }
 
+// Shared memory, by which is asked, is refused for other reasons, too.
+TEST(VmRefused, MemoryIsPromisedUnlessItIsMemoryThatIsShort) {
+  for (int error : {ENFILE, EPERM, EINVAL, ENOMEM, EAGAIN})
+    expect_none_wrong([&](const os::Place& place) {
+      const bool is_short = error == ENOMEM || error == EAGAIN;
+      if (!filter(SYS_mmap, MAP_SHARED, answer(error))) return test::kNotRun;
+      return os::kVm.commit(place, place.base, kSize) == is_short ? 1 : 0;
+    });
+}
+
 }  // namespace
