@@ -349,6 +349,14 @@ void vm_fetch(char* at, size_t size) {
 
 std::atomic<bool> g_cannot_tell{false};
 
+// What the process has the kernel tells of each of its threads, but not of one that has ended, as
+// the first may have. Before Linux 3.17 only that one is to be had by a name.
+long open_pagemap() {
+  long file = call(SYS_openat, AT_FDCWD, "/proc/thread-self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+  if (!is_error(file)) return file;
+  return call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+}
+
 // mincore would tell with one call, but filters of system calls that let madvise pass, systemd's
 // for services among them, may end the process for it.
 size_t vm_resident(char* at, size_t size, Owner owner) {
@@ -356,7 +364,7 @@ size_t vm_resident(char* at, size_t size, Owner owner) {
   uint64_t wanted = owner == Owner::kAny ? kPresent : kPresent | kExclusive;
   constexpr size_t kPages = 64;  // threads may have small stacks
   if (g_cannot_tell.load(std::memory_order_relaxed)) return 0;
-  long file = call(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+  long file = open_pagemap();
   if (is_error(file)) {
     // Descriptors, or memory, may be had again later.
     bool is_passing = file == -EMFILE || file == -ENFILE || file == -ENOMEM || file == -EINTR;

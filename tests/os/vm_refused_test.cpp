@@ -1,6 +1,7 @@
 // os/vm_refused_test.cpp -- proves what a verb does where a filter of system calls, or a kernel of
 // other days, refuses what it is made of: what cannot be is asked for once and costs nothing more,
-// and what has nothing to do with the question is no answer to it.
+// and what has nothing to do with the question is no answer to it. And that it needs no thread that
+// has ended.
 //
 // Each body runs in a process of its own, whose filters nobody can take away again.
 
@@ -11,12 +12,16 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <iterator>
+#include <string>
+#include <thread>
 
 #include "os/env.h"
 #include "os/vm.h"
@@ -108,6 +113,23 @@ TEST(VmRefused, MemoryIsPromisedUnlessItIsMemoryThatIsShort) {
       if (!filter(SYS_mmap, MAP_SHARED, answer(error))) return test::kNotRun;
       return os::kVm.commit(place, place.base, kSize) == is_short ? 1 : 0;
     });
+}
+
+// As main has where it calls pthread_exit. Of such a thread the kernel shows no memory.
+TEST(VmRefused, ItIsToldWhatIsInMemoryWhenTheFirstThreadHasEnded) {
+  if (access("/proc/thread-self/pagemap", R_OK) != 0)
+    GTEST_SKIP() << "not run: the kernel does not tell";
+  expect_none_wrong([&](const os::Place& place) {
+    if (!os::kVm.commit(place, place.base, kMiB)) return test::kNotRun;
+    std::memset(place.base, 7, kMiB);
+    std::thread([&] {
+      for (std::string stat; stat.find(") Z ") == std::string::npos;)
+        std::getline(std::ifstream("/proc/self/stat"), stat);
+      _exit(os::kVm.resident(place.base, kMiB, os::Owner::kAny) == kMiB ? 0 : 1);
+    }).detach();
+    syscall(SYS_exit, 0);
+    return 2;
+  });
 }
 
 }  // namespace
