@@ -1,7 +1,6 @@
 #include "os/cgroup.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/text.h"
 #include "os/text_file.h"
@@ -12,6 +11,9 @@ namespace {
 constexpr size_t kUnbounded = SIZE_MAX;
 // Version 1 says "unbounded" by the largest number of whole pages.
 constexpr size_t kAsGoodAsUnbounded = size_t{1} << 60;
+
+constexpr char kMount[] = "/sys/fs/cgroup", kMountBeside[] = "/sys/fs/cgroup/unified";
+constexpr char kMountOfFirst[] = "/sys/fs/cgroup/memory";
 
 // Whether "memory" is one of the words between commas.
 bool names_memory(const char* words, const char* end) {
@@ -37,18 +39,47 @@ base::Text Cgroup::path_in(const char* folder, size_t length) {
 size_t Cgroup::read_bytes(const char* path) {
   TextFile content = read_file(path, text_, sizeof text_);
   was_refused_ |= content.is_refused;
+  was_told_ |= content.size != 0;
   const char* end = std::find(content.text, content.end(), '\n');
   base::Number number = base::parse_decimal(content.text, end);
   bool is_bound = number.is_number && number.value < kAsGoodAsUnbounded;
   return is_bound ? number.value : kUnbounded;
 }
 
+// In which groups the process is. Of a thread that has ended, as the first may have, the kernel
+// says that it is in none; before Linux 3.17 only that one is to be had by a name.
+TextFile Cgroup::read_list() {
+  TextFile content{.text = text_, .capacity = sizeof text_};
+  for (const char* name : {"/proc/thread-self/cgroup", "/proc/self/cgroup"}) {
+    base::Text list = path_in(root_, base::length_of(root_));
+    list.add(name);
+    if (content.size == 0) content = read_file(list.data(), text_, sizeof text_);
+  }
+  return content;
+}
+
+// Whether this folder may be one of version 2: each of them has this file.
+bool Cgroup::is_second(const char* folder, size_t length) {
+  base::Text file = path_in(folder, length);
+  file.add("/cgroup.controllers");
+  char text[2];  // the other text may be in use
+  return !read_file(file.data(), text, sizeof text).is_missing;
+}
+
+// Where version 2 is mounted: beside hierarchies of version 1 it has a folder of its own.
+const char* Cgroup::mount_of_second() {
+  for (const char* mount : {kMount, kMountBeside}) {
+    base::Text folder(folder_, sizeof folder_);
+    folder.add(root_).add(mount);
+    if (is_second(folder_, folder.size())) return mount;
+  }
+  return kMount;
+}
+
 bool Cgroup::find(const char* root) {
   root_ = root;
-  base::Text list = path_in(root, base::length_of(root));
-  list.add("/proc/self/cgroup");
-  TextFile content = read_file(list.data(), text_, sizeof text_);
-  was_refused_ = content.is_refused;
+  TextFile content = read_list();
+  was_refused_ = content.size == 0;
   mount_length_ = 0;
   // A line a hierarchy, "number:controllers:path"; that of version 2 has none and is number 0.
   for (const char* line = content.text; line < content.end();) {
@@ -62,8 +93,9 @@ bool Cgroup::find(const char* root) {
     }
     bool is_first = names_memory(names + 1, path);
     if (is_first || (mount_length_ == 0 && names + 1 == path)) {
+      const char* mount = is_first ? kMountOfFirst : mount_of_second();
       base::Text folder(folder_, sizeof folder_);
-      folder.add(root).add(is_first ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup");
+      folder.add(root).add(mount);
       mount_length_ = folder.size();
       is_first_ = is_first;
       if (end - path > 2) folder.add(path + 1, static_cast<size_t>(end - path - 1));
@@ -90,14 +122,18 @@ size_t Cgroup::least_of(size_t length) {
   return least;
 }
 
+// The root of version 1 has a bound, too, that of version 2 has none.
 size_t Cgroup::bound() {
   if (mount_length_ == 0) return kUnbounded;
   size_t least = kUnbounded;
+  was_told_ = false;
   for (size_t length = base::length_of(folder_);; --length) {
     least = std::min(least, least_of(length));
     while (length > mount_length_ && folder_[length - 1] != '/') --length;
-    if (length <= mount_length_) return least;
+    if (length <= mount_length_) break;
   }
+  was_refused_ |= !was_told_ && (is_first_ || !is_second(folder_, mount_length_));
+  return least;
 }
 
 unsigned Cgroup::pressure() {

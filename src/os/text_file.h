@@ -18,6 +18,7 @@ struct TextFile {
   const char* text;
   size_t capacity;
   size_t size = 0;
+  bool is_missing = false;  ///< there is no such file
   bool is_refused = false;  ///< it may be there, but could not be opened
   const char* end() const { return text + size; }
   /// Whether there may be more than was read.

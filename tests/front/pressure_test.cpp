@@ -36,6 +36,7 @@ class PressureTest : public testing::Test {
     root = mkdtemp(name);
     rules = {.follows = true, .interval_ms = 1000, .root = root.c_str()};
     write("/proc/self/cgroup", "0::/\n");
+    write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
     budget.change(100 * kFramesOfMib);
   }
   ~PressureTest() override { fs::remove_all(root); }
@@ -108,6 +109,17 @@ TEST_F(PressureTest, TheContainersBoundIsFollowed) {
   for (int interval = 0; interval < 8; ++interval) is_short = look_later(1001);
   EXPECT_FALSE(is_short);
   EXPECT_EQ(budget.outer(), Budget::kUnlimited);
+}
+
+// As a daemon that shuts itself into a part of the file system (chroot).
+TEST_F(PressureTest, TheContainersBoundStaysWhereItIsNotToBeSeen) {
+  set_container(104);
+  EXPECT_TRUE(look());
+  for (const char* gone : {"/sys", "/proc"}) {
+    fs::remove_all(root + gone);
+    for (int interval = 0; interval < 9; ++interval) look_later(1001);
+    EXPECT_EQ(budget.outer(), 91 * kFramesOfMib) << gone;
+  }
 }
 
 TEST_F(PressureTest, WhereTasksWaitMemoryIsShort) {

@@ -84,6 +84,34 @@ TEST_F(CgroupTest, VersionOneInAContainerThatSeesOnlyItsOwnPart) {
   EXPECT_EQ(group.bound(), 64 * kMiB);
 }
 
+TEST_F(CgroupTest, VersionTwoBesideVersionOneHasAFolderOfItsOwn) {
+  write("/proc/self/cgroup", "1:name=systemd:/a\n0::/a\n");
+  write("/sys/fs/cgroup/unified/cgroup.controllers", "memory\n");
+  write("/sys/fs/cgroup/unified/a/memory.max", "67108864\n");
+  write("/sys/fs/cgroup/unified/memory.max", "268435456\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  EXPECT_FALSE(group.was_refused());
+  // A group may have that name, too.
+  write("/sys/fs/cgroup/cgroup.controllers", "memory\n");
+  write("/sys/fs/cgroup/a/memory.max", "134217728\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 128 * kMiB);
+}
+
+// Of the first thread the kernel tells no more once that has ended.
+TEST_F(CgroupTest, TheGroupsOfTheThreadThatAsksCount) {
+  write("/proc/self/cgroup", "5:memory:/\n");
+  write("/proc/thread-self/cgroup", "5:memory:/a\n");
+  write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "67108864\n");
+  ASSERT_TRUE(find());
+  EXPECT_EQ(group.bound(), 64 * kMiB);
+  write("/proc/thread-self/cgroup", "");
+  ASSERT_TRUE(find()) << "before Linux 3.17";
+  EXPECT_EQ(group.bound(), SIZE_MAX);
+}
+
 TEST_F(CgroupTest, NoOtherControllerIsTakenForMemory) {
   write("/proc/self/cgroup", "5:memoryless:/x\n6:amemory:/x\n");
   EXPECT_FALSE(find());
@@ -139,6 +167,25 @@ TEST_F(CgroupTest, AFileThatCannotBeOpenedIsNoFileThatIsMissing) {
   ASSERT_TRUE(find());
   EXPECT_EQ(group.bound(), 64 * kMiB);
   EXPECT_FALSE(group.was_refused()) << "that was another time";
+}
+
+TEST_F(CgroupTest, WhereNoFileIsThereNothingIsKnown) {
+  EXPECT_FALSE(find());
+  EXPECT_TRUE(group.was_refused()) << "no /proc";
+  write("/proc/self/cgroup", "5:memory:/a\n");
+  for (const char* file : {"", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    if (*file != '\0') write(file, "9223372036854771712\n");
+    ASSERT_TRUE(find());
+    EXPECT_EQ(group.bound(), SIZE_MAX);
+    EXPECT_EQ(group.was_refused(), *file == '\0') << "version 1";
+  }
+  write("/proc/self/cgroup", "0::/a\n");
+  for (const char* file : {"", "/sys/fs/cgroup/cgroup.controllers"}) {
+    if (*file != '\0') write(file, "");
+    ASSERT_TRUE(find());
+    EXPECT_EQ(group.bound(), SIZE_MAX);
+    EXPECT_EQ(group.was_refused(), *file == '\0') << "version 2, whose root is not bounded";
+  }
 }
 
 TEST_F(CgroupTest, WithoutDescriptorsNothingIsKnown) {

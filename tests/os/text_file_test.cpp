@@ -52,6 +52,7 @@ TEST_F(TextFileTest, WhatIsNotThereIsEmpty) {
     EXPECT_EQ(file.size, 0u);
     EXPECT_STREQ(file.text, "");
     EXPECT_FALSE(file.is_refused) << nothing;
+    EXPECT_EQ(file.is_missing, nothing != std::string("/tmp")) << nothing;
     EXPECT_EQ(errno, 77);
   }
 }
