@@ -13,7 +13,8 @@
 //   has come free.
 //
 //   What the zone beside the heap holds (page/page_heap.h) has a count of its own: in the child of
-//   a fork it is forgotten with that zone, whose own word for it may be torn.
+//   a fork it is forgotten with that zone, whose own word for it may be torn. So has what lies in
+//   pages that were set apart (hugetlb): the container's bound is not for these.
 //
 // Invariants
 //   1. held() is the sum of what the zones say.
@@ -50,19 +51,19 @@ class Budget {
   /// The bounds that the program has chosen. One that is exceeded already refuses what comes now.
   void set(Bounds bounds);
   Bounds bounds() const { return {soft_.load(kRelaxed), hard_.load(kRelaxed)}; }
-  /// A bound from outside, the container's: it counts like a soft one, if it is lower.
+  /// A bound from outside, the container's: a further soft one, for all but hugetlb.
   void set_outer(size_t frames) { outer_.store(frames, kRelaxed); }
   size_t outer() const { return outer_.load(kRelaxed); }
 
-  /// Which zones say what they hold: those of the heap, or the one beside it.
-  enum Teller : uint8_t { kHeap, kBeside, kTellers };
+  /// Which zones say what they hold: those of the heap, the one beside it, or those of hugetlb.
+  enum Teller : uint8_t { kHeap, kBeside, kHugetlb, kTellers };
   /// A zone holds so many frames more, or, modulo 2^64, less.
   void change(size_t frames, Teller teller = kHeap) {
     held_[base::kHasCaches ? teller : kHeap].fetch_add(frames, kRelaxed);
   }
   size_t held() const {
-    size_t held = held_[kHeap].load(kRelaxed);
-    return base::kHasCaches ? held + held_[kBeside].load(kRelaxed) : held;
+    size_t held = held_by(kHeap);
+    return base::kHasCaches ? held + held_by(kBeside) + held_by(kHugetlb) : held;
   }
   /// In the child of a fork.
   void forget_beside() {
@@ -78,7 +79,8 @@ class Budget {
   }
   /// Whether so many frames more would stay below all bounds.
   bool has_room_for_all(size_t more) const {
-    return has_room(more, For::kLarge) && more < least_soft() - std::min(least_soft(), held());
+    return has_room(more, For::kLarge) && more < left(soft_.load(kRelaxed), held()) &&
+           more < left(outer(), held_in_container());
   }
   /// Whether so many frames might be had, were all that is held given back.
   bool may_help(size_t frames) const {
@@ -100,23 +102,23 @@ class Budget {
 
   /// How many frames must go: down to the high watermark, once there are more than at the low one.
   size_t over() const {
-    size_t low = least_soft();
-    return base::kHasCaches && low == kUnlimited ? 0 : over(low);
+    size_t soft = soft_.load(kRelaxed);
+    if (!base::kHasCaches) return over(soft, held());
+    // Where there is no bound, what is held is not looked at: all zones write to it.
+    size_t too_many = soft == kUnlimited ? 0 : over(soft, held());
+    size_t low = outer();
+    return low == kUnlimited ? too_many : std::max(too_many, over(low, held_in_container()));
   }
 
  private:
   static constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
   static constexpr size_t high_below(size_t low) { return low - low / 16; }
   static size_t reserve_of(size_t hard);
-  size_t over(size_t low) const {
-    size_t held = this->held();
-    return held <= low ? 0 : held - high_below(low);
-  }
+  static size_t over(size_t low, size_t held) { return held <= low ? 0 : held - high_below(low); }
+  static size_t left(size_t low, size_t held) { return low - std::min(low, held); }
+  size_t held_by(Teller teller) const { return held_[teller].load(kRelaxed); }
+  size_t held_in_container() const { return held_by(kHeap) + held_by(kBeside); }
   bool fits(size_t more, size_t hard, For whom) const;
-  size_t least_soft() const {
-    size_t soft = soft_.load(kRelaxed), outer = outer_.load(kRelaxed);
-    return !base::kHasCaches || soft < outer ? soft : outer;
-  }
 
   // The small library's heap is all zero until it starts, which sets both bounds. It has no outer
   // one.

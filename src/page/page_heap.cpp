@@ -171,7 +171,7 @@ Zone* PageHeap::start_named(Manners::Where where, unsigned node) {
   if (unstarted_ == nullptr) unstarted_ = meta_.alloc(sizeof(Zone), alignof(Zone));
   if (unstarted_ == nullptr) return nullptr;
   Zone* zone = new (unstarted_) Zone;
-  zone->join(budget_);
+  zone->join(budget_, hugetlb_shift(where) != 0 ? Budget::kHugetlb : Budget::kHeap);
   bool is_pinned = where == Manners::Where::kPinned;
   Manners manners = manners_for(node, is_pinned ? "ashlar pinned" : "ashlar low");
   manners.where = where;
@@ -225,7 +225,7 @@ void PageHeap::start_beside() {
     if (memory == nullptr) return;
     beside = new (memory) Beside{.zone = {}, .next = beside};
     if constexpr (base::kHasCaches) {
-      beside->zone.join_beside(budget_);
+      beside->zone.join(budget_, Budget::kBeside);
       Manners manners = manners_for(0, "ashlar beside");
       manners.node_number = Manners::kNoNumber;  // threads of all nodes come here
       beside->zone.set_manners(manners);

@@ -89,10 +89,9 @@ class Zone {
   constexpr Zone() = default;
 
   /// What this zone holds counts in a budget. Called in front of start(), like the next ones.
-  void join(Budget& budget) { budget_ = &budget; }
-  void join_beside(Budget& budget) {
-    join(budget);
-    teller_ = Budget::kBeside;
+  void join(Budget& budget, Budget::Teller teller = Budget::kHeap) {
+    budget_ = &budget;
+    if (base::kHasCaches) teller_ = teller;
   }
   /// It is to have slabs. The first such zone also counts the frames that are vacant in all of
   /// them.

@@ -106,6 +106,25 @@ TEST(Budget, TheLowerOfTwoSoftBoundsCounts) {
   EXPECT_EQ(budget.over(), 0u);
 }
 
+// The kernel counts them elsewhere.
+TEST(Budget, PagesThatWereSetApartAreNotInTheContainer) {
+  Budget budget;
+  budget.set_outer(800);
+  budget.change(500);
+  budget.change(200, Budget::kBeside);
+  budget.change(5000, Budget::kHugetlb);
+  EXPECT_EQ(budget.held(), 5700u);
+  EXPECT_EQ(budget.over(), 0u);
+  EXPECT_TRUE(budget.has_room_for_all(99));
+  EXPECT_FALSE(budget.has_room_for_all(100));
+  budget.change(200);
+  EXPECT_EQ(budget.over(), 150u);
+  budget.set({.soft = 1600});
+  EXPECT_EQ(budget.over(), 4400u) << "in what the program has chosen they are";
+  budget.set({.hard = 5900});
+  EXPECT_FALSE(budget.has_room(1, kLarge));
+}
+
 TEST(Budget, ASoftBoundAboveTheHardOneIsBelowIt) {
   Budget budget;
   budget.set({.soft = 5000, .hard = 3200});

@@ -377,6 +377,7 @@ class HugetlbTest : public testing::Test {
 
 TEST_F(HugetlbTest, NoMoreComesThanIsAskedForInWholePages) {
   start(8);
+  heap.budget().set_outer(kPage / base::kFrameSize);
   PageHeap::Block first = alloc(3 * kMiB);
   ASSERT_NE(first.frame, nullptr);
   EXPECT_EQ(vm.hugetlb_bytes(), 2 * kPage);
@@ -388,6 +389,7 @@ TEST_F(HugetlbTest, NoMoreComesThanIsAskedForInWholePages) {
   EXPECT_EQ(vm.hugetlb_bytes(), 2 * kPage) << "the first one's page has room";
   ASSERT_NE(alloc(6 * kPage).frame, nullptr);
   EXPECT_EQ(vm.hugetlb_bytes(), 8 * kPage);
+  EXPECT_EQ(heap.budget().over(), 0u) << "they are not the container's";
   EXPECT_EQ(alloc(4096).frame, nullptr);
 }
 
