@@ -21,6 +21,7 @@
 #include "support/rng.h"
 
 namespace {
+using namespace ashlar;
 
 using test::Cache;
 using test::info_of;
