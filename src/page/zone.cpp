@@ -303,7 +303,7 @@ void Zone::trim() {
   {
     os::Locked held(lock_);
     if (is_abandoned()) return;
-    if (base::kHasCaches && !has_come(refused_until_ms_, now_ms, kAskAgainMs)) return;
+    if (base::kHasCaches && !has_come(purge_refused_until_ms_, now_ms, kAskAgainMs)) return;
     keep = keeping_.limit(now(), now_ms);
     if (dirty_frames() <= keep) return;
   }
@@ -394,7 +394,8 @@ size_t Zone::purge(size_t keep) {
     bool is_futile = locked > kMostLocked && locked >= done;
     if (purged < batch.count || purged == 0 || is_futile) break;
   }
-  if (base::kHasCaches && surplus > 0 && locked >= done) pause();
+  if (base::kHasCaches && surplus > 0 && locked >= done)
+    purge_refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
   is_purging_.store(false, std::memory_order_relaxed);
   if (surplus > 0 && done >= surplus) note_change();
   tell_budget();

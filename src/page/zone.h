@@ -343,7 +343,6 @@ class Zone {
   // What was refused, pages that were set apart or a purge of locked ones, is asked for again after
   // so long: of the first the kernel makes a file for each attempt.
   static constexpr uint64_t kAskAgainMs = 1000;
-  ASHLAR_COLD void pause() ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD void name(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
@@ -354,7 +353,8 @@ class Zone {
   ASHLAR_COLD void shrink_moved(Frame& block, base::Pages pages) ASHLAR_EXCLUDES(lock_);
   bool grow(size_t more, size_t alone) ASHLAR_REQUIRES(lock_);
   void note_hole(uint32_t first, size_t count) ASHLAR_REQUIRES(lock_);
-  void decommit(uint32_t first, uint32_t end) ASHLAR_REQUIRES(lock_);
+  template <class Visit>
+  void for_each_piece(size_t begin, size_t end, Visit visit) ASHLAR_REQUIRES(lock_);
   struct Table;
   bool cover(size_t frames) ASHLAR_REQUIRES(lock_);
   bool cover(Table& table, size_t frames) ASHLAR_REQUIRES(lock_);
@@ -393,6 +393,7 @@ class Zone {
     size_t count = 0, frames = 0;
   };
   bool is_broken_up() ASHLAR_EXCLUDES(lock_);
+  void forbid_huge() ASHLAR_REQUIRES(lock_);
   void break_up(const os::Range* ranges, size_t count) ASHLAR_EXCLUDES(lock_);
   // Huge pages, by their numbers in the window.
   void end_advice(size_t huge) ASHLAR_EXCLUDES(lock_);
@@ -471,7 +472,8 @@ class Zone {
   bool is_named_ ASHLAR_GUARDED_BY(lock_) = false;
   bool is_short_ ASHLAR_GUARDED_BY(lock_) = false;  // the kernel has refused address space
   size_t refused_ ASHLAR_GUARDED_BY(lock_) = 0;     // frames of hugetlb that were not to be had
-  uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;  // until then these, or a purge
+  uint64_t refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;        // they are not asked for again
+  uint64_t purge_refused_until_ms_ ASHLAR_GUARDED_BY(lock_) = 0;  // what there was to go is locked
   // Of huge pages that blocks share: from how many frames on it is asked whether these are filled;
   // the last that was begun, by its number; and some that hold memory, by theirs modulo 64.
   struct Shared {

@@ -54,7 +54,7 @@ bool Zone::is_broken_up() {
   os::Locked held(lock_);
   known = is_any ? Unasked::kEnded : Unasked::kNone;
   if (unasked_.exchange(known, std::memory_order_relaxed) == Unasked::kUnknown && is_any)
-    vm_->advise_huge(window_, window_size(), false);
+    forbid_huge();
   return is_any;
 }
 

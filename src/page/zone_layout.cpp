@@ -44,6 +44,19 @@ constexpr size_t kPartGap = 2 * kTableStep * kFrameSize;
 
 }  // namespace
 
+// Calls visit(at, size) for what is ours of the frames [begin, end), from the upper end on. In a
+// hole somebody else's mapping may stand.
+template <class Visit>
+void Zone::for_each_piece(size_t begin, size_t end, Visit visit) {
+  for (uint32_t hole = last_hole_; end > begin;) {
+    size_t first = hole == kNone ? begin : std::max(begin, hole + size_t{frames_[hole].count});
+    if (first < end) visit(address_of(static_cast<uint32_t>(first)), (end - first) * kFrameSize);
+    if (hole == kNone) break;
+    end = std::min<size_t>(end, hole);
+    hole = frames_[hole].link.next;
+  }
+}
+
 bool Zone::start(const os::Vm& vm, const Retention& retention, size_t window_size,
                  const Zone* other) {
   other_ = other;
@@ -95,11 +108,7 @@ void Zone::stop() {
   auto end = static_cast<uint32_t>(window_size() / kFrameSize);
   if (base::kHasCaches) has_advised_.store(false, std::memory_order_relaxed);
   set_window_size(0);
-  for (; last_hole_ != kNone; last_hole_ = frames_[last_hole_].link.next) {
-    decommit(last_hole_ + frames_[last_hole_].count, end);
-    end = last_hole_;
-  }
-  decommit(0, end);
+  for_each_piece(0, end, [&](char* at, size_t size) { vm_->decommit(place_, at, size); });
   leave_place();
   if (budget_ != nullptr) budget_->change(0 - std::exchange(told_, 0));
 }
@@ -114,20 +123,9 @@ bool Zone::pin_again() {
   os::Locked held(lock_);
   auto end = static_cast<uint32_t>(window_size() / kFrameSize);
   bool is_locked = true;
-  auto lock_from = [&](uint32_t first) ASHLAR_UNCHECKED {
-    if (first < end) is_locked &= vm_->lock(address_of(first), (end - first) * kFrameSize);
-  };
-  for (uint32_t hole = last_hole_; hole != kNone; hole = frames_[hole].link.next) {
-    lock_from(hole + frames_[hole].count);
-    end = hole;
-  }
-  lock_from(0);
+  for_each_piece(0, end, [&](char* at, size_t size) { is_locked &= vm_->lock(at, size); });
   if (is_locked) state_.store(State::kWhole, std::memory_order_relaxed);
   return is_locked;
-}
-
-void Zone::decommit(uint32_t first, uint32_t end) {
-  if (first < end) vm_->decommit(place_, address_of(first), (end - first) * kFrameSize);
 }
 
 // A place that is of no use: what has been committed in it goes, and the place itself if it is
@@ -230,7 +228,8 @@ void Zone::start_part(const Zone& whole, unsigned index, const Retention& retent
 void Zone::settle(unsigned node_number) {
   os::Locked held(lock_);
   manners_.node_number = static_cast<int>(node_number);
-  if (window_size() > 0) vm_->bind(window_, window_size(), node_number);
+  for_each_piece(0, window_size() / kFrameSize,
+                 [&](char* at, size_t size) { vm_->bind(at, size, node_number); });
 }
 
 // Says to the kernel what is to be said of `count` frames that are new, behind the others as a
@@ -245,18 +244,22 @@ void Zone::introduce(size_t first, size_t count) {
   if (manners_.name != nullptr && (is_named_ || first + count >= kNamedFrom)) name(first, count);
 }
 
-// What is there by now, the first time; and the tables, each time that they may have grown.
+// What is there by now, the first time; and the tables, of all parts, each time that they may have
+// grown.
 void Zone::name(size_t first, size_t count) {
-  char* at = address_of(static_cast<uint32_t>(first));
-  char* from = std::exchange(is_named_, true) ? at : window_;
-  if (!vm_->name(from, static_cast<size_t>(at - from) + count * kFrameSize, manners_.name))
-    manners_.name = nullptr;  // not asked again
-  else if (at >= window_ + window_size())
-    vm_->name(place_.base, static_cast<size_t>(window_ - place_.base), kTablesName);
+  size_t begin = std::exchange(is_named_, true) ? first : 0;
+  for_each_piece(begin, first + count, [&](char* at, size_t size) {
+    if (manners_.name != nullptr && !vm_->name(at, size, manners_.name))
+      manners_.name = nullptr;  // not asked again
+  });
+  if (manners_.name != nullptr && first * kFrameSize >= window_size())
+    vm_->name(place_.base, place_.size / 2, kTablesName);
 }
 
-void Zone::pause() {
-  refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
+void Zone::forbid_huge() {
+  size_t frames = window_size() / kFrameSize;
+  for_each_piece(0, frames, [&](char* at, size_t size) { vm_->advise_huge(at, size, false); });
+  if (has_advised()) advised_.clear(0, frames);
 }
 
 bool Zone::commit_hugetlb(char* at, size_t count) {
@@ -265,7 +268,7 @@ bool Zone::commit_hugetlb(char* at, size_t count) {
     return false;
   if (vm_->commit_hugetlb(place_, at, count * kFrameSize, hugetlb_shift(where()))) return true;
   refused_ = count;
-  pause();
+  refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
   return false;
 }
 
@@ -290,6 +293,8 @@ bool Zone::add(size_t first, size_t count) {
     vm_->decommit(place_, at, count * kFrameSize);
     return false;
   }
+  if (size_t have = window_size() / kFrameSize; first > have)
+    note_hole(static_cast<uint32_t>(have), first - have);
   introduce(first, count);
   buddy_.extend(static_cast<uint32_t>(first), Pages(count));
   ++growths_;
@@ -311,7 +316,6 @@ bool Zone::grow(size_t more, size_t alone) {
     if (skip != 0 && (alone == 0 || place_.is_reserved || is_hugetlb())) break;
     for (size_t count : {std::max(need, generous), need}) {
       if (!add(have + skip, base::round_up(count, step()))) continue;
-      if (skip != 0) note_hole(static_cast<uint32_t>(have), skip);
       is_short_ = was_short;
       return true;
     }

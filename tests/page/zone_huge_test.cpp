@@ -17,6 +17,7 @@ using base::Pages;
 using page::Frame;
 using page::FrameKind;
 using page::Zone;
+using test::FakeVm;
 using test::kKeepAll;
 using test::kMiB;
 
@@ -149,6 +150,24 @@ TEST_F(ZoneUnaskedTest, HugePagesAreBrokenUpAndNoMoreComeOnceAFrameGoesAlone) {
   free(block);
   zone.purge(0);
   EXPECT_GE(vm.broken_up.size(), 5u) << "free blocks are parts of huge pages, too";
+}
+
+// What the kernel has been told of the whole window, it has been told of blocks that were advised.
+TEST_F(ZoneUnaskedTest, AdviceForBlocksAmongSlabsEndsAndIsGivenAnew) {
+  vm.gives_huge = true;
+  start_with(page::Manners::HugePages::kAuto);
+  alloc(1);
+  FakeVm::Range others{zone.window() + zone.window_size(), kMiB};
+  vm.occupied.push_back(others);
+  Frame* block = alloc(8192);
+  zone.advise_huge(*block);
+  size_t had = vm.advised.size();
+  ASSERT_GT(had, 0u);
+  purge_some(1024);
+  ASSERT_GT(vm.advised.size(), had);
+  for (const auto& [range, huge] : vm.advised) EXPECT_FALSE(range.meets(others));
+  zone.advise_huge(*block);
+  EXPECT_TRUE(vm.advised.back().second);
 }
 
 TEST_F(ZoneUnaskedTest, WhereTheUserWantsThemEverywhereItIsTheSame) {

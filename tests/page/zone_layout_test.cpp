@@ -21,6 +21,7 @@ using base::Order;
 using base::Pages;
 using page::Frame;
 using page::FrameKind;
+using page::Manners;
 using page::Zone;
 using test::FakeVm;
 using test::kKeepAll;
@@ -299,6 +300,46 @@ TEST_F(ZoneLayoutTest, GoesAroundSomebodyElsesMapping) {
   EXPECT_EQ(stats.committed, stats.live + stats.free);
   free(beyond);
   free(first);
+}
+
+// Their owner may have other plans with them.
+TEST_F(ZoneLayoutTest, NothingIsSaidOfSomebodyElsesMapping) {
+  zone.set_manners({.node = 0, .node_number = Manners::kNoNumber, .name = "test"});
+  start();
+  alloc(1);
+  FakeVm::Range others{zone.window() + zone.window_size(), kMiB};
+  vm.occupied.push_back(others);
+  alloc(Pages::ceil(32 * kMiB).n);
+  zone.settle(3);
+  size_t named = 0, bound = 0;
+  for (const auto& [range, name] : vm.named) {
+    EXPECT_FALSE(range.meets(others));
+    if (name == "test") named += range.size;
+  }
+  for (const auto& [range, node] : vm.bound) {
+    EXPECT_FALSE(range.meets(others));
+    bound += range.size;
+  }
+  EXPECT_EQ(named, zone.stats().committed * kFrameSize);
+  EXPECT_EQ(bound, named);
+}
+
+class ZonePartTest : public test::ZoneGround {
+ protected:
+  ZonePartTest() : ZoneGround(16 * kPart) {}
+  static constexpr size_t kPart = size_t{4} << 30;
+};
+
+TEST_F(ZonePartTest, NamesTheTablesAndNoOtherPart) {
+  start();
+  ASSERT_TRUE(zone.divide(2, kPart));
+  Zone part;
+  part.set_manners({.name = "part"});
+  part.start_part(zone, 1, kKeepAll);
+  ASSERT_NE(part.alloc(Pages(8192), Order(0), FrameKind::kLarge), nullptr);
+  FakeVm::Range window{zone.window(), zone.part_size()};
+  ASSERT_EQ(vm.named.size(), 2u);
+  for (const auto& [range, name] : vm.named) EXPECT_FALSE(range.meets(window)) << name;
 }
 
 TEST_F(ZoneLayoutTest, AReservedPlaceHasNoObstaclesToGoAround) {
