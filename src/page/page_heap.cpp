@@ -30,9 +30,8 @@ Retention giant_retention(Retention retention) {
   return retention;
 }
 
-// Of a zone that requests name. What is pinned stays.
+// Of a zone that requests name.
 Retention retention_in(Manners::Where where, Retention retention) {
-  if (where == Manners::Where::kPinned) retention.least_bytes = SIZE_MAX / 2;
   return hugetlb_shift(where) != 0 ? giant_retention(retention) : retention;
 }
 

@@ -235,7 +235,8 @@ Frame* Zone::alloc_scrap(FrameKind kind) {
 
 void Zone::note_change() {
   tell_budget();
-  if (!is_lent() && keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
+  bool stays = is_lent() || is_pinned();
+  if (!stays && keeping_.may_exceed(now())) wants_trim_.store(true, std::memory_order_relaxed);
 }
 
 void Zone::free(uint32_t first, Pages pages) {
@@ -360,7 +361,7 @@ void Zone::purge_records(const os::Range& block) {
 size_t Zone::purge_end(size_t keep) {
   {
     os::Locked held(lock_);
-    if (is_abandoned() || dirty_frames() <= keep) return 0;
+    if (dirty_frames() <= keep) return 0;
   }
   return retract();
 }

@@ -337,6 +337,7 @@ void Zone::set_window_size(size_t frames) {
 
 size_t Zone::retract() {
   os::Locked held(lock_);
+  if (is_pinned() || is_abandoned()) return 0;
   end_waiting();
   size_t end = window_size() / kFrameSize;
   uint32_t first = buddy_.retract(Pages(step()));

@@ -367,6 +367,16 @@ TEST_F(ZoneLayoutTest, MemoryThatCouldNotBeGivenUpIsNotTakenForZeroed) {
   EXPECT_EQ(block->is_new, 0);
 }
 
+TEST_F(ZoneLayoutTest, WhatIsPinnedStays) {
+  zone.set_manners({.where = Manners::Where::kPinned});
+  start(test::kKeepNothing);
+  free(alloc(1024));
+  EXPECT_FALSE(zone.wants_trim());
+  EXPECT_EQ(zone.purge(0), 0u);
+  EXPECT_EQ(zone.retract(), 0u);
+  EXPECT_EQ(zone.window_size(), 1024 * kFrameSize);
+}
+
 TEST_F(ZoneLayoutTest, RetractedAddressSpaceComesBackAsNew) {
   start();
   Frame* block = alloc(1024);
