@@ -366,7 +366,8 @@ size_t Zone::purge_end(size_t keep) {
   return retract();
 }
 
-// What is locked in memory counts as clean when it has been cleared: so it is met once.
+// What is locked in memory counts as clean when it has been cleared: so it is met once. Where most
+// of what is to go is, no more than its address space can be given back.
 size_t Zone::purge(size_t keep) {
   if (is_hugetlb()) return purge_end(keep);
   size_t done = 0, locked = 0;
@@ -403,26 +404,7 @@ size_t Zone::purge(size_t keep) {
   done -= std::min(done, locked);
   purged_ += done;
   lock_.release();
-  return done;
-}
-
-size_t Zone::purge_let(const os::Range* ranges, size_t count) {
-  if (is_broken_up()) break_up(ranges, count);
-  auto [ranges_done, locked] = vm_->purge_each(ranges, count);
-  os::Locked held(lock_);
-  size_t frames = 0;
-  for (size_t i = 0; i < ranges_done; ++i) {
-    uint32_t first = number_of(ranges[i].at);
-    size_t pages = ranges[i].size / kFrameSize;
-    frames += dirty_.count(first, pages);
-    dirty_.clear(first, pages);
-  }
-  hollow_ += frames;
-  tell_budget();
-  if (base::kHasCaches) frames -= std::min(frames, locked / kFrameSize);
-  purged_ += frames;
-  purges_ += ranges_done;
-  return frames;
+  return done == 0 && locked > 0 ? retract() : done;
 }
 
 void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {
@@ -467,17 +449,6 @@ size_t Zone::free_blocks(Order order) {
 int Zone::fragmentation(Order order) {
   os::Locked held(lock_);
   return buddy_.fragmentation(order);
-}
-
-Zone::SlabFrames Zone::slab_frames() {
-  os::Locked held(lock_);
-  SlabFrames slabs;
-  for (uint32_t i = 0; i < window_size() / kFrameSize; ++i) {
-    bool is_slab = frames_[i].kind == FrameKind::kSlab;
-    slabs.marked += is_slab;
-    slabs.strays += !is_slab && class_at(address_of(i)) != 0;
-  }
-  return slabs;
 }
 
 void Zone::audit() {

@@ -201,6 +201,17 @@ bool Zone::cover_classes() {
   return true;
 }
 
+Zone::SlabFrames Zone::slab_frames() {
+  os::Locked held(lock_);
+  SlabFrames slabs;
+  for (uint32_t i = 0; i < window_size() / kFrameSize; ++i) {
+    bool is_slab = frames_[i].kind == FrameKind::kSlab;
+    slabs.marked += is_slab;
+    slabs.strays += !is_slab && class_at(address_of(i)) != 0;
+  }
+  return slabs;
+}
+
 // The class map's parts are one table, the whole zone's, since free() may be asked for any address.
 bool Zone::divide(unsigned parts, size_t wanted) {
   os::Locked held(lock_);

@@ -65,6 +65,25 @@ size_t Zone::count_hollow(uint32_t first, Pages pages) {
   return pages.n - dirty_.count(first, pages.n);
 }
 
+size_t Zone::purge_let(const os::Range* ranges, size_t count) {
+  if (is_broken_up()) break_up(ranges, count);
+  auto [ranges_done, locked] = vm_->purge_each(ranges, count);
+  os::Locked held(lock_);
+  size_t frames = 0;
+  for (size_t i = 0; i < ranges_done; ++i) {
+    uint32_t first = number_of(ranges[i].at);
+    size_t pages = ranges[i].size / kFrameSize;
+    frames += dirty_.count(first, pages);
+    dirty_.clear(first, pages);
+  }
+  hollow_ += frames;
+  tell_budget();
+  frames -= std::min(frames, locked / kFrameSize);
+  purged_ += frames;
+  purges_ += ranges_done;
+  return frames;
+}
+
 void Zone::note_moved(Frame& block, size_t mappings) {
   block.moved = static_cast<uint8_t>(mappings);
   moved_[0].fetch_add(mappings, std::memory_order_relaxed);

@@ -45,6 +45,39 @@ TEST_F(ZoneLayoutTest, TablesThatNobodyNeedsAreNotThere) {
   EXPECT_EQ(vm.commits, commits + 1) << "once";
 }
 
+TEST_F(ZoneLayoutTest, KnowsItsOwnAddresses) {
+  start();
+  int local = 0;
+  EXPECT_FALSE(zone.contains(&local));
+  EXPECT_FALSE(zone.contains(nullptr));
+  Frame* block = alloc(2);
+  EXPECT_TRUE(zone.contains(bytes(block)));
+  EXPECT_TRUE(zone.contains(bytes(block) + 2 * kFrameSize - 1));
+  EXPECT_FALSE(zone.contains(zone.window() - 1));
+  EXPECT_FALSE(zone.contains(zone.window() + zone.window_size()));
+  EXPECT_EQ(&zone.frame_of(bytes(block) + 17), block);
+  EXPECT_EQ(&zone.frame_at(zone.number_of(*block)), block);
+}
+
+TEST_F(ZoneLayoutTest, PublishesItsSizeAsItGrows) {
+  start();
+  size_t published = 1;
+  zone.publish_size(published);
+  EXPECT_EQ(published, 0u);
+  ASSERT_NE(alloc(1024), nullptr);
+  EXPECT_EQ(published, zone.window_size());
+  ASSERT_NE(alloc(4096), nullptr);
+  EXPECT_EQ(published, zone.window_size());
+}
+
+TEST_F(ZoneLayoutTest, AClassOutsideSlabsIsAStray) {
+  start();
+  ASSERT_TRUE(zone.cover_classes());
+  Frame* block = alloc(1);
+  zone.class_map()[zone.number_of(*block)] = 3;
+  EXPECT_EQ(zone.slab_frames().strays, 1u);
+}
+
 TEST_F(ZoneLayoutTest, ARefusedClassMapIsAskedForAgain) {
   start();
   alloc(1);

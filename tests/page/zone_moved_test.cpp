@@ -1,5 +1,6 @@
-// page/zone_moved_test.cpp -- proves that what was moved to a zone is there no longer than the
-// block, that all which was said of its memory is said again, and that no more than a bound comes.
+// page/zone_moved_test.cpp -- proves that frames without memory do not count as live, that what was
+// moved to a zone is there no longer than the block, that all which was said of its memory is said
+// again, and that no more than a bound comes.
 
 #include <gtest/gtest.h>
 
@@ -12,8 +13,10 @@ namespace {
 using namespace ashlar;
 
 using base::kFrameSize;
+using base::Order;
 using base::Pages;
 using page::Frame;
+using page::FrameKind;
 using test::FakeVm;
 using test::kKeepAll;
 using test::kMiB;
@@ -33,6 +36,49 @@ class ZoneMovedTest : public test::ZoneGround {
     return to;
   }
 };
+
+TEST_F(ZoneMovedTest, WhatIsLockedOfASlabIsClearedButHasNotGone) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
+  vm.mlocked = {{bytes(block), kFrameSize}};
+  EXPECT_EQ(zone.purge_let(ranges, 2), 1u);
+  EXPECT_EQ(bytes(block)[0], 0);
+  zone.free(zone.number_of(*block), Pages(8));
+  zone.audit();
+}
+
+TEST_F(ZoneMovedTest, HollowFramesDoNotCountAsLive) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  uint32_t number = zone.number_of(*block);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block) + kFrameSize, kFrameSize},
+                        {bytes(block) + 4 * kFrameSize, 2 * kFrameSize}};
+  EXPECT_EQ(zone.purge_let(ranges, 2), 3u);
+  EXPECT_EQ(zone.stats().hollow, 3u);
+  EXPECT_EQ(zone.live_bytes(), 5 * kFrameSize);
+  EXPECT_EQ(zone.touch(number + 4, Pages(4)), 2u);
+  EXPECT_EQ(zone.count_hollow(number, Pages(8)), 1u);
+  zone.free(number, Pages(8));
+  zone.audit();
+  EXPECT_EQ(zone.stats().hollow, 0u);
+  EXPECT_EQ(zone.stats().dirty, 7u) << "a frame without memory came back as if it had some";
+}
+
+TEST_F(ZoneMovedTest, WhatTheKernelWouldNotTakeOfASlabIsNotHollow) {
+  start();
+  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
+  std::memset(bytes(block), 1, Pages(8).bytes());
+  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
+  vm.failing_purges = 2;
+  EXPECT_EQ(zone.purge_let(ranges, 2), 0u);
+  EXPECT_EQ(zone.stats().hollow, 0u);
+  zone.free(zone.number_of(*block), Pages(8));
+  zone.audit();
+  EXPECT_FALSE(alloc(8)->is_new) << "it would be taken for zeroed";
+}
 
 TEST_F(ZoneMovedTest, NothingIsLeftOfItWhenTheBlockIsFree) {
   start();

@@ -163,31 +163,6 @@ TEST_F(ZoneTest, NothingIsLostWhenACommitFails) {
   }
 }
 
-TEST_F(ZoneTest, KnowsItsOwnAddresses) {
-  start();
-  int local = 0;
-  EXPECT_FALSE(zone.contains(&local));
-  EXPECT_FALSE(zone.contains(nullptr));
-  Frame* block = alloc(2);
-  EXPECT_TRUE(zone.contains(bytes(block)));
-  EXPECT_TRUE(zone.contains(bytes(block) + 2 * kFrameSize - 1));
-  EXPECT_FALSE(zone.contains(zone.window() - 1));
-  EXPECT_FALSE(zone.contains(zone.window() + zone.window_size()));
-  EXPECT_EQ(&zone.frame_of(bytes(block) + 17), block);
-  EXPECT_EQ(&zone.frame_at(zone.number_of(*block)), block);
-}
-
-TEST_F(ZoneTest, PublishesItsSizeAsItGrows) {
-  start();
-  size_t published = 1;
-  zone.publish_size(published);
-  EXPECT_EQ(published, 0u);
-  ASSERT_NE(alloc(1024), nullptr);
-  EXPECT_EQ(published, zone.window_size());
-  ASSERT_NE(alloc(4096), nullptr);
-  EXPECT_EQ(published, zone.window_size());
-}
-
 TEST_F(ZoneTest, GrowsABlockInPlaceWhenWhatFollowsIsFree) {
   start();
   Frame* block = alloc(10);
@@ -328,6 +303,17 @@ TEST_F(ZoneTest, OfLockedMemoryNoMoreStaysThanIsLockedAndOnce) {
   free(wall);
 }
 
+TEST_F(ZoneTest, OfLockedMemoryTheAddressSpaceGoesAtTheEnd) {
+  start();
+  Frame* stays = alloc(2000);
+  free(alloc(8000));
+  vm.mlocked = {{zone.window(), 256 * kMiB}};
+  EXPECT_GE(zone.purge(0), 8000u);
+  zone.audit();
+  EXPECT_LE(zone.window_size(), (2000 + 16) * kFrameSize);
+  free(stays);
+}
+
 // Under mlockall each call would be futile.
 TEST_F(ZoneTest, WhereNothingGoesTheKernelIsLeftAloneForAWhile) {
   start(kKeepNothing);
@@ -353,18 +339,6 @@ TEST_F(ZoneTest, WhereNothingGoesTheKernelIsLeftAloneForAWhile) {
   breathe();
   sleep();
   EXPECT_EQ(zone.stats().dirty, 0u) << "and what can go goes again";
-}
-
-TEST_F(ZoneTest, WhatIsLockedOfASlabIsClearedButHasNotGone) {
-  start();
-  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
-  std::memset(bytes(block), 1, Pages(8).bytes());
-  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
-  vm.mlocked = {{bytes(block), kFrameSize}};
-  EXPECT_EQ(zone.purge_let(ranges, 2), 1u);
-  EXPECT_EQ(bytes(block)[0], 0);
-  zone.free(zone.number_of(*block), Pages(8));
-  zone.audit();
 }
 
 Zone* g_zone;
@@ -425,37 +399,6 @@ TEST_F(ZoneTest, TheLatestThatWereFreedWait) {
   for (size_t pages = 29; pages >= 22; --pages) EXPECT_EQ(alloc(pages), blocks[pages - 20]);
 }
 
-TEST_F(ZoneTest, HollowFramesDoNotCountAsLive) {
-  start();
-  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
-  uint32_t number = zone.number_of(*block);
-  std::memset(bytes(block), 1, Pages(8).bytes());
-  os::Range ranges[] = {{bytes(block) + kFrameSize, kFrameSize},
-                        {bytes(block) + 4 * kFrameSize, 2 * kFrameSize}};
-  EXPECT_EQ(zone.purge_let(ranges, 2), 3u);
-  EXPECT_EQ(zone.stats().hollow, 3u);
-  EXPECT_EQ(zone.live_bytes(), 5 * kFrameSize);
-  EXPECT_EQ(zone.touch(number + 4, Pages(4)), 2u);
-  EXPECT_EQ(zone.count_hollow(number, Pages(8)), 1u);
-  zone.free(number, Pages(8));
-  zone.audit();
-  EXPECT_EQ(zone.stats().hollow, 0u);
-  EXPECT_EQ(zone.stats().dirty, 7u) << "a frame without memory came back as if it had some";
-}
-
-TEST_F(ZoneTest, WhatTheKernelWouldNotTakeOfASlabIsNotHollow) {
-  start();
-  Frame* block = zone.alloc(Pages(8), Order(0), FrameKind::kSlab);
-  std::memset(bytes(block), 1, Pages(8).bytes());
-  os::Range ranges[] = {{bytes(block), kFrameSize}, {bytes(block) + 2 * kFrameSize, kFrameSize}};
-  vm.failing_purges = 2;
-  EXPECT_EQ(zone.purge_let(ranges, 2), 0u);
-  EXPECT_EQ(zone.stats().hollow, 0u);
-  zone.free(zone.number_of(*block), Pages(8));
-  zone.audit();
-  EXPECT_FALSE(alloc(8)->is_new) << "it would be taken for zeroed";
-}
-
 TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   start();
   Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);
@@ -474,14 +417,6 @@ TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   zone.free(number, Pages(5));
   zone.audit();
   EXPECT_EQ(zone.stats().live, 0u);
-}
-
-TEST_F(ZoneTest, AClassOutsideSlabsIsAStray) {
-  start();
-  ASSERT_TRUE(zone.cover_classes());
-  Frame* block = alloc(1);
-  zone.class_map()[zone.number_of(*block)] = 3;
-  EXPECT_EQ(zone.slab_frames().strays, 1u);
 }
 
 }  // namespace
