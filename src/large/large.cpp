@@ -93,11 +93,15 @@ void* move(PageHeap& heap, Block block, Pages pages) {
                 (!base::kHasCaches || target.zone->may_take_moved(pages, mappings));
   os::Moved moved = may_be ? block.zone->vm().move(from, to, usable_size(block)) : os::Moved::kNo;
   if (moved != os::Moved::kYes) {
-    if (base::kHasCaches && may_be && moved == os::Moved::kNo)
-      target.zone->note_not_moved(*target.frame);
+    // A target that is lost stays let, without memory: its address space is somebody else's by now,
+    // or nobody's.
+    if (moved == os::Moved::kTargetLost) {
+      if (base::kHasCaches) target.zone->hollow_out(target.zone->number_of(*target.frame), pages);
+      return nullptr;
+    }
+    if (base::kHasCaches && may_be) target.zone->note_not_moved(*target.frame);
     if (base::kHasCaches) target.zone->touch(target.zone->number_of(*target.frame), had);
-    // A target that is lost stays let: its address space is somebody else's by now, or nobody's.
-    if (moved == os::Moved::kNo) free(heap, target);
+    free(heap, target);
     return nullptr;
   }
   if (!base::kHasCaches) {

@@ -48,8 +48,8 @@
 //   1. Those of the buddy heap.
 //   2. committed frames = live + free + waiting + isolated.
 //   3. The class map is 0 outside slabs: proved from above, where carving can be seen (inspect).
-//   4. hollow frames are frames of slabs, and of a block that others' pages are moved to, whose
-//      dirty bit is clear: proved by the stocks.
+//   4. hollow frames are frames of slabs, of a block that others' pages are moved to, and such as
+//      the kernel has lost, whose dirty bit is clear: proved by the stocks.
 //   5. What the budget was told is live - hollow + dirty.
 //
 // Locking

@@ -120,6 +120,8 @@ os::Moved Zone::renew(size_t first, size_t count) {
   if (first >= end) return os::Moved::kNo;
   os::Moved renewed =
       vm_->renew(address_of(static_cast<uint32_t>(first)), (end - first) * kFrameSize);
+  if (renewed == os::Moved::kTargetLost)
+    hollow_out(static_cast<uint32_t>(first), Pages(end - first));
   if (renewed != os::Moved::kYes) return renewed;
   os::Locked held(lock_);
   introduce_again(first, end - first);
@@ -127,7 +129,8 @@ os::Moved Zone::renew(size_t first, size_t count) {
   return renewed;
 }
 
-// What the kernel has lost stays let: its address space is somebody else's by now, or nobody's.
+// What the kernel has lost stays let, without memory: its address space is somebody else's by now,
+// or nobody's.
 void Zone::free_moved(Frame& block) {
   if (is_abandoned()) return;
   uint32_t first = number_of(block);

@@ -193,9 +193,11 @@ TEST_F(LargeTest, ATargetThatIsLostInAMoveIsNeverGivenOut) {
   fill(p, size);
   vm.failing_moves = 1;
   vm.loses_targets = true;
+  const size_t held = heap.budget().held();
   EXPECT_EQ(resize(p, 2 * size), nullptr);
   expect_filled(p, size);
   EXPECT_EQ(heap.giants().stats().live, 4 * size / kFrameSize);
+  EXPECT_EQ(heap.budget().held(), held) << "there is no memory in it";
 }
 
 TEST_F(LargeTest, GrowthWithoutMemoryChangesNothing) {

@@ -139,9 +139,11 @@ TEST_F(ZoneMovedTest, WhatTheKernelHasLostIsNeverGivenOut) {
   zone.audit();
   EXPECT_EQ(block->count, kPages / 2);
   EXPECT_EQ(zone.stats().live, kPages);
+  EXPECT_EQ(zone.stats().hollow, kPages / 2);
   vm.failing_renews = 1;
   free(block);
   EXPECT_EQ(zone.stats().live, kPages);
+  EXPECT_EQ(zone.stats().hollow, kPages) << "there is no memory";
 }
 
 TEST_F(ZoneMovedTest, NoMoreThanABoundComes) {
