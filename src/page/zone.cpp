@@ -160,12 +160,15 @@ Frame* Zone::alloc(Pages pages, Order align, FrameKind kind, Pages moved) {
   if (base::kHasCaches && kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
   bool is_small = kind != FrameKind::kLarge || pages.bytes() <= base::kMaxCached;
-  bool is_whole = state_.load(std::memory_order_relaxed) == State::kWhole;
+  Budget::For whom = is_small ? Budget::For::kSmall : Budget::For::kLarge;
+  if (state_.load(std::memory_order_relaxed) != State::kWhole) return nullptr;
   size_t more = base::kHasCaches ? pages.n - moved.n : pages.n;
-  if (!is_whole || !has_room(more, is_small ? Budget::For::kSmall : Budget::For::kLarge))
-    return nullptr;
   size_t before = dirty_frames();
-  uint32_t block = find(pages, align, kind);
+  uint32_t block = kNone;
+  if (has_room(more, whom))
+    block = find(pages, align, kind);
+  else if (align.n == 0)
+    block = find_held(pages, kind, whom);
   if (base::kHasCaches && block != kNone) {
     dirty_.clear(block, moved.n);
     hollow_ += moved.n;
@@ -199,6 +202,29 @@ uint32_t Zone::find(Pages pages, Order align, FrameKind kind) {
   return block;
 }
 
+// What is free and dirty is held already. So where the budget has no room for a block, the front of
+// one that waits may be had nevertheless; and a warm one, half of which is dirty at least, where
+// there is room for the other half. Else all that is free would have to go first.
+uint32_t Zone::find_held(Pages pages, FrameKind kind, Budget::For whom) {
+  if (!base::kHasCaches || !has_room(0, whom)) return kNone;
+  size_t shortest = SIZE_MAX;
+  for (unsigned i = 0; kind == FrameKind::kLarge && i < waiter_count_; ++i)
+    if (size_t count = frames_[waiters_[i]].count; count >= pages.n)
+      shortest = std::min(shortest, count);
+  if (shortest == SIZE_MAX)
+    return has_room(pages.n / 2, whom) ? buddy_.take_warm({{pages}, 1}, kind) : kNone;
+  Frame& block = *take_waiting(Pages(shortest));
+  block.count = static_cast<uint32_t>(pages.n);
+  buddy_.give(number_of(block) + block.count, Pages(shortest - pages.n));
+  return number_of(block);
+}
+
+// Whether what is not held yet of so many frames may be had.
+bool Zone::has_room_from(uint32_t first, size_t frames) const {
+  size_t end = std::min(first + frames, window_size() / kFrameSize);
+  return has_room(frames - dirty_.count(first, end - first), Budget::For::kLarge);
+}
+
 Frame* Zone::alloc_any(const Choices& choices, FrameKind kind) {
   if (kind == FrameKind::kSlab && !cover_classes()) return nullptr;
   os::Locked held(lock_);
@@ -210,6 +236,8 @@ Frame* Zone::alloc_any(const Choices& choices, FrameKind kind) {
     bool is_much_free = buddy_.dirty_frames() * kMuchFreeShare > live_ - hollow_;
     block = buddy_.take_warm(is_much_free ? choices : choices.best(), kind);
     if (block == kNone) block = take(choices.of[0], Order(0), kind);
+  } else {
+    block = find_held(choices.of[0], kind, Budget::For::kSmall);
   }
   for (unsigned i = 1; block == kNone && i < choices.count; ++i)
     if (fits(choices.of[i])) block = buddy_.take(choices.of[i], Order(0), kind);
@@ -228,7 +256,7 @@ Frame* Zone::alloc_clean(Pages pages) {
 
 Frame* Zone::alloc_scrap(FrameKind kind) {
   os::Locked held(lock_);
-  if (is_abandoned() || !has_room(1, Budget::For::kSmall)) return nullptr;
+  if (is_abandoned() || !has_room(0, Budget::For::kSmall)) return nullptr;
   size_t before = dirty_frames();
   return let(buddy_.take_scrap(kind), before);
 }
@@ -266,8 +294,8 @@ bool Zone::try_grow(Frame& block, Pages pages) {
   uint32_t first = number_of(block);
   uint32_t end = first + block.count;
   size_t more = pages.n - block.count;
-  if (!has_room(more, Budget::For::kLarge)) return false;
   size_t have = window_size() / kFrameSize;
+  if (!has_room(more, Budget::For::kLarge) && !has_room_from(end, more)) return false;
   if (end + more > have) {
     // As far as the window's end nothing may be in the way. But where there is room enough in front
     // it had better move there: a block that ends the window again and again would lengthen it for
@@ -396,8 +424,7 @@ size_t Zone::purge(size_t keep) {
     bool is_futile = locked > kMostLocked && locked >= done;
     if (purged < batch.count || purged == 0 || is_futile) break;
   }
-  if (base::kHasCaches && surplus > 0 && locked >= done)
-    purge_refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
+  if (base::kHasCaches && surplus > 0 && locked >= done) pause(purge_refused_until_ms_);
   is_purging_.store(false, std::memory_order_relaxed);
   if (surplus > 0 && done >= surplus) note_change();
   tell_budget();
@@ -439,6 +466,13 @@ ZoneStats Zone::stats() {
           .purged = purged_,
           .purges = purges_,
           .growths = growths_};
+}
+
+Frames Zone::frames() {
+  os::Locked held(lock_);
+  Frames frames = now();
+  frames.live += frames.kept;
+  return frames;
 }
 
 size_t Zone::free_blocks(Order order) {

@@ -296,12 +296,7 @@ class Zone {
   }
   ZoneStats stats() ASHLAR_EXCLUDES(lock_);
   /// What retention goes by, but that vacant frames count as live.
-  Frames frames() ASHLAR_EXCLUDES(lock_) {
-    os::Locked held(lock_);
-    Frames frames = now();
-    frames.live += frames.kept;
-    return frames;
-  }
+  Frames frames() ASHLAR_EXCLUDES(lock_);
   size_t free_blocks(base::Order order) ASHLAR_EXCLUDES(lock_);
   /// As Buddy::fragmentation.
   int fragmentation(base::Order order) ASHLAR_EXCLUDES(lock_);
@@ -340,9 +335,9 @@ class Zone {
   bool add(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   bool commit(char* at, size_t count) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD bool commit_hugetlb(char* at, size_t count) ASHLAR_REQUIRES(lock_);
-  // What was refused, pages that were set apart or a purge of locked ones, is asked for again after
-  // so long: of the first the kernel makes a file for each attempt.
+  // What was refused is asked for again after so long: hugetlb takes a file for each attempt.
   static constexpr uint64_t kAskAgainMs = 1000;
+  ASHLAR_COLD void pause(uint64_t& until_ms);
   ASHLAR_COLD size_t purge_end(size_t keep) ASHLAR_EXCLUDES(lock_);
   void introduce(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
   ASHLAR_COLD void name(size_t first, size_t count) ASHLAR_REQUIRES(lock_);
@@ -369,6 +364,9 @@ class Zone {
   uint32_t take(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
   uint32_t cut_out(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
   uint32_t find(base::Pages pages, base::Order align, FrameKind kind) ASHLAR_REQUIRES(lock_);
+  ASHLAR_COLD uint32_t find_held(base::Pages pages, FrameKind kind, Budget::For whom)
+      ASHLAR_REQUIRES(lock_);
+  ASHLAR_COLD bool has_room_from(uint32_t first, size_t frames) const ASHLAR_REQUIRES(lock_);
   Frame* let(uint32_t block, size_t dirty_before) ASHLAR_REQUIRES(lock_);
   void let_wait(Frame& block) ASHLAR_REQUIRES(lock_);
   void end_waiting() ASHLAR_REQUIRES(lock_);

@@ -273,13 +273,17 @@ void Zone::forbid_huge() {
   if (has_advised()) advised_.clear(0, frames);
 }
 
+void Zone::pause(uint64_t& until_ms) {
+  until_ms = vm_->now_ms() + kAskAgainMs;
+}
+
 bool Zone::commit_hugetlb(char* at, size_t count) {
   uint64_t now_ms = vm_->now_ms();
   if (refused_ != 0 && count >= refused_ && !has_come(refused_until_ms_, now_ms, kAskAgainMs))
     return false;
   if (vm_->commit_hugetlb(place_, at, count * kFrameSize, hugetlb_shift(where()))) return true;
   refused_ = count;
-  refused_until_ms_ = vm_->now_ms() + kAskAgainMs;
+  pause(refused_until_ms_);
   return false;
 }
 

@@ -399,6 +399,82 @@ TEST_F(ZoneTest, TheLatestThatWereFreedWait) {
   for (size_t pages = 29; pages >= 22; --pages) EXPECT_EQ(alloc(pages), blocks[pages - 20]);
 }
 
+// Near the hard bound. Else who frees a block and asks for another one would make all of the heap
+// give back what it keeps, each time.
+class ZoneInBoundsTest : public ZoneTest {
+ protected:
+  // Of blocks of 256 frames as many as fit.
+  void fill(size_t hard) {
+    budget.set({.hard = hard});
+    zone.join(budget);
+    start();
+    while (Frame* block = alloc(256)) blocks.push_back(block);
+    ASSERT_GE(blocks.size(), 8u);
+    held = budget.held();
+  }
+  // Memory that is held is had, and no other.
+  void expect_nothing_new() {
+    EXPECT_EQ(budget.held(), held);
+    EXPECT_EQ(vm.purge_calls, 0u);
+  }
+  page::Budget budget;
+  std::vector<Frame*> blocks;
+  size_t held = 0;
+};
+
+TEST_F(ZoneInBoundsTest, WhatWaitsIsHadAgain) {
+  fill(3963);
+  ASSERT_EQ(budget.held() + budget.reserve(), 3963u);
+  free(blocks[3]);
+  EXPECT_EQ(alloc(256), blocks[3]);
+  expect_nothing_new();
+  free(blocks[3]);
+  free(blocks[5]);
+  zone.shrink(*blocks[4], Pages(200));
+  free(blocks[4]);
+  EXPECT_EQ(alloc(150), blocks[4]) << "the shortest that is long enough";
+  expect_nothing_new();
+  EXPECT_EQ(alloc(257), nullptr);
+  EXPECT_NE(alloc(256), nullptr);
+  EXPECT_NE(alloc(256), nullptr);
+  EXPECT_EQ(alloc(256), nullptr);
+  EXPECT_NE(zone.alloc_scrap(FrameKind::kLarge), nullptr);
+  expect_nothing_new();
+}
+
+TEST_F(ZoneInBoundsTest, ABlockGrowsOverWhatIsHeld) {
+  fill(4096);
+  ASSERT_EQ(bytes(blocks[5]), bytes(blocks[4]) + 256 * kFrameSize);
+  free(blocks[5]);
+  EXPECT_FALSE(zone.try_grow(*blocks[4], Pages(513)));
+  EXPECT_TRUE(zone.try_grow(*blocks[4], Pages(512)));
+  zone.audit();
+  expect_nothing_new();
+}
+
+TEST_F(ZoneInBoundsTest, WarmBlocksNeedRoomForHalf) {
+  fill(4000);
+  size_t room = 4000 - budget.reserve() - held;
+  ASSERT_LT(room, 64u);
+  zone.shrink(*blocks[2], Pages(128));  // what goes back does not wait
+  size_t pages = room + room / 2;
+  EXPECT_EQ(zone.alloc_any({{Pages(2 * room + 2)}, 1}, FrameKind::kSlab), nullptr);
+  Frame* block = zone.alloc_any({{Pages(pages)}, 1}, FrameKind::kSlab);
+  ASSERT_NE(block, nullptr);
+  zone.audit();
+  EXPECT_FALSE(block->is_new);
+  expect_nothing_new();
+}
+
+TEST_F(ZoneInBoundsTest, ABoundThatIsExceededRefusesAll) {
+  fill(4096);
+  free(blocks[3]);
+  budget.set({.hard = held / 2});
+  EXPECT_EQ(alloc(256), nullptr);
+  EXPECT_EQ(zone.alloc_scrap(FrameKind::kLarge), nullptr);
+  EXPECT_EQ(zone.alloc_any({{Pages(8)}, 1}, FrameKind::kSlab), nullptr);
+}
+
 TEST_F(ZoneTest, SlabsAreMarkedInEveryFrameAndInTheClassMap) {
   start();
   Frame* block = zone.alloc(Pages(5), Order(0), FrameKind::kSlab);
