@@ -1,5 +1,5 @@
 /* ashlar/kmem.h -- the Linux kernel's own names for memory, over Ashlar's: for code that is carried
- * over from a kernel, to be run and tested in user space as it is.
+ * over from a kernel, to be run and tested in user space.
  *
  * Everything is a macro or a static inline function: the header adds no symbol to a program, and no
  * other header of Ashlar includes it. Programs that are written for user space use ashlar/cache.h,

@@ -20,7 +20,8 @@
 // unwind through the library: it is caught where it leaves the constructor, kept for the thread,
 // and thrown again by the acquire() that gets no object for it. (Some are made in advance: if one
 // of those fails, nobody is told.) The memory stays in the cache and is constructed another time.
-// With -fno-exceptions there is nothing to catch.
+// With -fno-exceptions there is nothing to catch. A thread that is cancelled inside the constructor
+// (pthread_cancel(), pthread_exit()) ends the process: it, too, would have to unwind from there.
 //
 // Threads: every function may be called from every thread, and so are the constructor (by the
 // thread that acquires), the destructor (by any that frees memory; see ASHLAR_CACHE_KEEP) and the
