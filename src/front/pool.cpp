@@ -137,10 +137,16 @@ void* Pool::take_ready() {
   return object != nullptr || !has_noted() ? object : take_noted(true);
 }
 
-bool Pool::put(void* object) {
-  bool is_put = false;
-  inside_soon([&] { is_put = put_inside(object); });
-  return is_put;
+// In the reserve, or noted for it while the gate is closed. Not where the reserve is full, or where
+// there is no place left to note it.
+Pool::Kept Pool::keep(void* object) {
+  for (;;) {
+    bool is_put = false;
+    if (inside_soon([&] { is_put = put_inside(object); }))
+      return is_put ? Kept::kReady : Kept::kNot;
+    if (note(object)) return Kept::kNoted;
+    if (!is_gate_open()) return Kept::kNot;
+  }
 }
 
 bool Pool::fill(size_t least) {
@@ -268,7 +274,8 @@ void Pool::forget_other_process() ASHLAR_UNCHECKED {
   });
 }
 
-// Keeps an object that was freed while the gate was closed. False where there is no place left.
+// Keeps an object that was freed while the gate was closed. False where that is open again, or no
+// place is left.
 bool Pool::note(void* object) {
   for (Place& place : noted_) {
     uint64_t seen = place.fork.load(std::memory_order_relaxed);
@@ -362,8 +369,9 @@ void Pool::free(void* object) {
 
 void Pool::free_now(void* object) {
   if (waiting_.load(std::memory_order_relaxed) != 0 && hand_over(object)) return;
-  if (!put(object)) {
-    if (is_gate_open() || !note(object)) source_.free(source_.data, object);
+  Kept kept = keep(object);
+  if (kept != Kept::kReady) {
+    if (kept == Kept::kNot) source_.free(source_.data, object);
     if (ready() > least()) [[unlikely]]
       drain();
     return;
@@ -373,7 +381,7 @@ void Pool::free_now(void* object) {
   if (waiting_.fetch_add(0, std::memory_order_acq_rel) == 0) [[likely]]
     return;
   void* again = take();
-  if (again == nullptr || hand_over(again) || put(again)) return;
+  if (again == nullptr || hand_over(again) || keep(again) != Kept::kNot) return;
   source_.free(source_.data, again);
 }
 

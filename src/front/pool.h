@@ -97,7 +97,8 @@ class Pool {
   void* take();
   void* take_inside();
   void* take_ready();
-  bool put(void* object);
+  enum class Kept : uint8_t { kNot, kReady, kNoted };
+  Kept keep(void* object);
   bool put_inside(void* object);
   void free_now(void* object);
   bool has_noted() const { return has_noted_.load(std::memory_order_relaxed); }

@@ -127,6 +127,23 @@ TEST(PoolFork, WhatIsFreedBesideAForkServesAtOnceAndInTheChildrenOfLaterForks) {
   EXPECT_EQ(ashlar_pool_ready(pool.get()), 5u);
 }
 
+// Freed the moment that a fork is over: the gate was closed just now, and the reserve is not full.
+TEST(PoolFork, NothingGoesToTheSourceAsLongAsTheReserveIsNotFull) {
+  Source source{4};
+  Pool pool = pool_over(source, 4);
+  constexpr long kDry = -1000;
+  source.left = kDry;
+  std::atomic<bool> is_over{false};
+  std::thread user([&] {
+    while (!is_over) ashlar_pool_free(pool.get(), ashlar_pool_alloc(pool.get(), ASHLAR_NORETRY, 0));
+  });
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(fork_beside([] { usleep(3000); }, [] { return 0; }), 0);
+  is_over = true;
+  user.join();
+  EXPECT_EQ(source.left, kDry) << "somebody else may have them now";
+  EXPECT_EQ(served(pool), 4);
+}
+
 TEST(PoolFork, IsMadeSmallerAfterALongFork) {
   Source source{100};
   Pool pool = pool_over(source, 100);
