@@ -23,11 +23,16 @@ constexpr size_t kEverything = SIZE_MAX / 2 + 1;
 
 void TypedCache::destroy() {
   if (shrinker_ != Shrinkers::kNone) g_shrinkers.remove(shrinker_);
-  // In the child of a fork they may be other threads' of the parent.
-  size_t live = made_in_ == fork_count() ? count_live() : 0;
+  // In the child of a fork they may be other threads' of the parent. (To count them empties the
+  // magazines.)
+  bool is_own = made_in_ == fork_count();
+  size_t live = is_own ? count_live() : 0;
   if (live > 0 && live != SIZE_MAX) misuse::live_objects(name_, live);
   end_waiting();
-  if (keeps_slabs() && cache_ != nullptr) end_empties(0, true);
+  if (keeps_slabs() && cache_ != nullptr) {
+    if (!is_own) inside([&] { g_registry.empty(*cache_); });
+    end_empties(0, true);
+  }
   if (!inside([&] { end(); })) put_off(end_);
 }
 

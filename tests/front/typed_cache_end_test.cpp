@@ -61,4 +61,21 @@ TEST(TypedCacheEnd, ObjectsThatCannotBeMadeBesideALongForkAreNotLost) {
   ashlar_audit();
 }
 
+int g_made = 0, g_ended = 0;
+
+TEST(TypedCacheEnd, AChildThatEndsACacheOfItsParentEndsWhatIsFree) {
+  auto make_one = [](void*, void*) { return ++g_made, 0; };
+  auto end_one = [](void*, void*) { ++g_ended; };
+  Cache cache = make_cache("inherited", 1000, {.construct = make_one, .destruct = end_one});
+  std::vector<void*> objects(200);
+  for (void*& object : objects) object = ashlar_cache_alloc(cache.get(), 0);
+  for (void* object : objects) ashlar_cache_free(cache.get(), object);
+  const test::Ending child = test::in_child([&] {
+    cache.reset();
+    dprintf(1, "%d of %d\n", g_ended, g_made);
+    return g_ended == g_made && g_made >= 200 ? 0 : 1;
+  });
+  EXPECT_TRUE(child.clean()) << child.text();
+}
+
 }  // namespace
