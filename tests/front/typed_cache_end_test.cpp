@@ -8,6 +8,7 @@
 #include "support/caches.h"
 
 namespace {
+using namespace ashlar;
 
 using test::Cache;
 using test::info_of;
@@ -64,6 +65,10 @@ TEST(TypedCacheEnd, ObjectsThatCannotBeMadeBesideALongForkAreNotLost) {
 int g_made = 0, g_ended = 0;
 
 TEST(TypedCacheEnd, AChildThatEndsACacheOfItsParentEndsWhatIsFree) {
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) usleep(1000);
+  });
   auto make_one = [](void*, void*) { return ++g_made, 0; };
   auto end_one = [](void*, void*) { ++g_ended; };
   Cache cache = make_cache("inherited", 1000, {.construct = make_one, .destruct = end_one});
@@ -75,6 +80,8 @@ TEST(TypedCacheEnd, AChildThatEndsACacheOfItsParentEndsWhatIsFree) {
     dprintf(1, "%d of %d\n", g_ended, g_made);
     return g_ended == g_made && g_made >= 200 ? 0 : 1;
   });
+  is_over = true;
+  other.join();
   EXPECT_TRUE(child.clean()) << child.text();
 }
 
