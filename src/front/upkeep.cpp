@@ -98,19 +98,25 @@ void give_back_meanwhile();
 
 // While memory is short: all that can be goes back, and the program's caches are asked for the
 // rest.
-void relieve(uint64_t now) {
+ASHLAR_NOINLINE void follow_pressure(uint64_t now) {
   page::Budget& budget = g_heap.pages().budget();
-  if (!g_has_pressure.load(std::memory_order_relaxed)) {
-    bool is_small = budget.held() < Pressure::kLeastWatched && budget.over() == 0;
-    if (is_small) return budget.close_reserve();  // and touches nothing else
-    g_has_pressure.store(true, std::memory_order_relaxed);
-  }
   Pressure::Rules rules{.follows = g_heap.follows_container(),
                         .interval_ms = std::min(g_heap.interval_ms(), kMostPressureMs)};
   if (!g_pressure.look(budget, rules, now)) [[likely]]
     return;
   give_back_meanwhile();
   g_heap.set_wish(g_pressure.wish(budget));
+}
+
+// A small process looks at no pressure, and has nothing of that in memory.
+void relieve(uint64_t now) {
+  page::Budget& budget = g_heap.pages().budget();
+  if (!g_has_pressure.load(std::memory_order_relaxed)) {
+    bool is_small = budget.held() < Pressure::kLeastWatched && budget.over() == 0;
+    if (is_small) return budget.close_reserve();
+    g_has_pressure.store(true, std::memory_order_relaxed);
+  }
+  follow_pressure(now);
 }
 
 // What another thread is returning counts as held until that is done, and it passes by what has
@@ -143,7 +149,7 @@ void find_nodes_if_large() {
 
 // Whether the heap holds so much more than it did at its least since it was last so. One thread of
 // those that see it is told.
-bool has_grown(size_t held) {
+ASHLAR_NOINLINE bool has_grown(size_t held) {
   size_t least = g_least_held.load(std::memory_order_relaxed);
   bool has_grown = held > least + std::max(kMuchGrown, least / kGrownShare);
   return (held < least || has_grown) && g_least_held.compare_exchange_strong(least, held) &&
