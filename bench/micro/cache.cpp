@@ -34,7 +34,8 @@ page::PageHeap& heap() {
     if (!heap.start(os::kVm, micro::kKeepAll, {.huge_pages = page::Manners::HugePages::kNever}))
       return false;
     g_has_rseq = g_registry.start(heap, allow_rseq, [](void* area) {
-      g_registry.end_seat(area);
+      cache::leave_seat();
+      g_registry.end_seat(*static_cast<cache::Area*>(area));
     }) != os::RseqMode::kNone;
     return true;
   }();

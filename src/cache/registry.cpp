@@ -339,9 +339,9 @@ void Registry::forget_magazines() {
   for_each_cpu_area(close_words);
 }
 
-void Registry::end_seat(void* area) {
-  empty_area(*static_cast<Area*>(area));
-  leave_seat(static_cast<Area*>(area));
+void Registry::end_seat(Area& area) {
+  empty_area(area);
+  keep_area(area);
 }
 
 void Registry::audit() {

@@ -102,8 +102,8 @@ class Registry {
   /// idle.
   void forget_magazines();
 
-  /// Ends the calling thread's own seat: for the exit hook that start() was given.
-  void end_seat(void* area);
+  /// Empties the seat that a thread has left, and keeps it for another.
+  void end_seat(Area& area);
 
   void audit();
 

@@ -141,14 +141,17 @@ void restore_seats() {
   for_each_cpu_area([](const Area& area) { store_entry(area.cpu, &area); });
 }
 
-void leave_seat(Area* area) {
+void leave_seat() {
   os::ThreadState& thread = os::this_thread();
   thread.fallback = nullptr;
   thread.has_exited = true;
-  close_words(*area);
+}
+
+void keep_area(Area& area) {
+  close_words(area);
   os::Locked held(g_lock);
-  area->next = g_unused;
-  g_unused = area;
+  area.next = g_unused;
+  g_unused = &area;
 }
 
 os::Lock& seat_lock() {

@@ -43,6 +43,7 @@ struct Area : os::CpuArea {
   uint16_t yard;                        ///< of each stock, that serves who sits here
   unsigned cpu;                         ///< whose it is, unless a thread's
   Area* next;                           ///< CPUs' areas, or those of threads that have ended
+  void* late[3];                        ///< for whoever has a thread's area emptied later
 };
 
 constexpr size_t spare_of(size_t cache) {
@@ -129,8 +130,10 @@ void keep_seats_drained(bool are_kept);
 /// Gives the areas back.
 void restore_seats();
 
-/// Ends the calling thread's own seat, whose magazines are empty, and keeps the area for another.
-void leave_seat(Area* area);
+/// From here on the calling thread, which ends, has no seat of its own. The area is the caller's.
+void leave_seat();
+/// Keeps the area of a thread that has left its seat, with empty magazines, for another.
+void keep_area(Area& area);
 
 /// Makes every magazine of an area one of no capacity: empty and full at once.
 void close_words(Area& area);

@@ -264,10 +264,19 @@ void free_inside(Zone& zone, void* p) {
   __builtin_unreachable();
 }
 
-// The exit hook of a thread with magazines of its own: they go back as by any other slow path.
+// The exit hook of a thread with magazines of its own: they go back as by any other slow path. A
+// fork may be waiting for this thread to end, where the program's handler joins it; then they go
+// later.
 void end_thread(void* area) {
-  GateEntry entry(GateEntry::Waiting{});
-  g_registry.end_seat(area);
+  struct LateEnd : PutOff {
+    cache::Area* area;
+  };
+  cache::leave_seat();
+  auto& seat = *static_cast<cache::Area*>(area);
+  if (inside_soon([&] { g_registry.end_seat(seat); })) return;
+  auto end_late = [](PutOff& work) { g_registry.end_seat(*static_cast<LateEnd&>(work).area); };
+  static_assert(sizeof(LateEnd) == sizeof(seat.late));
+  put_off(*new (seat.late) LateEnd{{nullptr, end_late}, &seat});
 }
 
 }  // namespace

@@ -20,10 +20,27 @@ ASHLAR_CACHE_DATA std::atomic<bool> g_is_registered{false};
 
 namespace {
 
-// Counts of threads inside, spread over cache lines so that slow paths do not meet here.
+// A count of threads, with the number of the process that counts, fork_count(), in the upper half:
+// a child begins anew, and who was counted before goes out of a count that he is not in.
 struct alignas(base::kCacheLine) Count {
-  std::atomic<uint32_t> threads{0};
+  std::atomic<uint64_t> word{0};
+
+  uint32_t come_in() {
+    uint64_t seen = word.load(std::memory_order_relaxed);
+    while (!word.compare_exchange_weak(seen, seen + 1, std::memory_order_seq_cst)) {
+    }
+    return static_cast<uint32_t>(seen >> 32);
+  }
+  void go_out(uint32_t process) {
+    uint64_t seen = word.load(std::memory_order_relaxed);
+    while (seen >> 32 == process &&
+           !word.compare_exchange_weak(seen, seen - 1, std::memory_order_release)) {
+    }
+  }
+  uint32_t threads() const { return static_cast<uint32_t>(word.load(std::memory_order_seq_cst)); }
+  void begin(uint32_t process) { word.store(uint64_t{process} << 32, std::memory_order_relaxed); }
 };
+// Spread over cache lines so that slow paths do not meet here.
 constexpr size_t kCounts = 8;
 ASHLAR_CACHE_DATA Count g_inside[kCounts];
 
@@ -34,13 +51,17 @@ ASHLAR_CACHE_DATA uint8_t g_last_closing = 0;
 // This closing, where it has outlasted a Stay's wait; else 0, or one that is over just now.
 std::atomic<uint8_t> g_long_closing{0};
 ASHLAR_CACHE_DATA constinit os::Lock g_fork_lock;
+// Forks by handlers that have interrupted the slow path, and wait for another one to be over.
+ASHLAR_CACHE_DATA Count g_forkers_inside;
 ASHLAR_START_DATA std::atomic<void*> g_freed_beside{nullptr};
 ASHLAR_CACHE_DATA uint32_t g_forks = 0;
 // How often the gate was closed by this process and those that it comes from, and up to the fork
 // that has made it.
 ASHLAR_CACHE_DATA std::atomic<uint32_t> g_closings{0};
 ASHLAR_CACHE_DATA uint32_t g_closings_at_birth = 0;
-ASHLAR_CACHE_DATA bool g_is_drained = false, g_was_drained = false, g_is_our_drain = false;
+// For the fork under way: nobody can be in a restartable section; that was so before it; and this
+// very thread had seen to it.
+ASHLAR_CACHE_DATA bool g_is_fenced = false, g_was_drained = false, g_is_our_drain = false;
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
 
 // How long a thread waits at the gate, once: most forks are over by then, and work beside the heap
@@ -63,8 +84,13 @@ Count& count_of(const os::ThreadState& thread) {
 
 uint32_t threads_inside() {
   uint32_t sum = 0;
-  for (Count& count : g_inside) sum += count.threads.load(std::memory_order_seq_cst);
+  for (const Count& count : g_inside) sum += count.threads();
   return sum;
+}
+
+bool is_closed_to(const os::ThreadState& me) {
+  os::ThreadState* closer = g_closer.load(std::memory_order_seq_cst);
+  return closer != nullptr && closer != &me;
 }
 
 // How many of those inside will never leave: this thread, whom the fork has interrupted, or those
@@ -74,7 +100,8 @@ uint32_t endless_stays() {
   return std::max(endless, uint32_t{os::this_thread().gate_depth > 0});
 }
 
-void close_gate() {
+// False, with the gate as good as open, where a fork inside the slow path waits for this one.
+bool try_close_gate() {
   os::ThreadState& me = os::this_thread();
   g_last_closing = g_last_closing == UINT8_MAX ? uint8_t{1} : uint8_t(g_last_closing + 1);
   g_closings.fetch_add(1, std::memory_order_relaxed);
@@ -82,6 +109,7 @@ void close_gate() {
   g_closer.store(&me, std::memory_order_seq_cst);
   // Whoever yields for long keeps a CPU from those that it waits for.
   for (unsigned looks = 0; endless_stays() == 0 && threads_inside() > 0; ++looks) {
+    if (g_forkers_inside.threads() > 0) return false;
     if (looks % (kYields + 1) < kYields)
       os::yield_cpu();
     else
@@ -92,6 +120,7 @@ void close_gate() {
     if (waits >= kLeastSignalWaits && threads_inside() <= endless_stays()) break;
     os::futex_wait(g_closing, g_last_closing, kSignalWaitUs);
   }
+  return true;
 }
 
 void open_gate() {
@@ -105,13 +134,27 @@ bool is_forking() {
   return g_closer.load(std::memory_order_relaxed) == &os::this_thread();
 }
 
-// Whether the fork that is over is the one that closed the gate. One by the only thread needs
-// nothing; one from a handler inside the other leaves everything as it is for that.
-bool is_outermost() {
-  if (!is_forking()) return false;
-  if (g_nested == 0) return true;
+// A fork whose handler has interrupted the slow path must not wait for one that waits for the slow
+// path to end: that one gives way.
+void close_gate() ASHLAR_UNCHECKED {
+  bool is_inside = os::this_thread().gate_depth > 0;
+  uint32_t process = is_inside ? g_forkers_inside.come_in() : 0;
+  g_fork_lock.acquire();
+  if (is_inside) g_forkers_inside.go_out(process);
+  while (!try_close_gate()) {
+    open_gate();
+    g_fork_lock.release();
+    while (g_forkers_inside.threads() > 0) os::futex_wait(g_closing, 0, kCloserWaitUs);
+    g_fork_lock.acquire();
+  }
+}
+
+// Ends a fork from a handler that has interrupted another one, in whatever instruction of ours: it
+// leaves the gate as it is for that. False for any other.
+bool end_nested() {
+  if (!g_fork_lock.is_mine() || g_nested == 0) return false;
   --g_nested;
-  return false;
+  return true;
 }
 
 // Taken here and released in one of the next two: beyond what the analysis can follow.
@@ -119,10 +162,9 @@ void before_fork() ASHLAR_UNCHECKED {
   // Heaps in buffers come through the gate before there is malloc's.
   if (!os::has_other_threads() || !start_heap()) return;
   if (g_fork_lock.is_mine()) {
-    g_nested += is_forking();
+    ++g_nested;
     return;
   }
-  g_fork_lock.acquire();
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   if (!base::kHasCaches) return;
@@ -132,14 +174,15 @@ void before_fork() ASHLAR_UNCHECKED {
   // parent alone, one of a thread that waits for what we hold. Neither may have fenced yet.
   g_was_drained = cache::is_drained();
   g_is_our_drain = g_was_drained && cache::seat_lock().is_mine();
-  g_is_drained = g_was_drained ? os::rseq_fence() : cache::drain_seats();
-  cache::keep_seats_drained(g_is_drained && !g_was_drained);
+  g_is_fenced = g_was_drained ? os::rseq_fence() : cache::drain_seats();
+  cache::keep_seats_drained(g_is_fenced && !g_was_drained);
 }
 
 void after_fork_in_parent() ASHLAR_UNCHECKED {
-  if (!is_outermost()) return;
+  if (end_nested() || !g_fork_lock.is_mine()) return;
   if (base::kHasCaches) cache::keep_seats_drained(false);
-  if (base::kHasCaches && g_is_drained && !g_was_drained) cache::restore_seats();
+  if (base::kHasCaches && g_is_fenced && !g_was_drained) cache::restore_seats();
+  g_is_fenced = false;
   open_gate();
   g_fork_lock.release();
 }
@@ -149,11 +192,12 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
     g_heap.pages().abandon_hugetlb();
     g_heap.pages().note_unpinned();
   }
-  if (base::kHasCaches && g_nested == 0) {
+  bool is_nested = end_nested();
+  if (base::kHasCaches && !is_nested) {
     g_heap.restart();
     g_heap.slob().restart();
   }
-  if (!is_outermost()) return;
+  if (!g_fork_lock.is_mine()) return;
   ++g_forks;
   g_closings_at_birth = g_closings.load(std::memory_order_relaxed);
   auto reset = [](os::Lock& lock) { lock.reset_in_child(); };
@@ -168,12 +212,13 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
     os::forget_endless_stays();
     forget_reaper();
   }
-  os::ThreadState& me = os::this_thread();
-  for (Count& count : g_inside) count.threads.store(0, std::memory_order_relaxed);
-  count_of(me).threads.store(me.gate_depth, std::memory_order_relaxed);
+  for (Count& count : g_inside) count.begin(g_forks);
+  g_forkers_inside.begin(g_forks);
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
-  if (base::kHasCaches && !g_is_drained) cache::g_registry.forget_magazines();
+  if (base::kHasCaches && !g_is_fenced) cache::g_registry.forget_magazines();
+  if (is_nested) return;
+  g_is_fenced = false;
   if (base::kHasCaches) cache::keep_seats_drained(false);
   if (base::kHasCaches && !g_is_our_drain) cache::restore_seats();
   open_gate();
@@ -182,14 +227,6 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
 
 }  // namespace
 
-GateEntry::GateEntry(Waiting) {
-  auto wait = [] {
-    if (uint32_t closing = g_closing.load(std::memory_order_acquire); closing != 0)
-      os::futex_wait(g_closing, closing, 0);
-  };
-  for (enter(); !is_open_;) reenter_after(wait);
-}
-
 void GateEntry::enter() {
   is_open_ = true;
   os::ThreadState& me = os::this_thread();
@@ -197,20 +234,22 @@ void GateEntry::enter() {
   if (!is_counted_) return;
   if (!is_process_started()) [[unlikely]]
     start_process();
+  // Many who come by a closed gate and go must not keep the fork from seeing nobody inside.
+  if (me.gate_depth == 0 && is_closed_to(me)) [[unlikely]] {
+    is_open_ = is_counted_ = false;
+    return;
+  }
   // Depth first: a signal handler that forks must know that it has interrupted us.
   ++me.gate_depth;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  count_of(me).threads.fetch_add(1, std::memory_order_seq_cst);
-  os::ThreadState* closer = g_closer.load(std::memory_order_seq_cst);
-  if (closer == nullptr || closer == &me || me.gate_depth > 1) [[likely]]
-    return;
-  is_open_ = false;
+  process_ = count_of(me).come_in();
+  is_open_ = me.gate_depth > 1 || !is_closed_to(me);
 }
 
 void GateEntry::leave() {
   if (!is_counted_) return;
   os::ThreadState& me = os::this_thread();
-  count_of(me).threads.fetch_sub(1, std::memory_order_release);
+  count_of(me).go_out(process_);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   --me.gate_depth;
 }

@@ -42,9 +42,6 @@ ASHLAR_HIDDEN extern std::atomic<bool> g_is_registered;
 class GateEntry {
  public:
   GateEntry() { enter(); }
-  /// One that comes in, however long it has to wait for that.
-  struct Waiting {};
-  explicit GateEntry(Waiting);
   ~GateEntry() { leave(); }
   GateEntry(const GateEntry&) = delete;
   GateEntry& operator=(const GateEntry&) = delete;
@@ -66,6 +63,7 @@ class GateEntry {
 
   bool is_open_ = true;
   bool is_counted_ = false;
+  uint32_t process_ = 0;  // the fork_count() of the process that has counted it
 };
 
 /// Waits up to a millisecond for the gate to open. A thread that has waited since it was closed
@@ -79,8 +77,7 @@ enum class GateWait : uint32_t {
   kNot = 0,
   kTenthOfASecond = 100,
   kSecond = 1'000,
-  kTenSeconds = 10'000,
-  kUntilOpen = UINT32_MAX
+  kTenSeconds = 10'000
 };
 
 /// Does `what` inside the gate. False where that has stayed closed; then nothing is done.

@@ -72,8 +72,8 @@ size_t Shrinkers::ask_some(size_t bytes, Wanted wanted) {
     if (slot.state.load() == State::kReady && wanted(slot.shrink))
       freed += slot.shrink(slot.data, bytes - freed);
     slot.calls.fetch_sub(1);
+    me.shrinking = 0;
   }
-  me.shrinking = 0;
   errno = error;
   return freed;
 }

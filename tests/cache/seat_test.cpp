@@ -147,7 +147,8 @@ TEST_F(SeatTest, AThreadPastItsEndHasNoSeat) {
   std::thread([&] {
     cache::take_seat();
     auto* area = static_cast<Area*>(os::this_thread().fallback);
-    cache::leave_seat(area);
+    cache::leave_seat();
+    cache::keep_area(*area);
     had_none = cache::take_seat().is_none();
   }).join();
   EXPECT_TRUE(had_none);

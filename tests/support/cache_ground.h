@@ -25,7 +25,10 @@ struct CacheGround {
     if (!heap.start(vm.vm(), keep_all)) abort();
     const char* wish = getenv("ASHLAR_CONF");
     mode = cache::g_registry.start(heap, wish == nullptr || std::strstr(wish, "rseq:0") == nullptr,
-                                   [](void* area) { cache::g_registry.end_seat(area); });
+                                   [](void* area) {
+                                     cache::leave_seat();
+                                     cache::g_registry.end_seat(*static_cast<cache::Area*>(area));
+                                   });
   }
 };
 
