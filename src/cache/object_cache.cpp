@@ -35,10 +35,10 @@ ASHLAR_CACHE_DATA std::atomic<size_t> g_peak{0},
     g_last_peak{0};  // bytes in use at most, in this interval and the last
 // What a magazine holds of another yard's objects is a magazine of its own from such a part on.
 constexpr unsigned kLeastPart = 4;
-// Up to what all magazines of one CPU, or of a thread, may grow together, and spares the same
-// again.
+// Up to what all magazines of one seat (a CPU's, or a thread's) may grow together, and spares the
+// same again: this, and a share of the live memory. Shares of all seats together are bounded, too.
 constexpr size_t kSeatBytes = size_t{256} << 10;
-constexpr size_t kSeatShare = 16;
+constexpr size_t kSeatShare = 16, kSeatsShare = 8;
 
 // For each slab that is carved so many others' objects may come from elsewhere.
 constexpr unsigned kSlabsForgone = 4;
@@ -46,18 +46,6 @@ constexpr unsigned kSlabsForgone = 4;
 // Counts that may lose one to a race: they are hints and statistics.
 void add(std::atomic<uint32_t>& counter, uint32_t more) {
   counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-}
-
-size_t height(uint64_t magazine) {
-  size_t objects = 0;
-  for (; !is_empty(magazine) && objects < kMaxMagazine; magazine = below(magazine)) ++objects;
-  return objects;
-}
-
-bool contains(uint64_t magazine, const void* object) {
-  for (unsigned i = 0; !is_empty(magazine) && i < kMaxMagazine; ++i, magazine = below(magazine))
-    if (top_of(magazine) == object) return true;
-  return false;
 }
 
 // What is in use of so much live memory, about; the most of that in this interval.
@@ -98,14 +86,22 @@ void end_peak(size_t live) {
 
 void ObjectCache::start(page::PageHeap& heap, const slab::SlabLayout& layout, uint8_t id,
                         const char* name) {
-  start_own(heap, layout, {.word = id, .slabs = id}, name, slab::Empties::kRetire);
-  has_no_seats_ = false;
   has_remnants_ = true;
+  start_parts(heap, layout, {.word = id, .slabs = id}, name, slab::Empties::kRetire);
 }
 
 void ObjectCache::start_own(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids,
                             const char* name, slab::Empties empties) {
   has_no_seats_ = has_thread_seats();
+  start_parts(heap, layout, ids, name, empties);
+}
+
+// The id comes last: whoever sees it uses the cache.
+void ObjectCache::start_parts(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids,
+                              const char* name, slab::Empties empties) {
+  for (std::atomic<uint32_t>* count :
+       {&slow_allocs_, &slow_frees_, &refills_, &flushes_, &lately_flushed_, &regretted_})
+    count->store(0, std::memory_order_relaxed);
   size_t objects =
       std::clamp(kMagazineBytes / layout.object_size, kLeastMagazine, size_t{kMaxMagazine});
   capacity_ = static_cast<uint8_t>(objects);
@@ -214,7 +210,8 @@ unsigned ObjectCache::learn(const Seat& seat, bool is_full) {
 
 unsigned ObjectCache::grown(const Seat& seat, unsigned capacity, unsigned limit) {
   unsigned larger = std::min(capacity + capacity / 4 + 1, limit);
-  size_t most = kSeatBytes + stock_.heap().live_bytes() / kSeatShare;
+  size_t share = std::max(kSeatShare, kSeatsShare * seat_count());
+  size_t most = kSeatBytes + stock_.heap().live_bytes() / share;
   size_t more = (larger - capacity) * size_t{stock_.layout().object_size};
   return seat.try_hold(more, most) ? larger : capacity;
 }
@@ -396,19 +393,29 @@ bool ObjectCache::may_be_mine(const void* object) {
          zone.frame_of(object).kind_now() == page::FrameKind::kRemnant;
 }
 
-// Follows the links. They lie in freed memory: what leads out of the heap was overwritten.
+// Calls visit(object) from the top on. The links lie in freed memory: what leads out of the heap
+// was overwritten.
+template <class Visit>
+void ObjectCache::walk(uint64_t magazine, Visit visit) {
+  const page::Zone& zone = stock_.heap().slabs();
+  const void* above = top_of(magazine);
+  for (unsigned objects = 0; !is_empty(magazine); ++objects, magazine = below(magazine)) {
+    void* object = top_of(magazine);
+    if (objects == kMaxMagazine || !zone.spans(object) || !may_be_mine(object))
+      misuse::corrupted(above, "a freed object was written to");
+    visit(object);
+    above = object;
+  }
+}
+
 Batch ObjectCache::unchain(uint64_t magazine) {
   Batch batch;
   const page::Zone& zone = stock_.heap().slabs();
-  for (; !is_empty(magazine); magazine = below(magazine)) {
-    void* object = top_of(magazine);
-    if (batch.count == kMaxMagazine || !zone.spans(object) || !may_be_mine(object))
-      misuse::corrupted(batch.count == 0 ? object : batch.objects[batch.count - 1],
-                        "a freed object was written to");
+  walk(magazine, [&](void* object) {
     // The next link is a cache miss as a rule; what the stock will look at comes along with it.
     __builtin_prefetch(&zone.frame_of(object));
     batch.objects[batch.count++] = object;
-  }
+  });
   return batch;
 }
 
@@ -450,13 +457,15 @@ void ObjectCache::for_each_magazine(const Area* own, Visit visit) {
 
 bool ObjectCache::holds(const void* object, const Area* own) {
   bool found = stock_.holds(object);
-  for_each_magazine(own, [&](uint64_t magazine) { found |= contains(magazine, object); });
+  for_each_magazine(own, [&](uint64_t magazine) {
+    walk(magazine, [&](const void* free) { found |= free == object; });
+  });
   return found;
 }
 
 size_t ObjectCache::count_ready(const Area* own) {
   size_t ready = 0;
-  for_each_magazine(own, [&](uint64_t magazine) { ready += height(magazine); });
+  for_each_magazine(own, [&](uint64_t magazine) { walk(magazine, [&](void*) { ++ready; }); });
   return ready;
 }
 

@@ -154,6 +154,8 @@ class ObjectCache {
   void fade(const Seat& seat);
 
  private:
+  void start_parts(page::PageHeap& heap, const slab::SlabLayout& layout, Ids ids, const char* name,
+                   slab::Empties empties);
   Seat here() const { return has_no_seats_ ? Seat{} : take_seat(); }
   uint64_t next_magazine(const Seat& seat, Source source);
   uint64_t refill(const Seat& seat, unsigned capacity, Source source);
@@ -173,6 +175,8 @@ class ObjectCache {
   void leave_depot(const Full& full);
   bool fits_in_depots(size_t bytes, unsigned more);
   bool may_be_mine(const void* object);
+  template <class Visit>
+  void walk(uint64_t magazine, Visit visit);
   Batch unchain(uint64_t magazine);
   template <class Take>
   unsigned flush_depot(Take take);

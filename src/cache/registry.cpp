@@ -30,6 +30,15 @@ uint16_t mark_of(uint64_t word) {
   return static_cast<uint16_t>(word ^ word >> 16 ^ word >> 32 ^ word >> 48) | 1;
 }
 
+struct Words {
+  size_t both[2];
+  const size_t* begin() const { return both; }
+  const size_t* end() const { return both + 2; }
+};
+Words words_of(const ObjectCache& cache) {
+  return {{cache.id(), spare_of(cache.id())}};
+}
+
 bool is_idle(const Area& area, size_t index) {
   uint64_t word = load_word(area, index);
   return !is_empty(word) && mark_of(word) == __atomic_load_n(&area.seen[index], __ATOMIC_RELAXED);
@@ -38,6 +47,18 @@ bool is_idle(const Area& area, size_t index) {
 }  // namespace
 
 ASHLAR_CACHE_DATA constinit Registry g_registry;
+
+// What was taken out of an area, by word.
+struct Registry::Taken {
+  uint64_t words[2 * base::kMaxCaches] = {};
+
+  void take(Area& area, size_t index) {
+    bool is_spare = index >= base::kMaxCaches;
+    words[index] = area.words[index];
+    area.words[index] = is_spare ? kNoMagazine : os::kClosedWord;
+    if (!is_spare) area.habits[index] = {};
+  }
+};
 
 os::RseqMode Registry::start(page::PageHeap& heap, bool allow_rseq, void (*on_exit)(void*)) {
   heap_ = &heap;
@@ -159,9 +180,9 @@ bool Registry::empty(ObjectCache& cache) {
     is_empty = drain_seats();
     if (is_empty) {
       for_each_cpu_area([&](Area& area) {
-        flush_cache(area, cache, [](size_t, uint64_t) { return true; });
-        area.words[cache.id()] = os::kClosedWord;
-        area.habits[cache.id()] = {};
+        Taken taken;
+        for (size_t index : words_of(cache)) taken.take(area, index);
+        flush(taken);
       });
       restore_seats();
     }
@@ -207,30 +228,46 @@ void Registry::reap() {
   reap_idle();
 }
 
-// Gives the objects of those magazines back that are `wanted(index, magazine)`. Nobody sits there.
-template <class Wanted>
-void Registry::flush_cache(Area& area, ObjectCache& cache, Wanted wanted) {
-  for (size_t index : {size_t{cache.id()}, spare_of(cache.id())}) {
-    uint64_t magazine = area.words[index];
-    if (is_empty(magazine) || !wanted(index, magazine)) continue;
-    area.words[index] = index == cache.id() ? os::kClosedWord : kNoMagazine;
-    if (index == cache.id()) area.habits[index] = {};
-    cache.flush(magazine);
-  }
+void Registry::take_all(Area& area, Taken& taken) {
+  for_each([&](ObjectCache& cache) {
+    for (size_t index : words_of(cache)) taken.take(area, index);
+  });
+  area.held = 0;
 }
 
-template <class Wanted>
-void Registry::flush_area(Area& area, Wanted wanted) {
-  for_each([&](ObjectCache& cache) { flush_cache(area, cache, wanted); });
+void Registry::take_idle(Area& area, Taken& taken) {
+  for_each([&](ObjectCache& cache) {
+    for (size_t index : words_of(cache))
+      if (is_idle(area, index)) taken.take(area, index);
+  });
+}
+
+void Registry::flush(const Taken& taken) {
+  for_each([&](ObjectCache& cache) {
+    for (size_t index : words_of(cache))
+      if (!is_empty(taken.words[index])) cache.flush(taken.words[index]);
+  });
 }
 
 void Registry::empty_area(Area& area) {
-  flush_area(area, [](size_t, uint64_t) { return true; });
-  for_each([&](ObjectCache& cache) {
-    area.words[cache.id()] = os::kClosedWord;
-    area.habits[cache.id()] = {};
+  Taken taken;
+  take_all(area, taken);
+  flush(taken);
+}
+
+// Gives back what `take` takes out of each CPU's area. It goes to the slabs, object by object, when
+// the CPUs have their areas again.
+void Registry::empty_cpu_areas(void (Registry::*take)(Area&, Taken&)) {
+  for_each_cpu_area([&](Area& area) {
+    Taken taken;
+    {
+      os::Locked held(seat_lock());
+      if (!drain_seats()) return;
+      (this->*take)(area, taken);
+      restore_seats();
+    }
+    flush(taken);
   });
-  area.held = 0;
 }
 
 // What magazines may hold in which nothing has changed since they were last looked at.
@@ -238,15 +275,15 @@ size_t Registry::idle_bytes(const Area& area) {
   size_t bytes = 0;
   for_each([&](ObjectCache& cache) {
     size_t whole = cache.capacity() * size_t{cache.stock().layout().object_size};
-    if (is_idle(area, cache.id())) bytes += whole;
-    if (is_idle(area, spare_of(cache.id()))) bytes += whole;
+    for (size_t index : words_of(cache))
+      if (is_idle(area, index)) bytes += whole;
   });
   return bytes;
 }
 
 void Registry::note_seen(Area& area) {
   for_each([&](ObjectCache& cache) {
-    for (size_t index : {size_t{cache.id()}, spare_of(cache.id())})
+    for (size_t index : words_of(cache))
       __atomic_store_n(&area.seen[index], mark_of(load_word(area, index)), __ATOMIC_RELAXED);
   });
 }
@@ -254,25 +291,20 @@ void Registry::note_seen(Area& area) {
 // A CPU that no longer runs this process, or a class that had its time, keeps nothing for long.
 void Registry::reap_idle() {
   for_each([](ObjectCache& cache) { cache.reap(false); });
-  size_t idle = 0;
-  auto flush_idle = [&](Area& area) {
-    flush_area(area, [&](size_t index, uint64_t) { return is_idle(area, index); });
-  };
   if (has_thread_seats()) {
     Area* own = static_cast<Area*>(os::this_thread().fallback);
     if (own == nullptr) return;
-    if (idle_bytes(*own) >= kMuchIdle) flush_idle(*own);
+    if (idle_bytes(*own) >= kMuchIdle) {
+      Taken taken;
+      take_idle(*own, taken);
+      flush(taken);
+    }
     note_seen(*own);
     return;
   }
-  for_each_cpu_area([&](Area& area) { idle += idle_bytes(area); });
-  if (idle >= kMuchIdle) {
-    os::Locked held(seat_lock());
-    if (drain_seats()) {
-      for_each_cpu_area(flush_idle);
-      restore_seats();
-    }
-  }
+  size_t idle = 0;
+  for_each_cpu_area([&](const Area& area) { idle += idle_bytes(area); });
+  if (idle >= kMuchIdle) empty_cpu_areas(&Registry::take_idle);
   for_each_cpu_area([&](Area& area) { note_seen(area); });
 }
 
@@ -295,11 +327,7 @@ void Registry::reap_everything() {
   if (has_thread_seats()) {
     if (void* own = os::this_thread().fallback) empty_area(*static_cast<Area*>(own));
   } else {
-    os::Locked held(seat_lock());
-    if (drain_seats()) {
-      for_each_cpu_area([&](Area& area) { empty_area(area); });
-      restore_seats();
-    }
+    empty_cpu_areas(&Registry::take_all);
   }
   for_each([](ObjectCache& cache) { cache.reap(true); });
 }

@@ -121,11 +121,12 @@ class Registry {
   }
   bool is_taken(unsigned at);
   bool close_words_of(ObjectCache& cache);
-  template <class Wanted>
-  void flush_cache(Area& area, ObjectCache& cache, Wanted wanted);
-  template <class Wanted>
-  void flush_area(Area& area, Wanted wanted);
+  struct Taken;
+  void take_all(Area& area, Taken& taken);
+  void take_idle(Area& area, Taken& taken);
+  void flush(const Taken& taken);
   void empty_area(Area& area);
+  void empty_cpu_areas(void (Registry::*take)(Area&, Taken&));
   size_t idle_bytes(const Area& area);
   void note_seen(Area& area);
   void fade(const Seat& seat);

@@ -1,6 +1,7 @@
 #include "cache/seat.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "os/lock.h"
 #include "slab/slab_stock.h"
@@ -13,10 +14,10 @@ ASHLAR_CACHE_DATA os::RseqMode g_mode = os::RseqMode::kNone;
 ASHLAR_CACHE_DATA page::MetaArena* g_meta = nullptr;
 ASHLAR_CACHE_DATA Area* g_unused = nullptr;  // areas of threads that have ended
 ASHLAR_CACHE_DATA bool g_is_drained = false;
-ASHLAR_CACHE_DATA bool g_is_kept_drained = false;  // for a fork
-ASHLAR_CACHE_DATA bool g_has_exit_hook = false;    // without it no thread could give its seat back
-ASHLAR_CACHE_DATA unsigned g_made = 0;             // areas
-ASHLAR_CACHE_DATA Area* g_cpu_areas = nullptr;     // whether drained or not
+ASHLAR_CACHE_DATA bool g_is_kept_drained = false;   // for a fork
+ASHLAR_CACHE_DATA bool g_has_exit_hook = false;     // without it no thread could give its seat back
+ASHLAR_CACHE_DATA std::atomic<unsigned> g_made{0};  // areas
+ASHLAR_CACHE_DATA Area* g_cpu_areas = nullptr;      // whether drained or not
 
 void store_entry(unsigned cpu, const os::CpuArea* area) {
   __atomic_store_n(&os::g_fast.areas[cpu], const_cast<os::CpuArea*>(area), __ATOMIC_RELEASE);
@@ -38,7 +39,8 @@ Area* make_area() {
   if (frame == nullptr) return nullptr;
   Area* area = reinterpret_cast<Area*>(static_cast<char*>(frame) + kOffset);
   close_words(*area);
-  area->yard = static_cast<uint16_t>(g_made++ % slab::SlabStock::kYards);
+  area->yard = static_cast<uint16_t>(g_made.fetch_add(1, std::memory_order_relaxed) %
+                                     slab::SlabStock::kYards);
   return area;
 }
 
@@ -97,6 +99,10 @@ os::RseqMode start_seats(page::MetaArena& meta, bool allow_rseq, void (*on_exit)
   g_mode = os::start_rseq(allow_rseq);
   if (g_mode == os::RseqMode::kNone) g_has_exit_hook = os::start_thread_exit(on_exit);
   return g_mode;
+}
+
+unsigned seat_count() {
+  return g_made.load(std::memory_order_relaxed);
 }
 
 bool has_thread_seats() {

@@ -109,6 +109,9 @@ inline Seat own_seat() {
   return {static_cast<Area*>(os::this_thread().fallback), true};
 }
 
+/// How many seats there are, or have been at once.
+unsigned seat_count();
+
 /// Whether threads have seats of their own, for want of restartable sequences.
 bool has_thread_seats();
 

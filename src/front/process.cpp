@@ -63,6 +63,7 @@ ASHLAR_CACHE_DATA uint32_t g_closings_at_birth = 0;
 // very thread had seen to it.
 ASHLAR_CACHE_DATA bool g_is_fenced = false, g_was_drained = false, g_is_our_drain = false;
 ASHLAR_CACHE_DATA unsigned g_nested = 0;  // forks by handlers that have interrupted our own
+ASHLAR_CACHE_DATA uint32_t g_forking_process = 0;
 
 // How long a thread waits at the gate, once: most forks are over by then, and work beside the heap
 // costs a frame for each object. Were it to wait again, with a lock of stdio in its hands each
@@ -78,8 +79,8 @@ constexpr unsigned kCloserWaitUs = 50;
 constexpr unsigned kSignalWaits = 1000, kLeastSignalWaits = 4;
 constexpr unsigned kSignalWaitUs = 50;
 
-Count& count_of(const os::ThreadState& thread) {
-  return g_inside[reinterpret_cast<uintptr_t>(&thread) / base::kFrameSize % kCounts];
+Count& my_count() {
+  return g_inside[os::my_place(kCounts)];
 }
 
 uint32_t threads_inside() {
@@ -165,6 +166,7 @@ void before_fork() ASHLAR_UNCHECKED {
     ++g_nested;
     return;
   }
+  g_forking_process = os::process_id();
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   if (!base::kHasCaches) return;
@@ -217,6 +219,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (base::kHasCaches && !g_is_fenced) cache::g_registry.forget_magazines();
+  g_forking_process = os::process_id();
   if (is_nested) return;
   g_is_fenced = false;
   if (base::kHasCaches) cache::keep_seats_drained(false);
@@ -242,14 +245,14 @@ void GateEntry::enter() {
   // Depth first: a signal handler that forks must know that it has interrupted us.
   ++me.gate_depth;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  process_ = count_of(me).come_in();
+  process_ = my_count().come_in();
   is_open_ = me.gate_depth > 1 || !is_closed_to(me);
 }
 
 void GateEntry::leave() {
   if (!is_counted_) return;
   os::ThreadState& me = os::this_thread();
-  count_of(me).go_out(process_);
+  my_count().go_out(process_);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   --me.gate_depth;
 }
@@ -318,7 +321,9 @@ uint32_t fork_count() {
 }
 
 uint64_t this_process() {
-  return uint64_t{g_forks} << 32 | os::process_id();
+  // The program's handlers may come before ours.
+  bool is_child = is_forking() && os::process_id() != g_forking_process;
+  return uint64_t{g_forks + is_child} << 32 | 1;
 }
 
 uint64_t fork_under_way() {

@@ -139,8 +139,8 @@ void* take_freed_beside();
 /// How many forks of processes with other threads lie between the first process and this one.
 uint32_t fork_count();
 
-/// A number that no process before this one has had. (Forks are counted by a handler, and the
-/// program's may come before it.)
+/// A number, not 0, that no process with other threads has had of those that led to this one. Asks
+/// the kernel only in the handlers of a fork.
 uint64_t this_process();
 /// For what a fork's child finds as another thread has left it, and no list tells: forget() is
 /// called by the first call of a process, and further ones wait for it.

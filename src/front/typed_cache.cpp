@@ -162,8 +162,7 @@ size_t TypedCache::count_live() {
 }
 
 void TypedCache::count(long more) {
-  size_t line = reinterpret_cast<uintptr_t>(&os::this_thread()) / base::kFrameSize % kCounts;
-  counts_[line].live.fetch_add(more, std::memory_order_relaxed);
+  counts_[os::my_place(kCounts)].live.fetch_add(more, std::memory_order_relaxed);
 }
 
 void* TypedCache::alloc(unsigned flags, int& error) {
@@ -364,7 +363,7 @@ void TypedCache::free_slow(void* object) {
   bool is_fast = is_in_slab && word_ != 0;
   if (!is_fast || !os::rseq_push(word_, handle)) front::free_slow(handle);
   if (!ends() || keeps()) return;
-  slab::StockStats stats = cache_->stock().stats();
+  slab::StockStats stats = behind().stock().stats();
   end_empties(std::max(stats.slabs / kEmptyShare, size_t{1}));
 }
 

@@ -40,6 +40,15 @@ inline ThreadState& this_thread() {
   return t_state;
 }
 
+/// One of so many places, for what threads that are alive shall not meet at. Their states lie
+/// multiples of a stack apart.
+constexpr size_t place_of(uintptr_t thread, size_t places) {
+  return static_cast<size_t>((thread * 0x9e3779b97f4a7c15 >> 32) * places >> 32);
+}
+inline size_t my_place(size_t places) {
+  return place_of(reinterpret_cast<uintptr_t>(&this_thread()), places);
+}
+
 /// Chooses what runs when a thread ends that asked for it. Called once, early: the first of a
 /// process's keys need no memory in any thread. False where there are too many keys.
 bool start_thread_exit(void (*hook)(void*));

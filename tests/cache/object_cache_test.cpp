@@ -255,6 +255,22 @@ TEST_F(ObjectCacheTest, AWriteIntoAFreeObjectIsTold) {
       "^ashlar: heap corrupted at 0x[0-9a-f]+: a freed object was written to\n$");
 }
 
+// Also by who looks for an object, or counts them: none follows what was written.
+TEST_F(ObjectCacheTest, AWriteIntoAFreeObjectIsToldToWhoLooksForOne) {
+  std::vector<void*> objects = alloc(3000);
+  void* live = cache_alloc(cache);
+  auto write = [&] {
+    free(objects);
+    for (void* object : objects) *static_cast<uint64_t*>(object) = 0x4141414141414141;
+  };
+  const char* told = "^ashlar: heap corrupted at 0x[0-9a-f]+: a freed object was written to\n$";
+  EXPECT_DEATH(write(); cache::g_registry.is_free(cache.id(), live), told);
+  size_t counts[base::kMaxCaches] = {};
+  EXPECT_DEATH(write(); cache::g_registry.count_ready(counts), told);
+  objects.push_back(live);
+  free(objects);
+}
+
 // Objects allocated by one thread and freed by the other: each has one owner at a time, nothing is
 // lost, and what is held does not grow with what has passed through.
 TEST_F(ObjectCacheTest, ObjectsPassBetweenThreads) {

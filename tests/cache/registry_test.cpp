@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <atomic>
+#include <barrier>
 #include <set>
 #include <thread>
 #include <vector>
@@ -106,6 +108,34 @@ TEST_F(HoldingTest, ManyClassesTogetherHoldNoMoreThanAllowed) {
   size_t live = cache_ground().heap.slabs().live_bytes();
   // And the first objects of each, which no class goes without.
   EXPECT_LE(held, (256 << 10) + live / 16 + caches.size() * 4 * kMedium.object_size);
+}
+
+TEST_F(HoldingTest, ManyThreadsTogetherHoldNoMoreThanAllowed) {
+  if (test::has_rseq()) GTEST_SKIP() << "not run: it takes many CPUs";
+  constexpr size_t kThreads = 32, kCaches = 10;
+  ObjectCache& others = test::new_cache(kBig, "others");
+  std::vector<void*> live(3000);
+  for (void*& object : live) object = cache_alloc(others);
+  std::vector<ObjectCache*> caches(kCaches);
+  for (ObjectCache*& cache : caches) cache = &test::new_cache(kMedium, "many");
+  std::atomic<size_t> held{0};
+  size_t most = 0;
+  std::barrier all(kThreads);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kThreads; ++i)
+    threads.emplace_back([&, i] {
+      cache_free(*caches[0], cache_alloc(*caches[0]));  // its seat is there
+      all.arrive_and_wait();
+      for (ObjectCache* cache : caches) breathe(*cache);
+      for (ObjectCache* cache : caches) held += capacity(*cache) * kMedium.object_size;
+      all.arrive_and_wait();
+      if (i == 0) most = cache_ground().heap.slabs().live_bytes() / 8;
+      all.arrive_and_wait();
+    });
+  for (std::thread& thread : threads) thread.join();
+  most += kThreads * ((256 << 10) + kCaches * 4 * kMedium.object_size);
+  EXPECT_LE(held, most);
+  for (void* object : live) cache_free(others, object);
 }
 
 TEST_F(HoldingTest, WhatIsReapedHoldsNothing) {
@@ -212,6 +242,18 @@ TEST_F(RegistryTest, TheEndOfAThreadLosesNothing) {
   g_registry.reap_everything();
   EXPECT_EQ(cache.stats().stock.live, 0u);
   EXPECT_EQ(cache.stats().stock.slabs, 0u);
+}
+
+TEST_F(RegistryTest, OneThatTakesAnothersPlaceCountsAnew) {
+  ObjectCache& first = *g_registry.create_own({.layout = kSmall}, "first");
+  cache_free(first, cache_alloc(first));
+  EXPECT_GT(first.stats().slow_allocs, 0u);
+  g_registry.end_own(first);
+  ObjectCache& second = *g_registry.create_own({.layout = kBig}, "second");
+  EXPECT_EQ(&second, &first);
+  EXPECT_EQ(second.stats().slow_allocs, 0u);
+  EXPECT_EQ(second.stats().refills, 0u);
+  g_registry.end_own(second);
 }
 
 TEST_F(RegistryTest, DrainsWhileOthersRun) {

@@ -4,6 +4,10 @@
 #include "front/small_heap.h"
 
 #include <gtest/gtest.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -121,6 +125,22 @@ TEST(SmallHeap, ATooSmallBufferIsRefused) {
   EXPECT_EQ(ashlar_heap_create_in(nullptr, kMiB), nullptr);
   for (size_t size = 0; size < 8192; size += 61)
     front::SmallHeap::create_in(buffer.data(), size);  // whatever it says: nothing outside
+}
+
+TEST(SmallHeap, InABufferItAsksTheKernelForNothing) {
+  static char buffer[1 << 20];
+  auto body = [] {
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+    ashlar_heap* heap = ashlar_heap_create_in(buffer, sizeof buffer);
+    void* blocks[100];
+    for (void*& block : blocks) block = ashlar_heap_alloc(heap, 500);
+    blocks[0] = ashlar_heap_realloc(heap, blocks[0], 9000);
+    bool is_right = blocks[0] != nullptr;
+    for (void* block : blocks) ashlar_heap_free(heap, block);
+    ashlar_heap_destroy(heap);
+    return static_cast<int>(syscall(SYS_exit, is_right ? 0 : 1));
+  };
+  EXPECT_TRUE(test::in_child(body).clean());
 }
 
 TEST(SmallHeap, AnExhaustedOneSaysNoAndRecovers) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -65,6 +66,19 @@ TEST(Thread, TheBoundDoesNotFollowTheAffinity) {
   ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
   EXPECT_EQ(os::cpu_bound(), bound);
   sched_setaffinity(0, sizeof all, &all);
+}
+
+// However large the stacks are, and whether pages that guard them lie between.
+TEST(Thread, ManyOfThemAreSpreadOverThePlaces) {
+  constexpr size_t kPlaces = 8, kThreads = 64;
+  for (size_t stack : {size_t{64} << 10, size_t{256} << 10, size_t{1} << 20, size_t{8} << 20})
+    for (size_t guard : {0, 4096, 65536}) {
+      size_t threads[kPlaces] = {};
+      for (size_t i = 0; i < kThreads; ++i)
+        ++threads[os::place_of(0x7ffff7000640 - i * (stack + guard), kPlaces)];
+      size_t most = *std::max_element(threads, threads + kPlaces);
+      EXPECT_LE(most, 2 * kThreads / kPlaces) << stack << " + " << guard;
+    }
 }
 
 TEST(Thread, OthersAreSeen) {
