@@ -36,20 +36,19 @@ void TypedCache::destroy() {
   if (!inside([&] { end(); })) put_off(end_);
 }
 
+// What a fork has kept from being destructed will not be: to the program the cache has ended.
 void TypedCache::end() {
+  if (keeps_slabs() && cache_ != nullptr) {
+    g_registry.empty(*cache_);
+    slab::SlabStock& stock = cache_->stock();
+    while (slab::Slab* slab = stock.take_empty(0)) stock.retire_taken(*slab);
+  }
   if (cache_ != nullptr) g_registry.end_own(*cache_);
   g_heap.pages().meta().free(this, sizeof(TypedCache));
 }
 
-// What is free has not been destructed, and will not be: to the program the cache has ended.
 void TypedCache::end_late(PutOff& work) {
-  TypedCache& cache = *static_cast<End&>(work).cache;
-  if (cache.keeps_slabs() && cache.cache_ != nullptr) {
-    g_registry.empty(*cache.cache_);
-    slab::SlabStock& stock = cache.cache_->stock();
-    while (slab::Slab* slab = stock.take_empty(0)) stock.retire_taken(*slab);
-  }
-  cache.end();
+  static_cast<End&>(work).cache->end();
 }
 
 size_t TypedCache::end_waiting() {
