@@ -48,15 +48,26 @@ bool is_idle(const Area& area, size_t index) {
 
 ASHLAR_CACHE_DATA constinit Registry g_registry;
 
-// What was taken out of an area, by word.
+// Magazines that were taken out of an area; how many at a time, for stacks may be short.
 struct Registry::Taken {
-  uint64_t words[2 * base::kMaxCaches] = {};
+  static constexpr unsigned kMost = 32;
+  struct {
+    ObjectCache* cache;
+    uint64_t magazine;
+  } magazines[kMost];
+  unsigned count = 0;
 
-  void take(Area& area, size_t index) {
-    bool is_spare = index >= base::kMaxCaches;
-    words[index] = area.words[index];
+  bool is_full() const { return count == kMost; }
+  void take(Area& area, ObjectCache& cache, size_t index) {
+    if (is_full()) return;
+    bool is_spare = index != cache.id();
+    uint64_t magazine = area.words[index];
     area.words[index] = is_spare ? kNoMagazine : os::kClosedWord;
     if (!is_spare) area.habits[index] = {};
+    if (!is_empty(magazine)) magazines[count++] = {&cache, magazine};
+  }
+  void flush() const {
+    for (unsigned i = 0; i < count; ++i) magazines[i].cache->flush(magazines[i].magazine);
   }
 };
 
@@ -181,8 +192,8 @@ bool Registry::empty(ObjectCache& cache) {
     if (is_empty) {
       for_each_cpu_area([&](Area& area) {
         Taken taken;
-        for (size_t index : words_of(cache)) taken.take(area, index);
-        flush(taken);
+        for (size_t index : words_of(cache)) taken.take(area, cache, index);
+        taken.flush();
       });
       restore_seats();
     }
@@ -230,7 +241,7 @@ void Registry::reap() {
 
 void Registry::take_all(Area& area, Taken& taken) {
   for_each([&](ObjectCache& cache) {
-    for (size_t index : words_of(cache)) taken.take(area, index);
+    for (size_t index : words_of(cache)) taken.take(area, cache, index);
   });
   area.held = 0;
 }
@@ -238,35 +249,36 @@ void Registry::take_all(Area& area, Taken& taken) {
 void Registry::take_idle(Area& area, Taken& taken) {
   for_each([&](ObjectCache& cache) {
     for (size_t index : words_of(cache))
-      if (is_idle(area, index)) taken.take(area, index);
+      if (is_idle(area, index)) taken.take(area, cache, index);
   });
 }
 
-void Registry::flush(const Taken& taken) {
-  for_each([&](ObjectCache& cache) {
-    for (size_t index : words_of(cache))
-      if (!is_empty(taken.words[index])) cache.flush(taken.words[index]);
-  });
+// Gives back what take(taken) takes, as often as there is more.
+template <class Take>
+void Registry::flush_what(Take take) {
+  for (bool has_more = true; has_more;) {
+    Taken taken;
+    take(taken);
+    taken.flush();
+    has_more = taken.is_full();
+  }
 }
 
+// Nobody sits there.
 void Registry::empty_area(Area& area) {
-  Taken taken;
-  take_all(area, taken);
-  flush(taken);
+  flush_what([&](Taken& taken) { take_all(area, taken); });
 }
 
 // Gives back what `take` takes out of each CPU's area. It goes to the slabs, object by object, when
 // the CPUs have their areas again.
 void Registry::empty_cpu_areas(void (Registry::*take)(Area&, Taken&)) {
   for_each_cpu_area([&](Area& area) {
-    Taken taken;
-    {
+    flush_what([&](Taken& taken) {
       os::Locked held(seat_lock());
       if (!drain_seats()) return;
       (this->*take)(area, taken);
       restore_seats();
-    }
-    flush(taken);
+    });
   });
 }
 
@@ -294,11 +306,7 @@ void Registry::reap_idle() {
   if (has_thread_seats()) {
     Area* own = static_cast<Area*>(os::this_thread().fallback);
     if (own == nullptr) return;
-    if (idle_bytes(*own) >= kMuchIdle) {
-      Taken taken;
-      take_idle(*own, taken);
-      flush(taken);
-    }
+    if (idle_bytes(*own) >= kMuchIdle) flush_what([&](Taken& taken) { take_idle(*own, taken); });
     note_seen(*own);
     return;
   }

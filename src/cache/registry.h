@@ -124,7 +124,8 @@ class Registry {
   struct Taken;
   void take_all(Area& area, Taken& taken);
   void take_idle(Area& area, Taken& taken);
-  void flush(const Taken& taken);
+  template <class Take>
+  void flush_what(Take take);
   void empty_area(Area& area);
   void empty_cpu_areas(void (Registry::*take)(Area&, Taken&));
   size_t idle_bytes(const Area& area);

@@ -166,7 +166,7 @@ void before_fork() ASHLAR_UNCHECKED {
     ++g_nested;
     return;
   }
-  g_forking_process = os::process_id();
+  if (base::kHasCaches) g_forking_process = os::process_id();
   close_gate();
   if (os::this_thread().gate_depth == 0) g_heap.pages().start_beside();
   if (!base::kHasCaches) return;
@@ -219,7 +219,7 @@ void after_fork_in_child() ASHLAR_UNCHECKED {
   g_freed_beside.store(nullptr, std::memory_order_relaxed);
   // Without a fence another thread may have been inside a section while its page was copied.
   if (base::kHasCaches && !g_is_fenced) cache::g_registry.forget_magazines();
-  g_forking_process = os::process_id();
+  if (base::kHasCaches) g_forking_process = os::process_id();
   if (is_nested) return;
   g_is_fenced = false;
   if (base::kHasCaches) cache::keep_seats_drained(false);
