@@ -87,7 +87,7 @@ uint32_t Buddy::take(Pages pages, Order align, FrameKind kind) {
 // Whether `pages` frames are free from where the last odd count ended, and are used already if
 // others of these are to be had.
 bool Buddy::follows_on(Pages pages, bool are_others_dirty) const {
-  if (next_ >= end_ || frames_[next_].kind != FrameKind::kFree) return false;
+  if (next_ >= end_ || frames_[next_].kind_now() != FrameKind::kFree) return false;
   if (are_others_dirty && frames_[next_].count == 0) return false;
   return is_run_free(next_, next_ + static_cast<uint32_t>(pages.n));
 }
@@ -298,7 +298,7 @@ void Buddy::give_block(uint32_t block, unsigned order, size_t dirty) {
   for (; order < kMaxOrder; ++order) {
     uint32_t buddy = block ^ (uint32_t{1} << order);
     if (buddy >= end_) break;
-    if (frames_[buddy].kind != FrameKind::kFree || frames_[buddy].order != order) break;
+    if (frames_[buddy].kind_now() != FrameKind::kFree || frames_[buddy].order != order) break;
     dirty += frames_[buddy].count;
     remove(buddy);
     block &= ~(uint32_t{1} << order);
@@ -343,7 +343,7 @@ void Buddy::soil(uint32_t first, Pages pages) {
   uint32_t end = first + static_cast<uint32_t>(pages.n), size = 1;
   for (uint32_t at = first; at < end; at += size) {
     unsigned order = frames_[at].order;
-    bool is_free = frames_[at].kind == FrameKind::kFree;
+    bool is_free = frames_[at].kind_now() == FrameKind::kFree;
     size = is_free ? static_cast<uint32_t>(Order(order).pages().n) : 1;
     if (!is_free || content_of(at) == Content::kDirty) continue;
     remove(at);

@@ -152,7 +152,7 @@ class Buddy {
   uint32_t take_within(uint32_t start, uint32_t first, base::Pages pages, FrameKind kind);
   bool is_of(uint32_t block, Run kind) const {
     const Frame& frame = frames_[block];
-    return frame.kind == FrameKind::kFree && (kind == Run::kFree || frame.count != 0);
+    return frame.kind_now() == FrameKind::kFree && (kind == Run::kFree || frame.count != 0);
   }
   // The free block that ends in front of `end`, or `end` itself. Its last record tells its order;
   // what else may stand there the first record does not confirm.

@@ -48,12 +48,15 @@ struct Frame {
   };
 
   /// For who has a block of it and no lock: its slab may just be dissolved. If the class map has
-  /// told that the slab is none any more, this does, too.
+  /// told that the slab is none any more, this does, too. And for who looks at its neighbours.
   FrameKind kind_now() const {
     FrameKind now;
     __atomic_load(&kind, &now, __ATOMIC_ACQUIRE);
     return now;
   }
+  /// For who has the block and not the zone's lock: what comes free beside it is looked at whether
+  /// it may be joined.
+  void become(FrameKind now) { __atomic_store(&kind, &now, __ATOMIC_RELEASE); }
 };
 static_assert(sizeof(Frame) == 16, "0.4 % of a frame; a larger record needs a reason");
 

@@ -438,7 +438,7 @@ void Zone::mark_slab(Frame& first, void* slab, uint8_t cache) {
   uint32_t number = number_of(first), count = first.count;
   for (uint32_t i = 0; i < count; ++i) {
     Frame& frame = frames_[number + i];
-    frame.kind = FrameKind::kSlab;
+    frame.become(FrameKind::kSlab);
     frame.count = count;
     frame.tenant = slab;
   }
@@ -451,7 +451,7 @@ void Zone::unmark_slab(Frame& first, Pages pages) {
     __atomic_store_n(&class_map_[number + i], uint8_t{0}, __ATOMIC_RELEASE);
   for (uint32_t i = 0; i < pages.n; ++i)
     if (Frame& frame = frames_[number + i]; frame.kind == FrameKind::kSlab)
-      frame.kind = FrameKind::kInside;
+      frame.become(FrameKind::kInside);
 }
 
 ZoneStats Zone::stats() {

@@ -64,7 +64,7 @@ void Remnants::retire(Remnant& remnant) {
   free_.store(free_.load(std::memory_order_relaxed) - kGrains, std::memory_order_relaxed);
   --pages_;
   page::Zone& zone = heap_->slabs();
-  remnant.frame->kind = FrameKind::kInside;
+  remnant.frame->become(FrameKind::kInside);
   zone.free(zone.number_of(*remnant.frame), base::Pages(1));
   unused_.push_front(remnant);
   ++unused_count_;
@@ -93,8 +93,7 @@ Remnant& Remnants::adopt(Frame& frame) {
   remnant.begin_change();
   __atomic_store_n(&frame.yard, uint8_t{0}, __ATOMIC_RELAXED);
   frame.tenant = &remnant;
-  FrameKind kind = FrameKind::kRemnant;
-  __atomic_store(&frame.kind, &kind, __ATOMIC_RELEASE);
+  frame.become(FrameKind::kRemnant);
   return remnant;
 }
 

@@ -92,7 +92,7 @@ ASHLAR_NOINLINE SlobPage* Slob::add_page(Shelf on, unsigned in_front) {
 }
 
 void Slob::give_back(SlobPage& page) {
-  page.frame->kind = FrameKind::kInside;
+  page.frame->become(FrameKind::kInside);
   zone_->free(zone_->number_of(*page.frame), base::Pages(1));
   unused_.push_front(page);
 }
@@ -113,7 +113,7 @@ unsigned Slob::give_front(SlobPage& page) {
   unsigned frames = std::exchange(page.in_front, uint8_t{0});
   if (frames == 0) return 0;
   Frame& first = *(page.frame - frames);
-  first.kind = FrameKind::kInside;
+  first.become(FrameKind::kInside);
   zone_->free(zone_->number_of(first), base::Pages(frames));
   count_pages(size_t{0} - frames);
   return frames * kGrains;
