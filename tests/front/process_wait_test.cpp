@@ -47,18 +47,22 @@ class ProcessWait : public testing::Test {
 
 TEST_F(ProcessWait, TwoForksOfWhichOneIsInsideTheSlowPathGoOneAfterTheOther) {
   test::Watchdog dog(60, "two forks");
-  std::atomic<bool> is_inside{false};
+  std::atomic<bool> is_inside{false}, may_end{false};
   pid_t theirs = 0;
   std::thread other([&] {
-    front::GateEntry entry;  // a handler has interrupted it
-    is_inside = true;
-    while (front::is_gate_open()) usleep(100);
-    theirs = fork();
-    if (theirs == 0) _exit(0);
+    {
+      front::GateEntry entry;  // a handler has interrupted it
+      is_inside = true;
+      while (front::is_gate_open()) usleep(100);
+      theirs = fork();
+      if (theirs == 0) _exit(0);
+    }
+    while (!may_end) usleep(100);  // a sanitizer's locks are taken when a thread ends
   });
   while (!is_inside) usleep(100);
   pid_t child = fork();
   if (child == 0) _exit(go_on());
+  may_end = true;
   EXPECT_TRUE(test::wait_for(child, 30).clean());
   other.join();
   EXPECT_TRUE(test::wait_for(theirs, 30).clean());
@@ -66,13 +70,18 @@ TEST_F(ProcessWait, TwoForksOfWhichOneIsInsideTheSlowPathGoOneAfterTheOther) {
 
 TEST_F(ProcessWait, AStayThatTheForkHasInterruptedIsNotWaitedForInTheChild) {
   test::Watchdog dog(60, "a child's fork");
-  std::thread other([] { usleep(1000); });
+  std::atomic<bool> is_there{false}, may_end{false};
+  std::thread other([&] {
+    for (is_there = true; !may_end;) usleep(100);
+  });
+  while (!is_there) usleep(100);
   pid_t child = 0;
   {
     front::GateEntry entry;
     child = fork();
   }
   if (child == 0) _exit(go_on());
+  may_end = true;
   other.join();
   EXPECT_TRUE(test::wait_for(child, 30).clean());
 }

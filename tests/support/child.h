@@ -175,24 +175,28 @@ inline void drain_pipes(int out, int err, int seconds, Ending& ending) {
   return ending;
 }
 
-/// Ends the whole process with a sentence when the test has not finished in time.
+/// Ends the whole process with a sentence when the test has not finished in time. Its thread has
+/// begun when it is made: a sanitizer's locks, as that takes some, would stay locked in a child.
 class Watchdog {
  public:
   Watchdog(int seconds, const char* what)
       : thread_([this, seconds, what] {
+          has_begun_ = true;
           for (int64_t end = now_ms() + int64_t{seconds} * 1000; now_ms() < end; usleep(20000)) {
             if (done_) return;
           }
           dprintf(2, "hang: %s did not finish within %d seconds\n", what, seconds);
           _exit(3);
-        }) {}
+        }) {
+    while (!has_begun_) usleep(100);
+  }
   ~Watchdog() {
     done_ = true;
     thread_.join();
   }
 
  private:
-  std::atomic<bool> done_{false};
+  std::atomic<bool> done_{false}, has_begun_{false};
   std::thread thread_;
 };
 
